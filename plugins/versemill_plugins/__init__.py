@@ -1,0 +1,127 @@
+"""What Versemill brings along: corpora, tokenizers, samplers, cells and decoders.
+
+They register through the same hooks as anybody else's. This module and `options` stay light:
+neither torch nor an implementation is imported before its first use.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from versemill.hookspecs import hookimpl
+from versemill_plugins.options import (
+    CharacterOptions,
+    GruOptions,
+    JaychouOptions,
+    RepetitionPenaltyOptions,
+    RnnOptions,
+    TemperatureOptions,
+    TopKOptions,
+    TopPOptions,
+)
+
+if TYPE_CHECKING:
+    from versemill.hookspecs import Registrar
+
+
+@hookimpl
+def versemill_register_corpora(register: Registrar) -> None:
+    """The bundled lyrics, and the textbook's corpus for those who have it."""
+    register(
+        "starter-zh",
+        "versemill_plugins.corpora.starter:chinese",
+        summary="original Chinese song lyrics, CC0",
+    )
+    register(
+        "starter-en",
+        "versemill_plugins.corpora.starter:english",
+        summary="original English song lyrics, CC0",
+    )
+    register(
+        "jaychou",
+        "versemill_plugins.corpora.jaychou:jaychou",
+        summary="the jaychou_lyrics.txt.zip of many tutorials, which you bring yourself",
+        options=JaychouOptions,
+    )
+
+
+@hookimpl
+def versemill_register_tokenizers(register: Registrar) -> None:
+    """Characters."""
+    register(
+        "char",
+        "versemill_plugins.tokenizers:CharacterTokenizer",
+        summary="one id per character, vocabulary sorted",
+        options=CharacterOptions,
+    )
+
+
+@hookimpl
+def versemill_register_samplers(register: Registrar) -> None:
+    """The two ways of the textbook to choose training windows."""
+    register(
+        "random",
+        "versemill_plugins.samplers:RandomSampler",
+        summary="non-overlapping windows in random order, state zero for each batch",
+    )
+    register(
+        "consecutive",
+        "versemill_plugins.samplers:ConsecutiveSampler",
+        summary="adjacent windows, state carried from step to step",
+    )
+
+
+@hookimpl
+def versemill_register_cells(register: Registrar) -> None:
+    """Recurrent layers."""
+    register(
+        "rnn",
+        "versemill_plugins.cells.rnn:Rnn",
+        summary="plain (Elman) recurrent cell, tanh or relu",
+        options=RnnOptions,
+    )
+    register(
+        "gru",
+        "versemill_plugins.cells.gru:Gru",
+        summary="gated recurrent unit, reset gate before or after the product",
+        options=GruOptions,
+    )
+    register(
+        "lstm",
+        "versemill_plugins.cells.lstm:Lstm",
+        summary="long short-term memory with forget gate",
+    )
+
+
+@hookimpl
+def versemill_register_decoders(register: Registrar) -> None:
+    """Stages between the logits and the draw."""
+    register(
+        "greedy",
+        "versemill_plugins.decoders:Greedy",
+        summary="the most likely character, always",
+    )
+    register(
+        "temperature",
+        "versemill_plugins.decoders:Temperature",
+        summary="sharpen (below 1) or flatten (above 1) the distribution",
+        options=TemperatureOptions,
+    )
+    register(
+        "top-k",
+        "versemill_plugins.decoders:TopK",
+        summary="draw from the k most likely characters",
+        options=TopKOptions,
+    )
+    register(
+        "top-p",
+        "versemill_plugins.decoders:TopP",
+        summary="draw from the fewest characters that reach probability p",
+        options=TopPOptions,
+    )
+    register(
+        "repetition-penalty",
+        "versemill_plugins.decoders:RepetitionPenalty",
+        summary="make characters of the last lines less likely",
+        options=RepetitionPenaltyOptions,
+    )

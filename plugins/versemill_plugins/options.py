@@ -1,0 +1,99 @@
+"""Options classes of the built-in plugins: light, so that a job is validated without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Le
+
+
+@dataclass(frozen=True, kw_only=True)
+class JaychouOptions:
+    """Where the textbook's corpus is.
+
+    Attributes:
+        path: the zip (or its text, or a folder of texts); by default
+            `corpora/jaychou_lyrics.txt.zip` in the data directory.
+    """
+
+    path: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CharacterOptions:
+    """Options of the character tokenizer.
+
+    Attributes:
+        unknown: have an `<unk>` for characters outside the vocabulary.
+    """
+
+    unknown: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RnnOptions:
+    """Options of the plain recurrent cell.
+
+    Attributes:
+        nonlinearity: φ of the recurrence.
+    """
+
+    nonlinearity: Literal["tanh", "relu"] = "tanh"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GruOptions:
+    """Options of the GRU.
+
+    Attributes:
+        reset: apply the reset gate before or after the recurrent product.
+    """
+
+    reset: Literal["before", "after"] = "after"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemperatureOptions:
+    """Options of the temperature stage.
+
+    Attributes:
+        value: what logits are divided by.
+    """
+
+    value: Annotated[float, Ge(0.01), Le(100)] = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopKOptions:
+    """Options of the top-k stage.
+
+    Attributes:
+        k: how many ids stay.
+    """
+
+    k: Annotated[int, Gt(0)] = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopPOptions:
+    """Options of the top-p stage.
+
+    Attributes:
+        p: probability that the ids which stay must reach together.
+    """
+
+    p: Annotated[float, Gt(0), Le(1)] = 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepetitionPenaltyOptions:
+    """Options of the repetition penalty.
+
+    Attributes:
+        penalty: factor on the log-probability of recent ids; 1 changes nothing.
+        window: how many ids back count as recent.
+    """
+
+    penalty: Annotated[float, Ge(1), Le(100)] = 1.2
+    window: Annotated[int, Gt(0)] = 64

@@ -1,0 +1,85 @@
+"""The cell contract: one recurrent layer.
+
+A cell is split so that the engine can hoist what is not recurrent (`project`) out of the time
+loop, for built-in cells and a stranger's alike. The stack around it owns depth and dropout; the
+core alone detaches, selects, joins and saves states.
+
+Shapes: B batch, T time, E input size, V vocabulary, G what `project` returns, H output size.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch import Generator
+
+State: TypeAlias = tuple[Tensor, ...]
+"""What a cell carries from character to character: a flat tuple of tensors, batch in dim 0."""
+
+Noise: TypeAlias = tuple[Tensor, ...]
+"""Masks that hold for one window."""
+
+Step: TypeAlias = Callable[[Tensor, State], tuple[Tensor, State]]
+"""`step(g_BG, state) -> (y_BH, state)`: one character, weights frozen."""
+
+
+class Cell(nn.Module, ABC):
+    """One recurrent layer. A minimal cell defines `__init__`, `initial_state` and `recur`.
+
+    Attributes:
+        output_size: H, the size of `y_TBH`; must be set by the subclass.
+    """
+
+    output_size: int
+
+    @abstractmethod
+    def initial_state(self, batch_size: int, *, device: torch.device, dtype: torch.dtype) -> State:
+        """The state before the first character, batch in dim 0 of every tensor."""
+
+    @abstractmethod
+    def recur(
+        self, g_TBG: Tensor, state: State, noise: Noise | None = None
+    ) -> tuple[Tensor, State]:
+        """Runs the recurrence over a window.
+
+        Law: running T characters in chunks, each from the state of the one before, equals one
+        pass. No randomness except what `noise` brings.
+
+        Returns:
+            The outputs `y_TBH` and the state after the last character.
+        """
+
+    def project(self, x_TBE: Tensor) -> Tensor:
+        """The part that is not recurrent, `g_TBG`; the identity by default.
+
+        Law: pointwise in T and B, stateless, no randomness. The engine may therefore call it on
+        a whole embedding table and gather rows.
+        """
+        return x_TBE
+
+    def project_one_hot(self, ids_TB: Tensor, size: int) -> Tensor:
+        """`project` of one-hot vectors of `size`; override where a gather does it."""
+        one_hot = nn.functional.one_hot(ids_TB, size)
+        return self.project(one_hot.to(next(self.parameters()).dtype))
+
+    def draw_noise(self, T: int, B: int, generator: Generator) -> Noise | None:
+        """Masks for one training window (zoneout, recurrent dropout); none by default."""
+        return None
+
+    def prepare(self) -> Step:
+        """A function for one character with frozen weights, for generation.
+
+        The default runs `recur` on a window of one.
+        """
+
+        def step(g_BG: Tensor, state: State) -> tuple[Tensor, State]:
+            y_TBH, state = self.recur(g_BG.unsqueeze(0), state)
+            return y_TBH.squeeze(0), state
+
+        return step

@@ -1,0 +1,99 @@
+"""Every error Versemill raises on purpose.
+
+One tree under `VersemillError`; each error also inherits the built-in it naturally is, so that
+library users can catch `LookupError` or `ValueError`. A message is one line: what happened, the
+value got, what is allowed, what to do next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class VersemillError(Exception):
+    """Something a user can understand and mend; the command line prints it as one line."""
+
+
+class ConfigError(VersemillError, ValueError):
+    """A setting has a value that is not allowed.
+
+    Attributes:
+        field: dotted name of the setting, such as `training.epochs`.
+        value: the value got.
+    """
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        super().__init__(f"{field} = {value!r} is not allowed: {allowed}")
+        self.field = field
+        self.value = value
+
+
+class UnknownNameError(VersemillError, LookupError):
+    """A name that nothing answers to; the message lists what exists and suggests the nearest.
+
+    Attributes:
+        kind: what was looked up, such as `cell` or `job`.
+        name: the name got.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
+        listed = sorted(known)
+        near = difflib.get_close_matches(name, listed, n=1, cutoff=0.5)
+        guess = f"; did you mean {near[0]!r}?" if near else ""
+        message = f"no {kind} named {name!r}; known: {', '.join(listed) or 'none'}{guess}"
+        super().__init__(f"{message}; {hint}" if hint else message)
+        self.kind = kind
+        self.name = name
+
+
+class PluginError(VersemillError, RuntimeError):
+    """A plugin could not be loaded or broke its contract."""
+
+
+class CorpusError(VersemillError, ValueError):
+    """A corpus cannot be read, or cannot be trained on."""
+
+
+class CheckpointError(VersemillError, ValueError):
+    """A checkpoint is damaged, or does not fit what it is loaded into."""
+
+
+class PlanMismatchError(CheckpointError):
+    """A run cannot continue bit for bit: this machine computes in another way."""
+
+
+class DivergedError(VersemillError, ArithmeticError):
+    """The loss became NaN or infinite.
+
+    Attributes:
+        epoch: epoch (from 1) in which it happened.
+        step: optimizer step (from 1) whose loss was not finite.
+    """
+
+    def __init__(self, epoch: int, step: int, loss: float) -> None:
+        super().__init__(
+            f"loss became {loss} in epoch {epoch} at step {step}; "
+            "lower training.learning_rate or set training.clip_norm, then retry"
+        )
+        self.epoch = epoch
+        self.step = step
+
+
+class DatabaseError(VersemillError, RuntimeError):
+    """The database cannot be used as it is."""
+
+
+class SchemaError(DatabaseError):
+    """The database has another schema than this version of Versemill."""
+
+
+class JobStateError(VersemillError, RuntimeError):
+    """A job is not in a state that allows what was asked."""
+
+
+class FencedError(VersemillError, RuntimeError):
+    """This attempt no longer holds the job: somebody else may be working on it."""

@@ -1,0 +1,84 @@
+"""What a training run tells its caller."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from versemill.generation import Lyric
+    from versemill.perplexity import HeldOut
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """A sign of life, at least every 0.5 s.
+
+    Attributes:
+        step: optimizer steps done.
+        steps: steps planned for the whole run.
+        epoch: epoch in progress, from 1.
+        epochs: epochs planned.
+        train_perplexity: running mean of this epoch so far, on the *training* text.
+        characters_per_second: training speed, validation not counted.
+        seconds_left: estimate at this speed, validation not counted.
+        phase: `training`, `validating` or `writing`.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    epochs: int
+    train_perplexity: float | None
+    characters_per_second: float | None
+    seconds_left: float | None
+    phase: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochReport:
+    """The end of an epoch.
+
+    Attributes:
+        step: optimizer steps done.
+        epoch: the epoch that ended, from 1.
+        epochs: epochs planned.
+        train_perplexity: exp of the epoch's mean cross-entropy on the *training* text.
+        valid_perplexity: held-out perplexity per character; None where not measured.
+        characters_per_second: training speed.
+        seconds_left: estimate for the rest.
+        best: whether the weights are the best on validation so far.
+        lyrics: one text per prefix when a report was due.
+    """
+
+    step: int
+    epoch: int
+    epochs: int
+    train_perplexity: float
+    valid_perplexity: float | None
+    characters_per_second: float | None
+    seconds_left: float | None
+    best: bool
+    lyrics: tuple[Lyric, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """The end of the run.
+
+    Attributes:
+        step: optimizer steps done.
+        epoch: epochs done.
+        best_epoch: the epoch whose weights `held_out` measures.
+        stopped_early: whether patience ran out before the planned epochs.
+        held_out: figures of the best weights by part, `validation` and `test` where they exist.
+    """
+
+    step: int
+    epoch: int
+    best_epoch: int
+    stopped_early: bool
+    held_out: dict[str, HeldOut]
+
+
+Event: TypeAlias = Progress | EpochReport | Finished

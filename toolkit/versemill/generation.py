@@ -1,0 +1,226 @@
+"""Writing lyrics with a trained model.
+
+Shapes: B texts side by side, T time, V vocabulary, L ids so far.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from versemill.config import GenerationOptions, JobConfig, validated
+from versemill.errors import CheckpointError
+from versemill.model import LanguageModel, build_model
+from versemill.perplexity import HeldOut, evaluate, primer_id
+from versemill.registry import Registry, parse_decoder
+from versemill.seeds import derived
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+    from versemill.checkpoint import Checkpoint
+    from versemill.contracts import Decoder, Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lyric:
+    """One generated text and how it was made.
+
+    Attributes:
+        step: training step of the model that wrote it.
+        prefix: what it was asked to go on from.
+        text: prefix and continuation.
+        seed: of the draws.
+        decoder: the chain, such as `temperature=0.8,top-p=0.9`.
+    """
+
+    step: int
+    prefix: str
+    text: str
+    seed: int
+    decoder: str
+
+
+class TrainedModel:
+    """A model with its vocabulary: all that is needed to write and to be measured.
+
+    Not safe for use from several threads at once.
+
+    Args:
+        model: the network; read, never changed.
+        tokenizer: the one it was trained with.
+        config: the job that trained it; its `[generation]` table holds the defaults.
+        registry: where decoders are looked up.
+        unseen: `perplexity.unseen_share` of the training text.
+        step: training step of the weights.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        config: JobConfig,
+        registry: Registry,
+        *,
+        unseen: float,
+        step: int,
+    ) -> None:
+        self.config = config
+        self.step = step
+        self._model = model
+        self._tokenizer = tokenizer
+        self._registry = registry
+        self._unseen = unseen
+
+    @classmethod
+    def from_checkpoint(
+        cls, checkpoint: Checkpoint, registry: Registry, *, best: bool = False
+    ) -> TrainedModel:
+        """The model of a checkpoint: its latest weights, or the best so far.
+
+        Raises:
+            CheckpointError: the checkpoint does not fit its own configuration.
+            UnknownNameError: a plugin it needs is not installed.
+        """
+        meta = checkpoint.meta
+        try:
+            config = JobConfig.from_json(meta["config"])
+            tokenizer_class = registry.find("tokenizer", config.tokenizer).load()
+            tokenizer: Tokenizer = tokenizer_class.from_json(meta["vocabulary"])
+            model = build_model(config, len(tokenizer.tokens), registry)
+            weights = (checkpoint.part("best") if best else {}) or checkpoint.part("model")
+            model.load_state_dict(weights)
+            unseen, step = float(meta["unseen"]), int(meta["step"])
+        except (KeyError, RuntimeError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"the checkpoint does not fit its model: {reason}") from None
+        return cls(model, tokenizer, config, registry, unseen=unseen, step=step)
+
+    def generate(self, prefix: str = "", **options: Any) -> str:
+        """Prefix and continuation as one text; options as for `stream`."""
+        return self.generate_batch(prefix, 1, **options)[0]
+
+    def generate_batch(self, prefix: str, count: int, **options: Any) -> list[str]:
+        """`count` different texts in one batch; the first is the one `generate` gives."""
+        texts = [prefix] * count
+        for pieces in self._pieces(prefix, count, self._options(options)):
+            for row, piece in enumerate(pieces):
+                texts[row] += piece
+        return [text.rstrip("\n") for text in texts]
+
+    def stream(self, prefix: str = "", **options: Any) -> Iterator[str]:
+        """The continuation, piece by piece as it is drawn.
+
+        Args:
+            prefix: text to go on from, read whole from zero state; unknown characters are fine.
+            **options: fields of `versemill.config.GenerationOptions`; what is not given comes
+                from the job. The same seed on the same machine gives the same text.
+
+        Raises:
+            ConfigError: an option that is not allowed.
+        """
+        for pieces in self._pieces(prefix, 1, self._options(options)):
+            yield pieces[0]
+
+    def lyric(self, prefix: str, options: GenerationOptions) -> Lyric:
+        """One text with the record of how it was made."""
+        text = prefix + "".join(pieces[0] for pieces in self._pieces(prefix, 1, options))
+        return Lyric(
+            step=self.step,
+            prefix=prefix,
+            text=text.rstrip("\n"),
+            seed=options.seed,
+            decoder=",".join(options.decoders),
+        )
+
+    def evaluate(self, segments: Sequence[str], *, part: str) -> HeldOut:
+        """The held-out figures on `segments`; see `versemill.perplexity`."""
+        return evaluate(self._model, self._tokenizer, segments, part=part, unseen=self._unseen)
+
+    def _options(self, changes: dict[str, Any]) -> GenerationOptions:
+        given = {key: value for key, value in changes.items() if value is not None}
+        stored = self.config.to_json()["generation"]
+        return validated(GenerationOptions, {**stored, **given}, where="generation")
+
+    def _chain(self, specs: Sequence[str]) -> list[Decoder]:
+        parsed = [parse_decoder(spec, self._registry) for spec in specs]
+        return [registration.load()(**options) for registration, options in parsed]
+
+    def _pieces(self, prefix: str, count: int, options: GenerationOptions) -> Iterator[list[str]]:
+        """What each of `count` texts gains, id by id; an ended text gains nothing more."""
+        tokenizer, chain = self._tokenizer, self._chain(options.decoders)
+        draw = _Draw(options.seed, count)
+        lines = [_Lines(prefix, options.lines) for _ in range(count)]
+        with torch.no_grad():
+            history_BL = self._start(prefix).repeat(count, 1)
+            y_TBH, states = self._model(history_BL.t(), self._model.initial_state(count))
+            logits_BV = self._model.logits(y_TBH[-1])
+            step = self._model.stepper()
+            for position in range(options.length):
+                if position:
+                    logits_BV, states = step(history_BL[:, -1], states)
+                if tokenizer.unknown_id is not None:
+                    logits_BV[:, tokenizer.unknown_id] = -torch.inf
+                for stage in chain:
+                    logits_BV = stage(logits_BV, history_BL)
+                ids_B = draw(logits_BV)
+                history_BL = torch.cat([history_BL, ids_B.unsqueeze(1)], dim=1)
+                pieces = [tokenizer.decode([i]) for i in ids_B.tolist()]
+                yield [row.take(piece) for row, piece in zip(lines, pieces, strict=True)]
+                if all(row.ended for row in lines):
+                    return
+
+    def _start(self, prefix: str) -> Tensor:
+        """Ids read before the first draw, [1, L]: a newline if the model knows it, the prefix."""
+        ids = self._tokenizer.encode(prefix)
+        primer = primer_id(self._tokenizer)
+        if not ids or self._tokenizer.decode([primer]) == "\n":
+            ids = [primer, *ids]
+        return torch.tensor([ids], device=self._model.output_bias.device)
+
+
+class _Draw:
+    """Draws ids from logits; each row has a generator of its own, so rows do not disturb rows."""
+
+    def __init__(self, seed: int, count: int) -> None:
+        self._generators = [
+            torch.Generator().manual_seed(derived(seed, "draw", row)) for row in range(count)
+        ]
+
+    def __call__(self, logits_BV: Tensor) -> Tensor:
+        cumulative_BV = logits_BV.double().cpu().softmax(dim=1).cumsum(dim=1)
+        uniform_B1 = torch.stack(
+            [torch.rand(1, generator=g, dtype=torch.float64) for g in self._generators]
+        )
+        # side="right" never lands on an id of probability zero.
+        drawn = torch.searchsorted(cumulative_BV, uniform_B1 * cumulative_BV[:, -1:], side="right")
+        return drawn.squeeze(1).clamp_(max=logits_BV.shape[1] - 1).to(logits_BV.device)
+
+
+class _Lines:
+    """Ends a text after so many lines that are not blank; 0 never ends it."""
+
+    def __init__(self, prefix: str, limit: int) -> None:
+        self.ended = False
+        self._limit = limit
+        *complete, self._current = prefix.split("\n")
+        self._complete = sum(1 for line in complete if line.strip())
+
+    def take(self, piece: str) -> str:
+        """What of `piece` still belongs to the text."""
+        if self.ended:
+            return ""
+        for at, character in enumerate(piece):
+            if character != "\n":
+                self._current += character
+                continue
+            self._complete += bool(self._current.strip())
+            self._current = ""
+            if self._limit and self._complete >= self._limit:
+                self.ended = True
+                return piece[:at]
+        return piece

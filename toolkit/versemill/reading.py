@@ -1,0 +1,296 @@
+"""Reading a corpus from a path: a text file, a zip with one text, or a folder of text files.
+
+What is read is not trusted: nothing is extracted to disk, sizes are limited by the bytes that come
+out of an archive, and anything that is not plain UTF-8 text is refused with the place where.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import struct
+import unicodedata
+import zipfile
+import zlib
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING
+
+from versemill.contracts import Text
+from versemill.errors import ConfigError, CorpusError
+from versemill.settings import CORPUS_LIMIT
+from versemill.text import normalised, songs_between, without_blank_edges
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_CHUNK = 1 << 20  # bytes read at a time
+_ZIP_EXTRA = 16 << 20  # an archive may be so much larger than the text allowed in it
+_ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # an archive with entries, and an empty one
+_NAMES_SHOWN = 5
+_ENCRYPTED = 0x1  # bit of the flags of a zip entry
+_DAMAGED = (  # what `zipfile` raises over malformed archives
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    IndexError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    ValueError,
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but tab and line endings
+
+
+def read_path(path: Path, *, limit: int, song_separator: str | None = None) -> Text:
+    r"""Reads a corpus: UTF-8 (a byte order mark is dropped), in NFC, lines ending in `\n`.
+
+    - A file of any name that is not a zip archive is one text, kept as it is.
+    - A zip archive must hold exactly one text: its only `*.txt`, or its only file. Folders,
+      `__MACOSX` and names with a leading dot do not count.
+    - A folder is read as its `*.txt` files, sorted by name, each one song. Links that lead out of
+      it are not followed.
+
+    With `song_separator` the lines equal to it stand between songs. Where song boundaries are
+    known, blank lines at the edges of songs and empty songs are dropped.
+
+    Args:
+        path: where the corpus is; `~` is the user's home.
+        limit: most bytes read, after decompression.
+        song_separator: one line of text.
+
+    Raises:
+        CorpusError: it is not there, not readable, not UTF-8, not text, empty, larger than
+            `limit`, or has no line equal to `song_separator`.
+        ConfigError: `song_separator` is more than one line.
+    """
+    separator = _checked(song_separator)
+    with _readable(path):
+        path = path.expanduser()
+        folder = path.is_dir()
+        texts = _folder_texts(path, limit) if folder else [_file_text(path, limit)]
+    if separator is not None:
+        if not any(f"\n{separator}\n" in f"\n{text}\n" for text in texts):
+            raise CorpusError(
+                f"no line of {_quoted(path)} equals the song separator {separator!r}; "
+                "correct song_separator or leave it out"
+            )
+        texts = [song for text in texts for song in songs_between(text, separator)]
+    elif folder:
+        texts = [without_blank_edges(text) for text in texts]
+    songs = tuple(text for text in texts if text.strip())
+    if not songs:
+        raise CorpusError(f"{_quoted(path)} is empty; a corpus needs text")
+    return Text(songs)
+
+
+def decode(data: bytes, *, name: str) -> str:
+    """Turns bytes into text: strict UTF-8, NFC, newlines; a byte order mark is dropped.
+
+    Args:
+        data: the whole content of a file.
+        name: how messages call it.
+
+    Raises:
+        CorpusError: it is not UTF-8, or holds control characters; names the byte offset.
+    """
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,} "
+            f"({error.reason}); convert it to UTF-8"
+        ) from None
+    found = _CONTROL.search(text)
+    if found:
+        offset = len(text[: found.start()].encode())
+        raise CorpusError(
+            f"{name} looks like binary data: control character U+{ord(found[0]):04X} at byte "
+            f"offset {offset:,}; a corpus is plain text, in which only tabs and line ends may occur"
+        )
+    return normalised(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
+
+
+class _Budget:
+    """Counts the bytes read and refuses those above the limit."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.left = limit
+
+    def refuse(self, name: str, size: str) -> CorpusError:
+        return CorpusError(
+            f"{name} is too large: {size} bytes where {self.limit:,} are allowed; "
+            f"shorten it or raise {CORPUS_LIMIT} (now {self.limit / 2**20:g})"
+        )
+
+    def announced(self, name: str, size: int) -> None:
+        """Refuses what already says that it is too large."""
+        if size > self.left:
+            raise self.refuse(name, f"{self.limit - self.left + size:,}")
+
+    def read(self, file: IO[bytes], name: str) -> bytes:
+        """All of `file`, whatever size it announced; never more than a chunk above the limit."""
+        chunks: list[bytes] = []
+        while chunk := file.read(_CHUNK):
+            if len(chunk) > self.left:
+                raise self.refuse(name, f"more than {self.limit:,}")
+            self.left -= len(chunk)
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+
+def _checked(separator: str | None) -> str | None:
+    if separator is not None and ("\n" in separator or "\r" in separator):
+        raise ConfigError("corpus_options.song_separator", separator, "one line of text")
+    return None if separator is None else normalised(separator)
+
+
+def _quoted(name: object) -> str:
+    """A file name in one line, whatever characters it holds."""
+    return repr(str(name))
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns what the operating system refuses into a `CorpusError`."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise CorpusError(f"no corpus at {_quoted(path)}; check the path") from None
+    except OSError as error:
+        raise CorpusError(f"cannot read {_quoted(path)}: {error.strerror or error}") from None
+    except RuntimeError as error:  # `~` of somebody who has no home
+        raise CorpusError(f"{_quoted(path)} is not a usable path: {error}") from None
+
+
+def _file_text(path: Path, limit: int) -> str:
+    budget = _Budget(limit)
+    name = _quoted(path)
+    with _regular_file(path) as file:
+        start = file.read(len(_ZIP_STARTS[0]))
+        file.seek(0)
+        if start in _ZIP_STARTS or path.suffix.lower() == ".zip":
+            return _zipped_text(file, name, budget)
+        budget.announced(name, os.fstat(file.fileno()).st_size)
+        return decode(budget.read(file, name), name=name)
+
+
+def _folder_texts(folder: Path, limit: int) -> list[str]:
+    budget = _Budget(limit)
+    paths = _text_files(folder)
+    budget.announced(_quoted(folder), sum(path.stat().st_size for path in paths))
+    texts = []
+    for path in paths:
+        with _regular_file(path) as file:
+            data = budget.read(file, _quoted(folder))
+        texts.append(decode(data, name=_quoted(path)))
+    return texts
+
+
+@contextmanager
+def _regular_file(path: Path) -> Iterator[IO[bytes]]:
+    """Opens a file that is sure to be one: a FIFO or a device could block or never end."""
+    try:
+        mode = path.stat().st_mode
+    except ValueError as error:  # a NUL in the path
+        raise CorpusError(f"{_quoted(path)} is not a usable path: {error}") from None
+    if not stat.S_ISREG(mode):
+        raise _not_regular(path)
+    # Looked at again once open, without waiting for a FIFO's writer: the path may have changed.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise _not_regular(path)
+        yield file
+
+
+def _not_regular(path: Path) -> CorpusError:
+    return CorpusError(
+        f"{_quoted(path)} is not a regular file; a corpus is a text file, a zip with one text "
+        "or a folder of .txt files"
+    )
+
+
+def _text_files(folder: Path) -> list[Path]:
+    home = folder.resolve()
+    found, others = [], []
+    for entry in sorted(folder.iterdir(), key=lambda p: unicodedata.normalize("NFC", p.name)):
+        if entry.name.startswith("."):
+            continue
+        if entry.suffix.lower() == ".txt" and not entry.is_dir() and _inside(entry, home):
+            found.append(entry)
+        else:
+            others.append(entry.name)
+    if not found:
+        raise CorpusError(
+            f"no .txt file in the folder {_quoted(folder)}{_some(others)}; "
+            "a folder is read as its .txt files, one song each (links out of it are not followed)"
+        )
+    return found
+
+
+def _inside(entry: Path, folder: Path) -> bool:
+    """Whether `entry` is no link, or one that leads to something in `folder`."""
+    if not entry.is_symlink():
+        return True
+    try:
+        return entry.resolve(strict=True).is_relative_to(folder)
+    except (OSError, RuntimeError):  # a link to nothing, or to itself
+        return False
+
+
+def _zipped_text(file: IO[bytes], name: str, budget: _Budget) -> str:
+    size = os.fstat(file.fileno()).st_size
+    if size > budget.limit + _ZIP_EXTRA:  # its list of entries alone could fill the memory
+        raise budget.refuse(name, f"{size:,}")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entry = _only_text(archive.infolist(), name)
+            inner = f"{_quoted(entry.filename)} in {name}"
+            budget.announced(inner, entry.file_size)
+            with archive.open(entry) as member:
+                data = budget.read(member, inner)
+    except CorpusError:
+        raise
+    except _DAMAGED as error:
+        raise CorpusError(f"{name} is not a sound zip archive: {error}; pack it anew") from None
+    return decode(data, name=inner)
+
+
+def _only_text(entries: Sequence[zipfile.ZipInfo], name: str) -> zipfile.ZipInfo:
+    files = [entry for entry in entries if not entry.is_dir() and not _ignored(entry.filename)]
+    texts = [entry for entry in files if entry.filename.lower().endswith(".txt")] or files
+    if len(texts) != 1:
+        count = f"{len(texts):,} texts" if texts else "no text"
+        raise CorpusError(
+            f"{name} holds {count}{_some([t.filename for t in texts])}; "
+            "pack exactly one, or unpack them into a folder and give the folder"
+        )
+    (entry,) = texts
+    if entry.flag_bits & _ENCRYPTED:
+        raise CorpusError(f"{name} is encrypted; pack it without a password")
+    if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        # The others may unpack a few bytes to megabytes at once, past any limit.
+        raise CorpusError(
+            f"{name} uses compression method {entry.compress_type}; "
+            "allowed are stored (0) and deflate (8): pack it anew"
+        )
+    return entry
+
+
+def _ignored(name: str) -> bool:
+    parts = PurePosixPath(name).parts
+    return "__MACOSX" in parts or any(part.startswith(".") and part != ".." for part in parts)
+
+
+def _some(names: Sequence[str]) -> str:
+    """A few of `names` for a message."""
+    if not names:
+        return ""
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f" ({', '.join(map(_quoted, names[:_NAMES_SHOWN]))}{more})"

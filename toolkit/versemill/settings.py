@@ -1,0 +1,67 @@
+"""Settings of an installation: where its data, database and broker are.
+
+All come from the environment, so that a command, a worker and a trainer agree without a file.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from versemill.errors import ConfigError
+
+HOME = "VERSEMILL_HOME"
+DATABASE_URL = "VERSEMILL_DATABASE_URL"
+BROKER_URL = "VERSEMILL_BROKER_URL"
+USER = "VERSEMILL_USER"
+CORPUS_LIMIT = "VERSEMILL_CORPUS_LIMIT_MB"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the environment says.
+
+    Attributes:
+        home: folder for the SQLite database, corpora files and the workers' spool.
+        database_url: SQLAlchemy URL; SQLite under `home` when nothing is configured.
+        broker_url: Celery broker URL; the in-process `memory://` when nothing is configured.
+        user: name under which jobs are submitted.
+        corpus_limit: largest corpus accepted, in bytes.
+    """
+
+    home: Path
+    database_url: str
+    broker_url: str
+    user: str
+    corpus_limit: int
+
+    @property
+    def embedded(self) -> bool:
+        """Whether no broker is configured, so that the workers' pollers carry everything."""
+        return self.broker_url.startswith("memory:")
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Reads the `VERSEMILL_*` variables; raises `ConfigError` for a value that is no number."""
+        home = os.environ.get(HOME)
+        if home is None:
+            import platformdirs  # only without VERSEMILL_HOME, and never at import
+
+            home = platformdirs.user_data_dir("versemill", appauthor=False)
+        folder = Path(home).expanduser().absolute()
+        return cls(
+            home=folder,
+            database_url=os.environ.get(DATABASE_URL) or f"sqlite:///{folder / 'versemill.db'}",
+            broker_url=os.environ.get(BROKER_URL) or "memory://",
+            user=os.environ.get(USER) or getpass.getuser(),
+            corpus_limit=_megabytes(CORPUS_LIMIT, 64),
+        )
+
+
+def _megabytes(variable: str, default: int) -> int:
+    value = os.environ.get(variable) or str(default)
+    if not value.isascii() or not value.isdigit() or int(value) == 0:
+        raise ConfigError(variable, value, "a whole number of megabytes, at least 1")
+    return int(value) * 1024 * 1024
