@@ -189,8 +189,8 @@ def validated(options: type[O], values: Mapping[str, Any], *, where: str) -> O:
     Raises:
         ConfigError: naming the field, the value got and what is allowed.
     """
-    refuse_unknown_keys(values, [f.name for f in dataclasses.fields(options)], where=where)
-    _refuse_not_finite(values, where)
+    _refuse_unknown_fields(options, values, where)
+    _refuse_unwritable(values, where)
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -198,7 +198,9 @@ def validated(options: type[O], values: Mapping[str, Any], *, where: str) -> O:
         return TypeAdapter(options).validate_json(_dumped(values, where), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        path = ".".join(str(part) for part in (where, *first["loc"]) if not _is_branch(part))
+        path = where
+        for part in first["loc"]:
+            path = path if _is_branch(part) else _below(path, part)
         raise ConfigError(path, first["input"], _in_words(first)) from None
 
 
@@ -208,17 +210,40 @@ def refuse_unknown_keys(values: Mapping[str, Any], allowed: Sequence[str], *, wh
         if key not in allowed:
             near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
             guess = f"; did you mean {near[0]!r}?" if near else ""
-            name = f"{where}.{key}" if where else key
+            name = _below(where, key)
             known = ", ".join(sorted(allowed)) or "none"
             raise ConfigError(name, values[key], f"no such setting; known: {known}{guess}")
 
 
-def _refuse_not_finite(value: object, where: str) -> None:
+def _refuse_unknown_fields(options: type[Options], values: Mapping[str, Any], where: str) -> None:
+    """Goes down into options inside options, since pydantic ignores what it does not know."""
+    known = dataclasses.fields(options)
+    refuse_unknown_keys(values, [f.name for f in known], where=where)
+    for f in known:
+        inner, given = f.default_factory, values.get(f.name)
+        if isinstance(inner, type) and dataclasses.is_dataclass(inner) and isinstance(given, dict):
+            _refuse_unknown_fields(inner, given, _below(where, f.name))
+
+
+def _refuse_unwritable(value: object, where: str) -> None:
+    """JSON has no NaN and no infinity, UTF-8 no halves of surrogate pairs."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(where, value, "a finite number")
+    if isinstance(value, str) and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise ConfigError(where, value, "text in valid Unicode") from None
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            _refuse_not_finite(inner, f"{where}.{key}")
+            _refuse_unwritable(inner, _below(where, key))
+    if isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            _refuse_unwritable(inner, _below(where, index))
+
+
+def _below(where: str, part: str | int) -> str:
+    return f"{where}.{part}" if where else str(part)
 
 
 def _dumped(values: Mapping[str, Any], where: str) -> str:

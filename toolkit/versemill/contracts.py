@@ -13,6 +13,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from versemill.errors import CorpusError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -47,7 +49,13 @@ class Text:
         return hashlib.sha256(self.to_bytes()).hexdigest()
 
     def to_bytes(self) -> bytes:
-        """The stored form: UTF-8, songs joined by U+001E."""
+        """The stored form: UTF-8, songs joined by U+001E.
+
+        Raises:
+            CorpusError: a song holds U+001E itself, and would silently become two.
+        """
+        if any(SONG_MARK in song for song in self.songs):
+            raise CorpusError("a song holds the control character U+001E; remove it")
         return SONG_MARK.join(self.songs).encode()
 
     @classmethod

@@ -150,29 +150,29 @@ class TrainedModel:
         parsed = [parse_decoder(spec, self._registry) for spec in specs]
         return [registration.load()(**options) for registration, options in parsed]
 
+    @torch.no_grad()  # around the generator, so that the caller computes as before between pieces
     def _pieces(self, prefix: str, count: int, options: GenerationOptions) -> Iterator[list[str]]:
         """What each of `count` texts gains, id by id; an ended text gains nothing more."""
         tokenizer, chain = self._tokenizer, self._chain(options.decoders)
         draw = _Draw(options.seed, count)
         lines = [_Lines(prefix, options.lines) for _ in range(count)]
-        with torch.no_grad():
-            history_BL = self._start(prefix).repeat(count, 1)
-            y_TBH, states = self._model(history_BL.t(), self._model.initial_state(count))
-            logits_BV = self._model.logits(y_TBH[-1])
-            step = self._model.stepper()
-            for position in range(options.length):
-                if position:
-                    logits_BV, states = step(history_BL[:, -1], states)
-                if tokenizer.unknown_id is not None:
-                    logits_BV[:, tokenizer.unknown_id] = -torch.inf
-                for stage in chain:
-                    logits_BV = stage(logits_BV, history_BL)
-                ids_B = draw(logits_BV)
-                history_BL = torch.cat([history_BL, ids_B.unsqueeze(1)], dim=1)
-                pieces = [tokenizer.decode([i]) for i in ids_B.tolist()]
-                yield [row.take(piece) for row, piece in zip(lines, pieces, strict=True)]
-                if all(row.ended for row in lines):
-                    return
+        history_BL = self._start(prefix).repeat(count, 1)
+        y_TBH, states = self._model(history_BL.t(), self._model.initial_state(count))
+        logits_BV = self._model.logits(y_TBH[-1])
+        step = self._model.stepper()
+        for position in range(options.length):
+            if position:
+                logits_BV, states = step(history_BL[:, -1], states)
+            if tokenizer.unknown_id is not None:
+                logits_BV[:, tokenizer.unknown_id] = -torch.inf
+            for stage in chain:
+                logits_BV = stage(logits_BV, history_BL)
+            ids_B = draw(logits_BV)
+            history_BL = torch.cat([history_BL, ids_B.unsqueeze(1)], dim=1)
+            pieces = [tokenizer.decode([i]) for i in ids_B.tolist()]
+            yield [row.take(piece) for row, piece in zip(lines, pieces, strict=True)]
+            if all(row.ended for row in lines):
+                return
 
     def _start(self, prefix: str) -> Tensor:
         """Ids read before the first draw, [1, L]: a newline if the model knows it, the prefix."""

@@ -8,10 +8,20 @@ from __future__ import annotations
 from versemill.errors import ConfigError
 
 
-def copied_share(text: str, source: str, *, span: int = 8) -> float:
+def usual_span(text: str) -> int:
+    """Length from which a stretch counts as copied: 8 in Chinese, 20 elsewhere.
+
+    Measured on the bundled songs: by chance, original songs share next to no stretch of that
+    length with the others (0.0 of their characters), while 8 letters are often one common word.
+    """
+    ideographs = sum("\u4e00" <= character <= "\u9fff" for character in text)
+    return 8 if 2 * ideographs >= len("".join(text.split())) else 20
+
+
+def copied_share(text: str, source: str, *, span: int | None = None) -> float:
     """Share of the characters of `text` that lie in a stretch found verbatim in `source`.
 
-    A stretch counts from `span` characters on; line breaks and spaces are characters like any
+    A stretch counts from `span` characters on (`usual_span(text)` by default); line breaks and spaces are characters like any
     other, so prepare both texts alike. Time grows with `len(text) + len(source)` (times `span`),
     memory with `len(text)` only.
 
@@ -21,6 +31,7 @@ def copied_share(text: str, source: str, *, span: int = 8) -> float:
     Raises:
         ConfigError: `span` is less than 1.
     """
+    span = usual_span(text) if span is None else span
     if span < 1:
         raise ConfigError("span", span, "at least 1")
     starts = range(len(text) - span + 1)

@@ -3,7 +3,7 @@
 Every held-out character is scored once, the first included, in evaluation mode and from zero
 state with a newline before it; costs are summed in float64 and divided by characters, whatever
 the tokenizer. A character the vocabulary lacks costs what it takes to say "unknown" plus
-log(1,114,112 - V) to say which of Unicode's code points it is.
+log(1,114,112 - K) to say which of Unicode's code points it is, K being those that have an id.
 
 Shapes: B streams side by side, T time, V vocabulary.
 """
@@ -121,7 +121,8 @@ def evaluation(
     else:
         unknown = sum(ids.count(unknown_id) for ids in encoded)
         nats = 0.0
-    nats += unknown * math.log(CODE_POINTS - len(tokenizer.tokens))
+    known = len(tokenizer.tokens) - (unknown_id is not None)
+    nats += unknown * math.log(CODE_POINTS - known)
     primer = primer_id(tokenizer)
     for batch in _batches([s for ids in encoded for s in _streams(ids, parallel=parallel)]):
         for part_nats in _score(model, batch, primer):
@@ -175,6 +176,7 @@ def _batches(streams: list[_Stream]) -> Iterator[list[_Stream]]:
         yield ordered[i : i + _STREAMS]
 
 
+@torch.no_grad()  # around the generator, so that the caller computes as before between chunks
 def _score(model: LanguageModel, streams: list[_Stream], primer: int) -> Iterator[float]:
     """Nats of the scored ids, chunk by chunk."""
     device = model.output_bias.device
@@ -189,10 +191,9 @@ def _score(model: LanguageModel, streams: list[_Stream], primer: int) -> Iterato
     states = model.initial_state(B)
     for start in range(0, longest, _CHUNK):
         end = min(start + _CHUNK, longest)
-        with torch.no_grad():
-            y_TBH, states = model(ids_TB[start:end], states)
-            scored = scored_TB[start:end]
-            yield _nats(model.logits(y_TBH[scored]), ids_TB[start + 1 : end + 1][scored])
+        y_TBH, states = model(ids_TB[start:end], states)
+        scored = scored_TB[start:end]
+        yield _nats(model.logits(y_TBH[scored]), ids_TB[start + 1 : end + 1][scored])
 
 
 def _nats(logits_NV: Tensor, targets_N: Tensor) -> float:

@@ -55,9 +55,16 @@ class Settings:
             home=folder,
             database_url=os.environ.get(DATABASE_URL) or f"sqlite:///{folder / 'versemill.db'}",
             broker_url=os.environ.get(BROKER_URL) or "memory://",
-            user=os.environ.get(USER) or getpass.getuser(),
+            user=os.environ.get(USER) or _user_name(),
             corpus_limit=_megabytes(CORPUS_LIMIT, 64),
         )
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in some containers
+        return f"uid-{os.getuid()}"
 
 
 def _megabytes(variable: str, default: int) -> int:

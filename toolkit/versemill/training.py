@@ -118,9 +118,11 @@ class Training:
         """Everything needed to go on from here; valid after any yield.
 
         Raises:
-            DivergedError: a loss since the last check was not finite, so this is worth nothing.
+            DivergedError: a loss or a weight is not finite, so the state is worth nothing.
         """
         self._check_losses()
+        if not all(bool(weight.isfinite().all()) for weight in self._model.parameters()):
+            raise DivergedError(self._epoch + 1, self._step, math.nan)
         tensors = {f"model.{k}": v.clone() for k, v in self._model.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in self._best.items()}
         tensors |= {f"optimizer.{k}": v.clone() for k, v in self._optimization.tensors().items()}
@@ -128,6 +130,14 @@ class Training:
             tensors |= {f"state.{layer}.{i}": t.clone() for i, t in enumerate(state)}
         tensors["losses"] = self._losses[: self._position].clone()
         return Checkpoint(tensors, self._meta())
+
+    def best(self) -> Checkpoint | None:
+        """The best weights on validation so far, enough to write lyrics with; None before any."""
+        if not self._best:
+            return None
+        tensors = {f"model.{name}": tensor for name, tensor in self._best.items()}
+        meta = self._meta() | {"step": self._best_step, "epoch": self._best_epoch}
+        return Checkpoint(tensors, meta)
 
     # Building
 
@@ -168,7 +178,7 @@ class Training:
         self._checked = 0  # losses of this epoch known to be finite
         self._best: dict[str, Tensor] = {}
         self._best_nats: float | None = None
-        self._best_epoch = 0
+        self._best_epoch = self._best_step = 0
         self._disappointments = 0  # validations since the best one
         self._states: States = self._zero_states()
 
@@ -240,6 +250,8 @@ class Training:
         valid: HeldOut | None = None
         if self._parts.validation and (epoch % options.evaluate_every == 0 or last):
             valid = yield from self._evaluate(self._model, "validation", parallel=True)
+            if not math.isfinite(valid.nats_per_character):
+                raise DivergedError(epoch, self._step, valid.nats_per_character)
         train_perplexity = self._train_perplexity() or math.nan
         if epoch % options.report_every == 0:
             yield self._progress("writing")
@@ -271,7 +283,8 @@ class Training:
             self._disappointments += 1
             return False
         self._best = {k: v.detach().clone() for k, v in self._model.state_dict().items()}
-        self._best_nats, self._best_epoch = valid.nats_per_character, self._epoch
+        self._best_nats = valid.nats_per_character
+        self._best_epoch, self._best_step = self._epoch, self._step
         self._disappointments = 0
         return True
 
@@ -355,6 +368,7 @@ class Training:
             "position": self._position,
             "best_nats": self._best_nats,
             "best_epoch": self._best_epoch,
+            "best_step": self._best_step,
             "disappointments": self._disappointments,
             "config": self.config.to_json(),
             "plan": self.plan.to_json(),
@@ -381,7 +395,8 @@ class Training:
             self._best = {k: v.to(self._device, copy=True) for k, v in state.part("best").items()}
             self._step, self._epoch = int(meta["step"]), int(meta["epoch"])
             self._position = self._checked = int(meta["position"])
-            self._best_nats, self._best_epoch = meta["best_nats"], int(meta["best_epoch"])
+            self._best_nats = meta["best_nats"]
+            self._best_epoch, self._best_step = int(meta["best_epoch"]), int(meta["best_step"])
             self._disappointments = int(meta["disappointments"])
             self._losses[: self._position] = state.tensors["losses"].to(self._device)
             self._states = tuple(

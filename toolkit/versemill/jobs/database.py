@@ -1,0 +1,357 @@
+"""Which database, opened how, and whether its schema is ours.
+
+SQLite is created silently at first use; PostgreSQL changes only by `versemill db upgrade`. The
+check costs one SELECT; Alembic is imported only when something has to be migrated.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+
+from versemill.errors import DatabaseError, SchemaError
+from versemill.jobs.filesystems import refuse_network_filesystem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import URL, Connection, Engine
+
+REVISIONS = ("0001",)
+"""Every schema revision, oldest first; a test compares them with the migration scripts."""
+
+HEAD = REVISIONS[-1]
+WRITING = "versemill_writing"
+"""Execution option: a transaction that will write (SQLite: BEGIN IMMEDIATE)."""
+
+_BUSY_SECONDS = 10
+_UPGRADE_LOCK = 0x7665_7273_6500  # any number of our own; see `store.LOCKS` for the others
+_WRITE_HERE = "write sqlite:////path/to/file.db or postgresql://user@host/database"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """An open database; owns its connections until `close`.
+
+    Attributes:
+        engine: for transactions that only read.
+        writer: the same connections, for transactions that write.
+        shown: the URL as messages may show it: no password, no query.
+        path: the SQLite file; None on PostgreSQL.
+    """
+
+    engine: Engine
+    writer: Engine
+    shown: str
+    path: Path | None
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def plain_errors(self) -> Iterator[None]:
+        """Turns what the driver raises into a `DatabaseError` of one line."""
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise DatabaseError(self._in_words(error)) from error
+
+    def _in_words(self, error: SQLAlchemyError) -> str:
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+        return f"database {self.shown}: {redacted(self.engine.url, reason)}; {_advice(reason)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaStatus:
+    """How a database's schema compares with ours.
+
+    Attributes:
+        database: its URL, without password.
+        revision: its schema; None where there is none yet.
+        head: the schema this version of Versemill needs.
+    """
+
+    database: str
+    revision: str | None
+    head: str
+
+    @property
+    def verdict(self) -> str:
+        """One of `current`, `missing`, `older`, `newer`."""
+        if self.revision is None:
+            return "missing"
+        if self.revision == self.head:
+            return "current"
+        return "older" if self.revision in REVISIONS else "newer"
+
+    def require_current(self) -> None:
+        """Raises `SchemaError`, naming the command to run, unless the schema is ours."""
+        if self.verdict == "missing":
+            raise SchemaError(f"database {self.database} is empty; run `versemill db upgrade`")
+        if self.verdict == "older":
+            raise SchemaError(
+                f"database {self.database} has schema {self.revision}, this version of Versemill "
+                f"needs {self.head}; stop the workers and run `versemill db upgrade`"
+            )
+        if self.verdict == "newer":
+            raise SchemaError(
+                f"database {self.database} has schema {self.revision}, newer than this version "
+                f"of Versemill knows ({self.head}); run `pip install --upgrade versemill`"
+            )
+
+
+def connect(url: str, *, connections: int = 1) -> Database:
+    """Opens the database at `url` and checks its schema.
+
+    Args:
+        url: `sqlite:///…` or `postgresql://…`.
+        connections: most connections held at a time: 1 for a command, slots + 2 for a worker.
+
+    Raises:
+        DatabaseError: it cannot be reached, read or written.
+        SchemaError: its schema is not ours; the message names the command to run.
+    """
+    database = open_unchecked(url, connections=connections)
+    try:
+        found = _status(database)
+        if found.verdict == "missing" and database.path is not None:
+            _migrate(database)
+        else:
+            found.require_current()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def schema_status(url: str) -> SchemaStatus:
+    """Which schema the database at `url` has; creates nothing.
+
+    Raises:
+        DatabaseError: it cannot be reached or read.
+    """
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite" and not _sqlite_path(parsed).exists():
+        return SchemaStatus(database=shown(parsed), revision=None, head=HEAD)
+    database = open_unchecked(url)
+    try:
+        return _status(database)
+    finally:
+        database.close()
+
+
+def upgrade(url: str) -> SchemaStatus:
+    """Brings the schema to ours, under a lock, and returns what it was before.
+
+    Raises:
+        DatabaseError: the database cannot be reached or written.
+        SchemaError: its schema is newer than this version of Versemill.
+    """
+    database = open_unchecked(url)
+    try:
+        before = _status(database)
+        if before.verdict == "newer":
+            before.require_current()
+        if before.verdict != "current":
+            _migrate(database)
+        return before
+    finally:
+        database.close()
+
+
+def parse_url(url: str) -> URL:
+    """Reads a database URL; raises `DatabaseError`, which never repeats a password."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise DatabaseError(f"VERSEMILL_DATABASE_URL is no database URL; {_WRITE_HERE}") from None
+    if parsed.drivername in {"postgres", "postgresql"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
+        raise DatabaseError(
+            f"VERSEMILL_DATABASE_URL names {parsed.drivername!r}, "
+            f"which is not supported; {_WRITE_HERE}"
+        )
+    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise DatabaseError(
+            f"an SQLite database in memory cannot be shared with workers; {_WRITE_HERE}"
+        )
+    return parsed
+
+
+def shown(url: URL) -> str:
+    """The URL as messages may show it; its query may hold a password too."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
+def redacted(url: URL, message: str) -> str:
+    """The message without the URL's secrets, should a driver ever repeat them."""
+    secrets = [url.password, url.query.get("password"), url.query.get("sslpassword")]
+    for secret in secrets:
+        if isinstance(secret, str) and secret:
+            message = message.replace(secret, "***")
+    return message
+
+
+def open_unchecked(url: str, *, connections: int = 1) -> Database:
+    """Opens a database whatever its schema; only migration and diagnosis want this."""
+    parsed = parse_url(url)
+    path = _sqlite_path(parsed) if parsed.get_backend_name() == "sqlite" else None
+    if path is not None and not path.exists():
+        _make_room(path, shown(parsed))
+    settings: dict[str, Any] = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
+    if path is None:
+        settings = {"connect_timeout": 10, "application_name": "versemill"}
+    engine = create_engine(
+        parsed,
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        pool_pre_ping=path is None,
+        connect_args={k: v for k, v in settings.items() if k not in parsed.query},
+        hide_parameters=True,
+        json_serializer=_strict_json,
+    )
+    if path is not None:
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    writer = engine.execution_options(**{WRITING: True})
+    return Database(engine=engine, writer=writer, shown=shown(parsed), path=path)
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether SQLite says that somebody else is writing, so that trying again may help."""
+    cause = getattr(error, "orig", None) or error
+    return isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause)
+
+
+def _sqlite_path(url: URL) -> Path:
+    name = url.database or ""
+    return Path(name.removeprefix("file:"))
+
+
+def _make_room(path: Path, database: str) -> None:
+    refuse_network_filesystem(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(
+            f"database {database}: its folder cannot be made ({error.strerror}); "
+            "set VERSEMILL_HOME or VERSEMILL_DATABASE_URL to a place you can write"
+        ) from None
+
+
+def _strict_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we begin transactions ourselves
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    for _ in range(100):  # the change to WAL does not wait for others by itself
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if not is_locked(error):
+                raise
+            time.sleep(0.05)
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get(WRITING, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+def _status(database: Database) -> SchemaStatus:
+    with database.plain_errors(), database.engine.connect() as connection:
+        revision = _revision(connection)
+    if revision is None and database.path is not None:
+        _refuse_foreign(database)
+    return SchemaStatus(database=database.shown, revision=revision, head=HEAD)
+
+
+def _revision(connection: Connection) -> str | None:
+    try:
+        with connection.begin():
+            found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    except DBAPIError as error:
+        # SQLite says "no such table", PostgreSQL has a code for it.
+        missing = "no such table" in str(error.orig)
+        if missing or getattr(error.orig, "sqlstate", None) == "42P01":
+            return None
+        raise
+    return None if found is None else str(found)
+
+
+def _refuse_foreign(database: Database) -> None:
+    with database.plain_errors(), database.engine.begin() as connection:
+        tables = connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar_one()
+        if tables and _revision_table_missing(connection):
+            raise SchemaError(
+                f"database {database.shown} holds something else; "
+                "set VERSEMILL_DATABASE_URL to another file"
+            )
+
+
+def _revision_table_missing(connection: Connection) -> bool:
+    found = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
+    return connection.execute(text(found)).scalar_one() == 0
+
+
+def _migrate(database: Database) -> None:
+    """Runs the missing migrations in one transaction; a second process waits and does nothing."""
+    with database.plain_errors(), database.writer.connect() as connection:
+        if database.path is not None:
+            # A migration may rebuild a table; dropping the old one must not cascade. The pragma
+            # does nothing inside a transaction, hence the driver's own connection.
+            driver = connection.connection.dbapi_connection
+            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - for the type checker
+            driver.execute("PRAGMA foreign_keys = OFF")
+        with connection.begin():
+            if database.path is None:
+                lock = text("SELECT pg_advisory_xact_lock(:key)")
+                connection.execute(lock, {"key": _UPGRADE_LOCK})
+            _run_migrations(connection)
+        connection.invalidate()  # the next one has foreign keys on again
+
+
+def _run_migrations(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "versemill_migrations:")
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)
+
+
+def _advice(reason: str) -> str:
+    lowered = reason.lower()
+    if "not a database" in lowered:
+        return "the file is damaged or no SQLite database; set VERSEMILL_DATABASE_URL to another"
+    if "readonly" in lowered or "unable to open" in lowered:
+        return "make the file and its folder writable, or set VERSEMILL_DATABASE_URL"
+    if "locked" in lowered:
+        return f"another process has been writing for {_BUSY_SECONDS} s; try again"
+    if "full" in lowered or "no space" in lowered:
+        return "make room on the disk and try again"
+    return "check it with `versemill doctor`"

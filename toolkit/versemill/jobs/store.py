@@ -1,0 +1,144 @@
+"""Units of work on a database.
+
+    with store.unit_of_work() as uow:
+        ...
+        uow.commit()
+
+Leaving the block without `commit` rolls back. None is open while anything is computed.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from versemill.jobs.database import Database, connect, is_locked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sqlalchemy import CursorResult, Engine, Select
+    from sqlalchemy.dialects.postgresql import Insert as PostgreSQLInsert
+    from sqlalchemy.dialects.sqlite import Insert as SQLiteInsert
+    from sqlalchemy.sql.base import Executable
+
+    from versemill.jobs.tables import Base
+
+LOCKS = {"claims": 0x7665_7273_6501, "texts": 0x7665_7273_6502}
+"""Advisory locks on PostgreSQL. SQLite needs none: one transaction writes at a time."""
+
+_BEGIN_TRIES = 5
+
+T = TypeVar("T")
+
+
+class UnitOfWork:
+    """One transaction that writes; made by `Store.unit_of_work`."""
+
+    def __init__(self, session: Session, dialect: str) -> None:
+        self.session = session
+        self._dialect = dialect
+
+    def commit(self) -> None:
+        """Keeps everything done so far."""
+        self.session.commit()
+
+    def execute(self, statement: Executable) -> CursorResult[Any]:
+        """Runs a statement; objects loaded earlier are not brought up to date."""
+        done = self.session.execute(
+            statement, execution_options={"synchronize_session": False, "autoflush": False}
+        )
+        return cast("CursorResult[Any]", done)
+
+    def scalar(self, statement: Select[tuple[T]]) -> T | None:
+        """First column of the first row, or None."""
+        return self.session.scalar(statement)
+
+    def lock(self, name: Literal["claims", "texts"], *, shared: bool = False) -> None:
+        """Waits until nobody else holds the lock (or, shared, holds it alone); freed at the end."""
+        if self._dialect == "postgresql":
+            function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+            self.session.execute(text(f"SELECT {function}(:key)"), {"key": LOCKS[name]})
+
+    def insert_if_absent(self, table: type[Base], values: Mapping[str, Any], *, key: str) -> bool:
+        """Inserts a row unless one with the same `key` exists; returns whether it did."""
+        statement = self._insert(table).values(dict(values))
+        done = self.execute(statement.on_conflict_do_nothing(index_elements=[key]))
+        return done.rowcount == 1
+
+    def put(
+        self, table: type[Base], rows: Sequence[Mapping[str, Any]], *, key: Sequence[str]
+    ) -> None:
+        """Inserts rows, replacing those with the same key, so that writing twice does no harm."""
+        for row in rows:
+            changed = {name: value for name, value in row.items() if name not in key}
+            statement = self._insert(table).values(dict(row))
+            self.execute(
+                statement.on_conflict_do_update(index_elements=list(key), set_=changed)
+            )
+
+    def _insert(self, table: type[Base]) -> PostgreSQLInsert | SQLiteInsert:
+        # ON CONFLICT is the dialects' own; importing both would cost every command.
+        if self._dialect == "postgresql":
+            from sqlalchemy.dialects import postgresql
+
+            return postgresql.insert(table)
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+
+
+class Store:
+    """The jobs floor's one way to the database; safe to share between threads."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def open(cls, url: str, *, connections: int = 1) -> Store:
+        """`Store(connect(url))`; raises as `versemill.jobs.database.connect` does."""
+        return cls(connect(url, connections=connections))
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.database.close()
+
+    @contextmanager
+    def unit_of_work(self) -> Iterator[UnitOfWork]:
+        """A transaction that writes.
+
+        Raises:
+            DatabaseError: whatever the driver raised, in one line.
+        """
+        with self.database.plain_errors(), self._begun(self.database.writer) as session:
+            yield UnitOfWork(session, self.database.dialect)
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """A transaction that only reads; nothing is kept.
+
+        Raises:
+            DatabaseError: whatever the driver raised, in one line.
+        """
+        with self.database.plain_errors(), self._begun(self.database.engine) as session:
+            yield session
+
+    @contextmanager
+    def _begun(self, engine: Engine) -> Iterator[Session]:
+        """The one retry for a locked SQLite: at BEGIN nothing has been done yet."""
+        with Session(engine, autoflush=False, expire_on_commit=False) as session:
+            for tries_left in reversed(range(_BEGIN_TRIES)):
+                try:
+                    session.connection()
+                    break
+                except OperationalError as error:
+                    session.rollback()
+                    if not tries_left or not is_locked(error):
+                        raise
+                    time.sleep(0.05)
+            yield session

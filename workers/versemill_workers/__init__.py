@@ -1,0 +1,1 @@
+"""The Celery worker, its supervisors and the trainer processes."""

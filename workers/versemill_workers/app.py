@@ -1,0 +1,80 @@
+"""The Celery side of a worker: an app whose only task says "there may be work".
+
+JSON only, early acknowledgement, no result backend. A message carries no job id; losing, doubling
+or reordering messages changes nothing but latency.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery, bootsteps
+from celery.apps.worker import Worker
+from celery.worker import state as celery_state
+
+from versemill.jobs.queue import WORK, celery_app
+
+if TYPE_CHECKING:
+    from versemill_workers.crew import Crew
+
+
+def build(broker_url: str, crew: Crew) -> Celery:
+    """A Celery app whose task hands a pool thread to the crew and whose boot step polls."""
+    app = celery_app(broker_url)
+
+    @app.task(name=WORK)  # type: ignore[untyped-decorator]
+    def work() -> None:
+        crew.work()
+
+    class Polling(bootsteps.StartStopStep):  # type: ignore[misc]
+        """Looks at the database from beside the consumer, so that no broker is needed."""
+
+        requires = frozenset({"celery.worker.components:Pool"})
+
+        def start(self, parent: Any) -> None:  # noqa: ANN401 - Celery's worker is untyped
+            crew.start_polling(
+                lambda: parent.pool.apply_async(crew.work, callback=lambda _: None)
+            )
+
+        def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+            crew.hand_over()
+
+    app.steps["worker"].add(Polling)
+    return app
+
+
+def serve(app: Celery, crew: Crew, *, slots: int, name: str) -> None:
+    """Runs the worker in this thread until it is told to end."""
+
+    class QueueWorker(Worker):  # type: ignore[misc]
+        """A Celery worker whose first signal hands jobs over and whose second ends at once."""
+
+        def install_platform_tweaks(self, worker: Any) -> None:  # noqa: ANN401, ARG002
+            """Replaces Celery's handlers, whose cold shutdown raises in the middle of anything."""
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: _asked_to_end(crew))
+
+        def set_process_status(self, info: str) -> None:
+            """Leaves the process title alone: no URL gets into it."""
+
+    QueueWorker(
+        app=app,
+        hostname=f"{name}@{os.uname().nodename}",
+        pool="threads",
+        concurrency=slots,
+        loglevel="WARNING",
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    ).start()
+
+
+def _asked_to_end(crew: Crew) -> None:
+    """Only sets flags: where the signal struck, anything may be under way."""
+    if crew.handing_over.is_set():
+        crew.end_now()
+    crew.handing_over.set()
+    celery_state.should_stop = 0

@@ -1,0 +1,117 @@
+"""What a supervisor and its trainer say to each other: JSON over a pipe, files in a spool folder.
+
+The trainer tells: `progress`, `report`, `checkpoint`, `finished`, `stopped`, `failed`.
+The supervisor tells: `alive`, `stored` (a checkpoint is durable) and `stop` (checkpoint, then end).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from versemill.config import JSONValue
+
+MESSAGE_LIMIT = 16 * 1024 * 1024
+"""Longest message taken, in bytes."""
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """All that a trainer needs to know, as JSON.
+
+    Attributes:
+        config: the job, as `JobConfig.to_json` gives it.
+        spool: the attempt's own folder; checkpoints are handed over there.
+        text: file in `spool` that holds the corpus.
+        resume: file in `spool` that holds the checkpoint to go on from; None to begin.
+        inexact: allow another kernel plan on resume.
+        device: `cpu` or `cuda`.
+        environment: variables to set before anything is computed.
+        threads: CPU threads of one operation.
+        checkpoint_seconds: time between checkpoints.
+        lease_seconds: the trainer ends itself when the supervisor is silent for so long.
+    """
+
+    config: dict[str, JSONValue]
+    spool: str
+    text: str
+    resume: str | None
+    inexact: bool
+    device: str
+    environment: dict[str, str]
+    threads: int
+    checkpoint_seconds: float
+    lease_seconds: float
+
+    def to_json(self) -> str:
+        """The order as JSON text."""
+        return json.dumps(asdict(self), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Order:
+        """Inverse of `to_json`."""
+        return cls(**json.loads(text))
+
+
+def send(line: Connection, message: Message) -> None:
+    """Sends one message; raises `OSError` when the other side is gone."""
+    line.send_bytes(json.dumps(message, ensure_ascii=False).encode())
+
+
+def receive(line: Connection) -> Message:
+    """Takes one message; raises `EOFError` or `OSError` when the other side is gone."""
+    message = json.loads(line.recv_bytes(MESSAGE_LIMIT))
+    if not isinstance(message, dict):
+        raise OSError(f"not a message: {message!r}")
+    return message
+
+
+class TrainerLine:
+    """The trainer's end. A thread listens, so that a step never waits for the supervisor.
+
+    Ends the process at once when the pipe closes, or when nothing was heard for a lease: whoever
+    else was given the job by then must not have to share it.
+    """
+
+    def __init__(self, line: Connection, *, lease_seconds: float) -> None:
+        self.stop_asked = threading.Event()
+        self.outstanding = 0
+        """Checkpoints handed over that are not durable yet."""
+        self._line = line
+        self._lease_seconds = lease_seconds
+        self._sending = threading.Lock()
+        threading.Thread(target=self._listen, name="supervisor-line", daemon=True).start()
+
+    def tell(self, message_type: str, **content: JSONValue) -> None:
+        """Sends one message."""
+        if message_type == "checkpoint":
+            self.outstanding += 1
+        with self._sending:
+            send(self._line, {"type": message_type, **content})
+
+    def _listen(self) -> None:
+        heard = time.monotonic()
+        while True:
+            try:
+                if self._line.poll(1.0):
+                    self._take(receive(self._line))
+                    heard = time.monotonic()
+            except (EOFError, OSError):
+                os._exit(70)
+            if time.monotonic() - heard > self._lease_seconds:
+                os._exit(71)
+
+    def _take(self, message: Message) -> None:
+        if message["type"] == "stored":
+            self.outstanding -= 1
+        elif message["type"] == "stop":
+            self.stop_asked.set()

@@ -1,0 +1,148 @@
+"""The trainer: one process per attempt, forked from a server that has imported torch.
+
+It knows neither database nor broker. What it computes it tells its supervisor over a pipe, and
+hands checkpoints over as files. A crash here costs one attempt and nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from versemill.checkpoint import Checkpoint, read, write
+from versemill.config import JobConfig
+from versemill.contracts import Text
+from versemill.errors import VersemillError
+from versemill.events import EpochReport, Finished, Progress
+from versemill.plan import KernelPlan
+from versemill.registry import Registry
+from versemill.text import split
+from versemill.training import Training
+from versemill_workers.protocol import Order, TrainerLine
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from versemill.config import JSONValue
+    from versemill.events import Event
+
+OUTPUT = "output.txt"
+
+
+def main(pipe: Connection, order_json: str) -> None:
+    """Entry point of the process: trains as ordered, tells the supervisor, ends."""
+    order = Order.from_json(order_json)
+    os.setpgid(0, 0)  # a group of its own, so that it can be ended with whatever it started
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _redirect_output(Path(order.spool) / OUTPUT)
+    os.environ.update(order.environment)
+    line = TrainerLine(pipe, lease_seconds=order.lease_seconds)
+    try:
+        _Trainer(line, order).run()
+    except VersemillError as error:
+        line.tell("failed", failure="user", message=str(error))
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        traceback.print_exc()
+        line.tell("failed", failure="out_of_memory", message=f"out of memory: {_in_short(error)}")
+    except OSError:
+        raise  # disk or pipe: the supervisor sees a process that died
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the job says what
+        traceback.print_exc()
+        memory = "can't allocate memory" in str(error)  # how the CPU allocator says it
+        failure = "out_of_memory" if memory else "user"
+        line.tell("failed", failure=failure, message=f"training raised {_in_short(error)}")
+    sys.stdout.flush()
+
+
+class _Trainer:
+    def __init__(self, line: TrainerLine, order: Order) -> None:
+        self._line = line
+        self._order = order
+        self._spool = Path(order.spool)
+        self._stored_best = 0
+        self._run = self._prepare()
+
+    def run(self) -> None:
+        due = time.monotonic() + self._order.checkpoint_seconds
+        for event in self._run:
+            self._tell(event)
+            if isinstance(event, Finished):
+                self._hand_over(final=True)
+                self._line.tell("finished", result=_result(event))
+                return
+            if self._line.stop_asked.is_set():
+                self._hand_over()
+                self._line.tell("stopped")
+                return
+            if time.monotonic() >= due and self._line.outstanding == 0:
+                self._hand_over()
+                due = time.monotonic() + self._order.checkpoint_seconds
+
+    def _prepare(self) -> Training:
+        order = self._order
+        plan = KernelPlan.current(device=order.device, threads=order.threads)
+        state = read(self._spool / order.resume) if order.resume else None
+        if state is not None:
+            stored = KernelPlan.from_json(state.meta.get("plan", {}))
+            plan = plan.resuming(stored, inexact=order.inexact)
+            self._stored_best = int(state.meta.get("best_step", 0))
+        plan.apply()
+        config = JobConfig.from_json(order.config)
+        text = Text.from_bytes((self._spool / order.text).read_bytes())
+        return Training(
+            split(text, config.text),
+            config,
+            Registry.discover(),
+            plan=plan,
+            state=state,
+            inexact=order.inexact,
+        )
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            self._line.tell("progress", **dataclasses.asdict(event))
+        elif isinstance(event, EpochReport):
+            self._line.tell("report", **dataclasses.asdict(event))
+
+    def _hand_over(self, *, final: bool = False) -> None:
+        """Writes the best state if it changed, then the present one, and tells of both."""
+        best = self._run.best()
+        if best is not None and best.meta["step"] != self._stored_best:
+            self._stored_best = best.meta["step"]
+            self._write(best, "best", is_best=True)
+        self._write(self._run.state(), "last", is_last=True, is_final=final)
+
+    def _write(self, checkpoint: Checkpoint, name: str, **flags: bool) -> None:
+        step = checkpoint.meta["step"]
+        file = f"{name}-{step}.safetensors"
+        write(checkpoint, self._spool / file)
+        flags = {"is_best": False, "is_last": False, "is_final": False, **flags}
+        self._line.tell(
+            "checkpoint", file=file, step=step, epoch=checkpoint.meta["epoch"], **flags
+        )
+
+
+def _result(event: Finished) -> dict[str, JSONValue]:
+    result: dict[str, JSONValue] = dataclasses.asdict(event)
+    result["held_out"] = {part: figures.to_json() for part, figures in event.held_out.items()}
+    return result
+
+
+def _redirect_output(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+def _in_short(error: BaseException) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
