@@ -66,7 +66,8 @@ class Cell(nn.Module, ABC):
     def project_one_hot(self, ids_TB: Tensor, size: int) -> Tensor:
         """`project` of one-hot vectors of `size`; override where a gather does it."""
         one_hot = nn.functional.one_hot(ids_TB, size)
-        return self.project(one_hot.to(next(self.parameters()).dtype))
+        dtype = next((p.dtype for p in self.parameters()), torch.get_default_dtype())
+        return self.project(one_hot.to(dtype))
 
     def draw_noise(self, T: int, B: int, generator: Generator) -> Noise | None:
         """Masks for one training window (zoneout, recurrent dropout); none by default."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _KEY = "versemill"
+_DIGEST = "versemill.sha256"
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,15 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
     meta = json.dumps({"format": FORMAT, **checkpoint.meta}, ensure_ascii=False)
     tensors = {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()}
+    header = {_KEY: meta, _DIGEST: _digest(meta, tensors)}
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata={_KEY: meta})
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
+    try:
+        save_file(tensors, partial, metadata=header)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Checkpoint:
@@ -57,15 +63,31 @@ def read(path: Path) -> Checkpoint:
 
     try:
         with safe_open(path, framework="pt") as file:
-            meta = _meta(file.metadata(), path)
-            return Checkpoint({name: file.get_tensor(name) for name in file.keys()}, meta)  # noqa: SIM118
+            header = file.metadata() or {}
+            meta = _meta(header, path)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is no readable checkpoint: {error}") from None
+    if header.get(_DIGEST) != _digest(header[_KEY], tensors):
+        raise CheckpointError(f"{path} is damaged: its content does not fit its SHA-256")
+    return Checkpoint(tensors, meta)
 
 
-def _meta(header: Mapping[str, str] | None, path: Path) -> dict[str, Any]:
+def _digest(meta: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of metadata and tensors; safetensors itself does not notice a flipped bit."""
+    import torch
+
+    digest = hashlib.sha256(meta.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _meta(header: Mapping[str, str], path: Path) -> dict[str, Any]:
     try:
-        meta = json.loads((header or {})[_KEY])
+        meta = json.loads(header[_KEY])
     except (KeyError, ValueError):
         raise CheckpointError(f"{path} was not written by Versemill") from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:

@@ -69,7 +69,24 @@ def default(cell: str) -> JobTable:
         "sampler": "consecutive",
         "tokenizer": "char",
         "prefixes": ["分开", "不分开"],
-        "training": {},
+        "model": {
+            "hidden_size": 128,
+            "layers": 1,
+            "embedding_size": 128,
+            "dropout": 0.5,
+            "embedding_dropout": 0.2,
+        },
+        "training": {
+            "epochs": 24,
+            "batch_size": 16,
+            "window": 35,
+            "optimizer": "adamw",
+            "learning_rate": 5e-3,
+            "schedule": "cosine",
+            "clip_norm": 0.5,
+            "report_every": 6,
+            "patience": 8,
+        },
         "generation": {"length": 200, "lines": 12, "decoders": ["temperature=0.8", "top-p=0.9"]},
     }
 

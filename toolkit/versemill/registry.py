@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import re
+import textwrap
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -244,5 +245,5 @@ def _number(value: str) -> int | float | str:
 
 
 def _in_short(error: Exception) -> str:
-    first_line = str(error).splitlines()[0] if str(error) else ""
-    return first_line if isinstance(error, PluginError) else f"{type(error).__name__}: {first_line}"
+    line = textwrap.shorten(str(error), 300, placeholder=" …")  # in one line: pluggy writes several
+    return line if isinstance(error, PluginError) else f"{type(error).__name__}: {line}"

@@ -54,7 +54,7 @@ class Settings:
         return cls(
             home=folder,
             database_url=os.environ.get(DATABASE_URL) or f"sqlite:///{folder / 'versemill.db'}",
-            broker_url=os.environ.get(BROKER_URL) or "memory://",
+            broker_url=os.environ.get(BROKER_URL) or "memory://localhost",
             user=os.environ.get(USER) or _user_name(),
             corpus_limit=_megabytes(CORPUS_LIMIT, 64),
         )

@@ -14,6 +14,7 @@ Shapes: B batch, T time, S steps of an epoch.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from versemill.model import LanguageModel, States, build_model, detached
 from versemill.optimization import Optimization
 from versemill.perplexity import HeldOut, evaluation, unseen_share
 from versemill.plan import KernelPlan
+from versemill.resuming import refuse_another_run
 from versemill.seeds import derived
 
 if TYPE_CHECKING:
@@ -53,11 +55,12 @@ class Training:
         registry: where cell, sampler, tokenizer and decoders are looked up.
         plan: how to compute; the caller has applied it to this process.
         state: a checkpoint of the same run to go on from; bit for bit on CPU.
-        inexact: allow `state` to come from another kernel plan.
+        inexact: allow `state` to come from another kernel plan or other versions of plugins.
 
     Raises:
         CorpusError: the training text is too short for one batch of windows.
-        PlanMismatchError: `state` was made on another kernel plan and `inexact` is not set.
+        PlanMismatchError: `state` was made on another kernel plan, or with other versions of
+            plugins, and `inexact` is not set.
         CheckpointError: `state` belongs to another text or configuration.
         UnknownNameError: a plugin is missing.
     """
@@ -94,6 +97,7 @@ class Training:
         self._clock = _Clock()
         self._begin()
         if state is not None:
+            refuse_another_run(state.meta, self._meta(), inexact=inexact)
             self._restore(state)
 
     def __iter__(self) -> Iterator[Event]:
@@ -124,20 +128,13 @@ class Training:
         if not all(bool(weight.isfinite().all()) for weight in self._model.parameters()):
             raise DivergedError(self._epoch + 1, self._step, math.nan)
         tensors = {f"model.{k}": v.clone() for k, v in self._model.state_dict().items()}
-        tensors |= {f"best.{k}": v for k, v in self._best.items()}
+        if self._best_step != self._step:  # else they are the model's
+            tensors |= {f"best.{k}": v for k, v in self._best.items()}
         tensors |= {f"optimizer.{k}": v.clone() for k, v in self._optimization.tensors().items()}
         for layer, state in enumerate(self._states):
             tensors |= {f"state.{layer}.{i}": t.clone() for i, t in enumerate(state)}
         tensors["losses"] = self._losses[: self._position].clone()
         return Checkpoint(tensors, self._meta())
-
-    def best(self) -> Checkpoint | None:
-        """The best weights on validation so far, enough to write lyrics with; None before any."""
-        if not self._best:
-            return None
-        tensors = {f"model.{name}": tensor for name, tensor in self._best.items()}
-        meta = self._meta() | {"step": self._best_step, "epoch": self._best_epoch}
-        return Checkpoint(tensors, meta)
 
     # Building
 
@@ -250,6 +247,8 @@ class Training:
         valid: HeldOut | None = None
         if self._parts.validation and (epoch % options.evaluate_every == 0 or last):
             valid = yield from self._evaluate(self._model, "validation", parallel=True)
+            if not math.isfinite(valid.nats_per_character):
+                raise DivergedError(epoch, self._step, valid.nats_per_character)
             if not math.isfinite(valid.nats_per_character):
                 raise DivergedError(epoch, self._step, valid.nats_per_character)
         train_perplexity = self._train_perplexity() or math.nan
@@ -373,6 +372,7 @@ class Training:
             "config": self.config.to_json(),
             "plan": self.plan.to_json(),
             "vocabulary": dict(self._tokenizer.to_json()),
+            "text_hash": hashlib.sha256(self._parts.training.encode()).hexdigest(),
             "unseen": self._unseen,
             "plugins": self._plugins(),
         }
@@ -387,17 +387,18 @@ class Training:
 
     def _restore(self, state: Checkpoint) -> None:
         meta = state.meta
-        if meta.get("vocabulary") != dict(self._tokenizer.to_json()):
-            raise CheckpointError("the checkpoint was made from another training text")
         try:
             self._model.load_state_dict(state.part("model"))
             self._optimization.load(state.part("optimizer"))
-            self._best = {k: v.to(self._device, copy=True) for k, v in state.part("best").items()}
             self._step, self._epoch = int(meta["step"]), int(meta["epoch"])
             self._position = self._checked = int(meta["position"])
             self._best_nats = meta["best_nats"]
             self._best_epoch, self._best_step = int(meta["best_epoch"]), int(meta["best_step"])
-            self._disappointments = int(meta["disappointments"])
+            if self._best_nats is not None:
+                best = state.part("best") or state.part("model")
+                self._best = {k: v.to(self._device, copy=True) for k, v in best.items()}
+            if self.config.training.epochs == meta["config"]["training"]["epochs"]:
+                self._disappointments = int(meta["disappointments"])  # else: a fresh patience
             self._losses[: self._position] = state.tensors["losses"].to(self._device)
             self._states = tuple(
                 tuple(

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, bootsteps
 from celery.apps.worker import Worker
+from celery.platforms import SecurityWarning
 from celery.worker import state as celery_state
 
-from versemill.jobs.queue import WORK, celery_app
+from versemill.jobs import queue
 
 if TYPE_CHECKING:
     from versemill_workers.crew import Crew
@@ -22,9 +24,10 @@ if TYPE_CHECKING:
 
 def build(broker_url: str, crew: Crew) -> Celery:
     """A Celery app whose task hands a pool thread to the crew and whose boot step polls."""
-    app = celery_app(broker_url)
+    app = queue.app(broker_url)
+    app.conf.worker_hijack_root_logger = False
 
-    @app.task(name=WORK)  # type: ignore[untyped-decorator]
+    @app.task(name=queue.TASK)  # type: ignore[untyped-decorator]
     def work() -> None:
         crew.work()
 
@@ -33,12 +36,10 @@ def build(broker_url: str, crew: Crew) -> Celery:
 
         requires = frozenset({"celery.worker.components:Pool"})
 
-        def start(self, parent: Any) -> None:  # noqa: ANN401 - Celery's worker is untyped
-            crew.start_polling(
-                lambda: parent.pool.apply_async(crew.work, callback=lambda _: None)
-            )
+        def start(self, parent: Any) -> None:
+            crew.start_polling(lambda: parent.pool.apply_async(crew.work, callback=lambda _: None))
 
-        def stop(self, parent: Any) -> None:  # noqa: ANN401, ARG002
+        def stop(self, parent: Any) -> None:  # noqa: ARG002
             crew.hand_over()
 
     app.steps["worker"].add(Polling)
@@ -47,11 +48,13 @@ def build(broker_url: str, crew: Crew) -> Celery:
 
 def serve(app: Celery, crew: Crew, *, slots: int, name: str) -> None:
     """Runs the worker in this thread until it is told to end."""
+    # Celery warns root of pickled messages; this app takes none.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
 
     class QueueWorker(Worker):  # type: ignore[misc]
         """A Celery worker whose first signal hands jobs over and whose second ends at once."""
 
-        def install_platform_tweaks(self, worker: Any) -> None:  # noqa: ANN401, ARG002
+        def install_platform_tweaks(self, worker: Any) -> None:  # noqa: ARG002
             """Replaces Celery's handlers, whose cold shutdown raises in the middle of anything."""
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: _asked_to_end(crew))

@@ -32,6 +32,7 @@ class Order:
         config: the job, as `JobConfig.to_json` gives it.
         spool: the attempt's own folder; checkpoints are handed over there.
         text: file in `spool` that holds the corpus.
+        output: file in `spool` that takes what the trainer prints.
         resume: file in `spool` that holds the checkpoint to go on from; None to begin.
         inexact: allow another kernel plan on resume.
         device: `cpu` or `cuda`.
@@ -44,6 +45,7 @@ class Order:
     config: dict[str, JSONValue]
     spool: str
     text: str
+    output: str
     resume: str | None
     inexact: bool
     device: str

@@ -34,15 +34,13 @@ if TYPE_CHECKING:
     from versemill.config import JSONValue
     from versemill.events import Event
 
-OUTPUT = "output.txt"
-
 
 def main(pipe: Connection, order_json: str) -> None:
     """Entry point of the process: trains as ordered, tells the supervisor, ends."""
     order = Order.from_json(order_json)
     os.setpgid(0, 0)  # a group of its own, so that it can be ended with whatever it started
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _redirect_output(Path(order.spool) / OUTPUT)
+    _redirect_output(Path(order.spool) / order.output)
     os.environ.update(order.environment)
     line = TrainerLine(pipe, lease_seconds=order.lease_seconds)
     try:
@@ -67,13 +65,15 @@ class _Trainer:
         self._line = line
         self._order = order
         self._spool = Path(order.spool)
-        self._stored_best = 0
+        self._best: Checkpoint | None = None  # waits here for the next checkpoint
         self._run = self._prepare()
 
     def run(self) -> None:
         due = time.monotonic() + self._order.checkpoint_seconds
         for event in self._run:
             self._tell(event)
+            if isinstance(event, EpochReport) and event.best:
+                self._best = self._run.state()
             if isinstance(event, Finished):
                 self._hand_over(final=True)
                 self._line.tell("finished", result=_result(event))
@@ -93,7 +93,6 @@ class _Trainer:
         if state is not None:
             stored = KernelPlan.from_json(state.meta.get("plan", {}))
             plan = plan.resuming(stored, inexact=order.inexact)
-            self._stored_best = int(state.meta.get("best_step", 0))
         plan.apply()
         config = JobConfig.from_json(order.config)
         text = Text.from_bytes((self._spool / order.text).read_bytes())
@@ -113,11 +112,10 @@ class _Trainer:
             self._line.tell("report", **dataclasses.asdict(event))
 
     def _hand_over(self, *, final: bool = False) -> None:
-        """Writes the best state if it changed, then the present one, and tells of both."""
-        best = self._run.best()
-        if best is not None and best.meta["step"] != self._stored_best:
-            self._stored_best = best.meta["step"]
-            self._write(best, "best", is_best=True)
+        """Writes the best state if it is new, then the present one, and tells of both."""
+        if self._best is not None:
+            self._write(self._best, "best", is_best=True)
+            self._best = None
         self._write(self._run.state(), "last", is_last=True, is_final=final)
 
     def _write(self, checkpoint: Checkpoint, name: str, **flags: bool) -> None:
@@ -125,9 +123,7 @@ class _Trainer:
         file = f"{name}-{step}.safetensors"
         write(checkpoint, self._spool / file)
         flags = {"is_best": False, "is_last": False, "is_final": False, **flags}
-        self._line.tell(
-            "checkpoint", file=file, step=step, epoch=checkpoint.meta["epoch"], **flags
-        )
+        self._line.tell("checkpoint", file=file, step=step, epoch=checkpoint.meta["epoch"], **flags)
 
 
 def _result(event: Finished) -> dict[str, JSONValue]:

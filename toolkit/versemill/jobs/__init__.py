@@ -1,6 +1,7 @@
 """The jobs floor: a durable queue of training jobs in SQLite or PostgreSQL.
 
-Rooms, lowest first: `states` → `tables` → `database` → `store` → `transitions` →
-`leases`, `checkpoints`, `recovery` (what workers do) and `listings`, `corpora` (what people read)
-→ `service` (what people do). `queue` stands beside them and is the only one that knows Celery.
+Two doors: `service` is what people do, `leases` is what workers do. Below them, lowest first:
+`states` → `columns` → `tables` → `database` → `store` → `transitions` → `workers` → `claims` →
+`recording`, `checkpoints`, `recovery`, and for reading `views` → `listings`, `corpora`.
+`queue` stands beside them and is the only one that knows Celery.
 """

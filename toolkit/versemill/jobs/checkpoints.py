@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, func, insert, or_, select, update
 
 from versemill.errors import CheckpointError
-from versemill.jobs.leases import fence
+from versemill.jobs.claims import fence
 from versemill.jobs.tables import Attempt, CheckpointChunk, StoredCheckpoint
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Select
 
-    from versemill.jobs.leases import Claim
+    from versemill.jobs.claims import Claim
     from versemill.jobs.store import Store, UnitOfWork
 
 CHUNK_BYTES = 4 * 1024 * 1024
@@ -122,9 +122,7 @@ def complete_checkpoint(store: Store, claim: Claim, checkpoint_id: int, sha256: 
             StoredCheckpoint.id != checkpoint_id,
             StoredCheckpoint.complete.is_(True),
         )
-        taken = [
-            name for name in ("is_last", "is_best", "is_final") if getattr(new, name)
-        ]
+        taken = [name for name in ("is_last", "is_best", "is_final") if getattr(new, name)]
         if taken:
             cleared = dict.fromkeys(taken, False)
             uow.execute(update(StoredCheckpoint).where(*others).values(cleared))
@@ -230,7 +228,7 @@ def _require_whole(uow: UnitOfWork, staged: StoredCheckpoint) -> None:
         )
 
 
-def _complete(job_id: int) -> Select[tuple[StoredCheckpoint]]:
+def _complete(job_id: int) -> Select[StoredCheckpoint]:
     return select(StoredCheckpoint).where(
         StoredCheckpoint.job_id == job_id, StoredCheckpoint.complete.is_(True)
     )

@@ -86,13 +86,13 @@ def db_now(seconds: float = 0.0) -> _Now:
 
 
 @compiles(_Now, "postgresql")
-def _now_postgresql(element: _Now, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401
+def _now_postgresql(element: _Now, compiler: SQLCompiler, **kw: Any) -> str:
     seconds = compiler.process(element.clauses, **kw)
     return f"(clock_timestamp() + make_interval(secs => {seconds}))"
 
 
 @compiles(_Now, "sqlite")
-def _now_sqlite(element: _Now, compiler: SQLCompiler, **kw: Any) -> str:  # noqa: ANN401
+def _now_sqlite(element: _Now, compiler: SQLCompiler, **kw: Any) -> str:
     # Milliseconds are what SQLite knows; the zeros make it the text that UTCDateTime stores.
     seconds = compiler.process(element.clauses, **kw)
     return f"strftime('%Y-%m-%d %H:%M:%f000', 'now', printf('%+.3f seconds', {seconds}))"

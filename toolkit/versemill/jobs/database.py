@@ -304,17 +304,12 @@ def _revision(connection: Connection) -> str | None:
 
 def _refuse_foreign(database: Database) -> None:
     with database.plain_errors(), database.engine.begin() as connection:
-        tables = connection.execute(text("SELECT count(*) FROM sqlite_master")).scalar_one()
-        if tables and _revision_table_missing(connection):
-            raise SchemaError(
-                f"database {database.shown} holds something else; "
-                "set VERSEMILL_DATABASE_URL to another file"
-            )
-
-
-def _revision_table_missing(connection: Connection) -> bool:
-    found = "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
-    return connection.execute(text(found)).scalar_one() == 0
+        names = set(connection.execute(text("SELECT name FROM sqlite_master")).scalars())
+    if names and "alembic_version" not in names:
+        raise SchemaError(
+            f"database {database.shown} holds something else; "
+            "set VERSEMILL_DATABASE_URL to another file"
+        )
 
 
 def _migrate(database: Database) -> None:

@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _NETWORK = frozenset(
-    (
-        "nfs nfs4 cifs smb smb2 smb3 smbfs afpfs afs ncpfs sshfs webdav davfs glusterfs ceph "
-        "lustre gpfs beegfs orangefs pvfs2 ocfs2 gfs2 vboxsf s3fs"
-    ).split()
+    {"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "afpfs", "afs", "ncpfs"}
+    | {"webdav", "davfs", "sshfs", "s3fs", "glusterfs", "ceph", "lustre", "gpfs", "beegfs"}
+    | {"orangefs", "pvfs2", "ocfs2", "gfs2", "vboxsf"}
 )
-_NETWORK_FUSE = frozenset("sshfs davfs2 s3fs rclone glusterfs ceph smbnetfs gcsfuse".split())
+_NETWORK_FUSE = frozenset(
+    {"sshfs", "davfs2", "s3fs", "rclone", "glusterfs", "ceph", "smbnetfs", "gcsfuse"}
+)
 
 
 class Partition(Protocol):

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, exists, select, update
 
+from versemill.jobs.claims import fence, held
 from versemill.jobs.columns import db_now
-from versemill.jobs.leases import LEASE_SECONDS, fence, held
 from versemill.jobs.states import RETRIES, FailureClass, Outcome, Request, State
 from versemill.jobs.tables import Attempt, Job, StoredCheckpoint, Worker
 from versemill.jobs.transitions import close_attempt, move
+from versemill.jobs.workers import LEASE_SECONDS
 
 if TYPE_CHECKING:
-    from versemill.jobs.leases import Claim, WorkerRecord
+    from versemill.jobs.claims import Claim
     from versemill.jobs.store import Store, UnitOfWork
+    from versemill.jobs.workers import WorkerRecord
 
 WORKER_KEPT_SECONDS = 5 * LEASE_SECONDS
 
@@ -121,9 +123,7 @@ def _expired() -> tuple[Any, ...]:
     return (Job.state == State.RUNNING, Job.lease_until < db_now())
 
 
-def _take_off(
-    store: Store, job_id: int, attempt: int, worker: WorkerRecord | None
-) -> State | None:
+def _take_off(store: Store, job_id: int, attempt: int, worker: WorkerRecord | None) -> State | None:
     """Takes one job off its holder, unless the lease was renewed meanwhile."""
     still = (Job.id == job_id, Job.attempt == attempt, *_expired())
     lock = update(Job).where(*still).values(attempt=Job.attempt).returning(Job.request)

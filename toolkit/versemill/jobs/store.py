@@ -55,7 +55,7 @@ class UnitOfWork:
         )
         return cast("CursorResult[Any]", done)
 
-    def scalar(self, statement: Select[tuple[T]]) -> T | None:
+    def scalar(self, statement: Select[T]) -> T | None:
         """First column of the first row, or None."""
         return self.session.scalar(statement)
 
@@ -78,9 +78,7 @@ class UnitOfWork:
         for row in rows:
             changed = {name: value for name, value in row.items() if name not in key}
             statement = self._insert(table).values(dict(row))
-            self.execute(
-                statement.on_conflict_do_update(index_elements=list(key), set_=changed)
-            )
+            self.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed))
 
     def _insert(self, table: type[Base]) -> PostgreSQLInsert | SQLiteInsert:
         # ON CONFLICT is the dialects' own; importing both would cost every command.

@@ -1,0 +1,1 @@
+"""Schema migrations; Alembic's script location is `versemill_migrations:`."""

@@ -1,0 +1,354 @@
+"""Claims, fencing, recording: the worker's side on both databases."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import select
+
+from versemill.errors import FencedError
+from versemill.jobs import leases, service
+from versemill.jobs.leases import Claim, LyricRow, MetricRow, ProgressRow
+from versemill.jobs.states import FailureClass, Outcome, Request, State
+from versemill.jobs.tables import Attempt, LyricText, Metric, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conftest import Floor
+    from versemill.jobs.store import Store
+
+
+def metric(step: int, *, valid: float | None = 9.0) -> MetricRow:
+    return MetricRow(
+        step=step,
+        epoch=step // 10,
+        train_perplexity=100.0 / step,
+        valid_perplexity=valid,
+        characters_per_second=1000.0,
+    )
+
+
+def lyric(step: int, prefix: str = "分开") -> LyricRow:
+    return LyricRow(
+        step=step, epoch=step // 10, prefix=prefix, text=f"{prefix}…", seed=7, decoder="greedy"
+    )
+
+
+class TestClaiming:
+    def test_nothing_to_claim(self, floor: Floor) -> None:
+        assert leases.claim(floor.store, floor.worker()) is None
+
+    def test_first_come_first_served(self, floor: Floor) -> None:
+        submitted = [floor.submit().id for _ in range(4)]
+        assert [floor.claim().job_id for _ in submitted] == submitted
+
+    def test_a_resumed_job_goes_to_the_end(self, floor: Floor) -> None:
+        first, second = floor.submit().id, floor.submit().id
+        service.request_pause(floor.store, first, "ann")
+        service.resume(floor.store, first, "ann")
+        assert [floor.claim().job_id, floor.claim().job_id] == [second, first]
+
+    def test_a_handed_over_job_keeps_its_place(self, floor: Floor) -> None:
+        first = floor.claim(floor.submit().id)
+        floor.submit()
+        leases.finish(floor.store, first, State.QUEUED, message="handed over")
+        assert floor.claim().job_id == first.job_id
+
+    def test_only_one_job(self, floor: Floor) -> None:
+        floor.submit()
+        wanted = floor.submit().id
+        assert floor.claim(only=wanted).job_id == wanted
+        assert leases.claim(floor.store, floor.worker(), only=wanted) is None
+
+    def test_what_a_claim_carries(self, floor: Floor) -> None:
+        job = floor.submit("mine")
+        claim = floor.claim()
+        assert (claim.job_id, claim.job_name, claim.attempt) == (job.id, "mine", 1)
+        assert claim.config["prefixes"] == ["分开", "不分开"]
+        assert claim.plugins[0]["name"] == "gru"
+        assert leases.load_text(floor.store, claim).songs == ("晨光落在窗台\n", "雨停了\n")
+        shown = floor.job(job.id)
+        assert (shown.state, shown.worker, shown.attempt) == (State.RUNNING, "gpu-1", 1)
+
+    def test_attempts_count_up(self, floor: Floor) -> None:
+        claim = floor.running()
+        floor.requeue(claim)
+        assert floor.claim().attempt == 2
+
+    def test_racing_claimers_never_get_the_same_job(self, floor: Floor) -> None:
+        jobs = {floor.submit().id for _ in range(24)}
+        workers = [floor.worker() for _ in range(4)]
+        taken: list[int] = []
+        ready = threading.Barrier(len(workers))
+
+        def work(worker: leases.WorkerRecord) -> None:
+            ready.wait()
+            while (claim := leases.claim(floor.store, worker)) is not None:
+                taken.append(claim.job_id)
+
+        threads = [threading.Thread(target=work, args=(worker,)) for worker in workers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(taken) == sorted(jobs)
+        assert floor.count(Attempt) == len(jobs)
+
+    def test_a_cancel_racing_a_claim_has_one_winner(self, floor: Floor) -> None:
+        for _ in range(12):
+            job_id, worker = floor.submit().id, floor.worker()
+            ready = threading.Barrier(2)
+            claims: list[Claim | None] = []
+
+            def work(
+                job_id: int = job_id,
+                worker: leases.WorkerRecord = worker,
+                ready: threading.Barrier = ready,
+                claims: list[Claim | None] = claims,
+            ) -> None:
+                ready.wait()
+                claims.append(leases.claim(floor.store, worker, only=job_id))
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            ready.wait()
+            state = service.request_cancel(floor.store, job_id, "ann")
+            thread.join()
+            if claims[0] is None:
+                assert state is State.CANCELLED
+            else:
+                assert leases.peek_request(floor.store, claims[0]) is Request.CANCEL
+
+
+def _worker_side(store: Store, checkpoint_id: int) -> dict[str, Callable[[Claim], Any]]:
+    """Every function with which a holder reads or writes its job."""
+    return {
+        "renew": lambda claim: leases.renew(store, claim),
+        "peek_request": lambda claim: leases.peek_request(store, claim),
+        "record": lambda claim: leases.record(
+            store,
+            claim,
+            progress=ProgressRow(step=20, epoch=2),
+            metrics=[metric(20)],
+            lyrics=[lyric(20)],
+            output="late",
+        ),
+        "begin_checkpoint": lambda claim: leases.begin_checkpoint(
+            store, claim, step=20, epoch=2, size=1
+        ),
+        "add_chunk": lambda claim: leases.add_chunk(store, claim, checkpoint_id, 0, b"x"),
+        "complete_checkpoint": lambda claim: leases.complete_checkpoint(
+            store, claim, checkpoint_id, "0" * 64
+        ),
+        "rewind": lambda claim: leases.rewind(store, claim, epoch=0, step=0),
+        "finish": lambda claim: leases.finish(store, claim, State.SUCCEEDED, message="done"),
+        "fail_or_retry": lambda claim: leases.fail_or_retry(
+            store, claim, FailureClass.STALLED, error="late"
+        ),
+    }
+
+
+class TestFencing:
+    @pytest.mark.parametrize("function", _worker_side(None, 0))  # type: ignore[arg-type]
+    @pytest.mark.parametrize("claimed_again", [False, True])
+    def test_nothing_is_written_after_a_requeue(
+        self, floor: Floor, function: str, claimed_again: bool
+    ) -> None:
+        claim = floor.running()
+        leases.record(floor.store, claim, metrics=[metric(10)], lyrics=[lyric(10)])
+        staged = leases.begin_checkpoint(floor.store, claim, step=10, epoch=1, size=1)
+        floor.expire(claim)
+        assert leases.sweep(floor.store) == [claim.job_id]
+        if claimed_again:
+            floor.claim()
+        before = floor.snapshot()
+        with pytest.raises(FencedError, match="attempt 1 no longer holds job"):
+            _worker_side(floor.store, staged)[function](claim)
+        assert floor.snapshot() == before
+
+    def test_the_list_is_complete(self) -> None:
+        takes_a_claim = {
+            name
+            for name in leases.__all__
+            if "claim" in getattr(getattr(leases, name), "__annotations__", {})
+        }
+        assert takes_a_claim == {*_worker_side(None, 0), "load_text"}  # type: ignore[arg-type]
+
+    def test_late_renewal_when_nobody_has_requeued(self, floor: Floor) -> None:
+        claim = floor.running()
+        floor.expire(claim)
+        assert floor.job(claim.job_id).state_shown == "interrupted"
+        leases.record(floor.store, claim, metrics=[metric(10)])
+        assert leases.renew(floor.store, claim) is Request.NONE
+        assert floor.job(claim.job_id).state_shown == "running"
+        assert leases.sweep(floor.store) == []
+
+    def test_renewal_and_sweep_racing_have_one_winner(self, floor: Floor) -> None:
+        for _ in range(10):
+            claim = floor.running()
+            floor.expire(claim)
+            ready = threading.Barrier(2)
+            swept: list[int] = []
+
+            def work(ready: threading.Barrier = ready, swept: list[int] = swept) -> None:
+                ready.wait()
+                swept.extend(leases.sweep(floor.store))
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            ready.wait()
+            try:
+                leases.renew(floor.store, claim)
+                held = True
+            except FencedError:
+                held = False
+            thread.join()
+            assert swept == ([] if held else [claim.job_id])
+            service.request_cancel(floor.store, claim.job_id, "ann")
+
+
+class TestRecording:
+    def test_progress_is_shown(self, floor: Floor) -> None:
+        claim = floor.running()
+        full = ProgressRow(
+            step=5,
+            epoch=1,
+            train_perplexity=70.0,
+            valid_perplexity=80.0,
+            characters_per_second=900.0,
+            seconds_left=12.5,
+        )
+        leases.record(floor.store, claim, progress=full)
+        leases.record(floor.store, claim, progress=ProgressRow(step=6, epoch=1))
+        job = floor.job(claim.job_id)
+        assert (job.step, job.epoch, job.epochs) == (6, 1, 50)
+        assert (job.train_perplexity, job.valid_perplexity) == (70.0, 80.0)
+        assert (job.characters_per_second, job.seconds_left) == (900.0, None)
+        attempt = floor.details(claim).attempts[0]
+        assert (attempt.first_step, attempt.last_step) == (0, 6)
+
+    def test_writing_twice_does_no_harm(self, floor: Floor) -> None:
+        claim = floor.running()
+        for _ in range(2):
+            leases.record(
+                floor.store, claim, metrics=[metric(10)], lyrics=[lyric(10), lyric(10, "雨")]
+            )
+        assert [point.step for point in service.curve(floor.store, claim.job_id)] == [10]
+        written = service.lyrics(floor.store, claim.job_id)
+        assert [text.prefix for text in written] == ["分开", "雨"]
+
+    def test_text_that_a_database_cannot_hold(self, floor: Floor) -> None:
+        claim = floor.running()
+        leases.record(floor.store, claim, lyrics=[lyric(10, "a\0b\ud800c🎵")], output="nul \0 here")
+        assert service.lyrics(floor.store, claim.job_id)[0].prefix == "a\ufffdb\ufffdc🎵"
+        assert service.output(floor.store, claim.job_id)[0].output == "nul \ufffd here"
+
+    def test_the_end_of_long_output_is_kept(self, floor: Floor) -> None:
+        claim = floor.running()
+        leases.record(floor.store, claim, output="晨" * 50_000 + "the end")
+        kept = service.output(floor.store, claim.job_id)[0].output
+        assert kept.endswith("晨the end")
+        assert 65_530 <= len(kept.encode()) <= 65_536
+
+    def test_rewind_leaves_neither_gap_nor_overlap(self, floor: Floor) -> None:
+        first = floor.running()
+        for step in (10, 20, 30):
+            leases.record(
+                floor.store,
+                first,
+                progress=ProgressRow(step=step, epoch=step // 10),
+                metrics=[metric(step, valid=step if step < 20 else None)],
+                lyrics=[lyric(step)],
+            )
+        floor.requeue(first)
+        second = floor.claim()
+        leases.rewind(floor.store, second, epoch=1, step=15, checkpoint_id=1)
+        assert [point.step for point in service.curve(floor.store, second.job_id)] == [10]
+        assert [text.step for text in service.lyrics(floor.store, second.job_id)] == [10]
+        job = floor.job(second.job_id)
+        assert (job.step, job.epoch, job.train_perplexity) == (15, 1, 10.0)
+        assert job.valid_perplexity == 10.0
+        assert (
+            floor.details(second).events[-1].message == "resumed from step 15; 15 steps to repeat"
+        )
+        leases.record(floor.store, second, metrics=[metric(20), metric(30)])
+        points = service.curve(floor.store, second.job_id)
+        assert [(point.step, point.attempt) for point in points] == [(10, 1), (20, 2), (30, 2)]
+
+    def test_rewind_to_the_beginning(self, floor: Floor) -> None:
+        claim = floor.running()
+        leases.record(floor.store, claim, metrics=[metric(10)], lyrics=[lyric(10)])
+        leases.rewind(floor.store, claim, epoch=0, step=0)
+        assert (floor.count(Metric), floor.count(LyricText)) == (0, 0)
+        assert floor.job(claim.job_id).train_perplexity is None
+
+    def test_success(self, floor: Floor) -> None:
+        claim = floor.running()
+        leases.finish(
+            floor.store, claim, State.SUCCEEDED, message="done", result={"test": {"bits": 3.5}}
+        )
+        shown = floor.details(claim)
+        assert shown.result == {"test": {"bits": 3.5}}
+        assert shown.job.finished_at is not None
+        assert shown.job.worker is None
+        assert shown.attempts[0].outcome is Outcome.SUCCEEDED
+        assert shown.attempts[0].ended_at is not None
+
+    def test_failure_keeps_its_error(self, floor: Floor) -> None:
+        claim = floor.running()
+        leases.finish(
+            floor.store,
+            claim,
+            State.FAILED,
+            message="failed",
+            error="loss became nan",
+            exit="exit code 1",
+            failure=FailureClass.USER,
+        )
+        shown = floor.details(claim)
+        assert shown.job.error == "loss became nan"
+        attempt = shown.attempts[0]
+        assert (attempt.failure, attempt.exit) == (FailureClass.USER, "exit code 1")
+
+
+class TestWorkers:
+    def test_registered_seen_and_forgotten(self, floor: Floor) -> None:
+        worker = floor.worker()
+        floor.submit()
+        leases.claim(floor.store, worker)
+        (seen,) = service.live_workers(floor.store)
+        assert (seen.id, seen.name, seen.slots, seen.busy) == (worker.id, "gpu-1", 1, 1)
+        leases.forget_worker(floor.store, worker)
+        assert service.live_workers(floor.store) == []
+
+    def test_one_not_seen_for_a_lease_is_not_alive(self, floor: Floor) -> None:
+        worker = floor.worker()
+        floor.age_worker(worker, seen=31)
+        assert service.live_workers(floor.store) == []
+        leases.beat(floor.store, worker)
+        assert len(service.live_workers(floor.store)) == 1
+
+    def test_a_gap_restarts_the_steady_time(self, floor: Floor) -> None:
+        worker = floor.worker()
+        steady = select(Worker.steady_since)
+        floor.age_worker(worker, seen=9, steady=100)
+        with floor.store.reading() as session:
+            before = session.scalars(steady).one()
+        leases.beat(floor.store, worker)
+        with floor.store.reading() as session:
+            assert session.scalars(steady).one() == before
+        floor.age_worker(worker, seen=31, steady=100)
+        leases.beat(floor.store, worker)
+        with floor.store.reading() as session:
+            assert session.scalars(steady).one() > before
+
+    def test_a_pruned_worker_announces_itself_again(self, floor: Floor) -> None:
+        worker = floor.worker()
+        floor.age_worker(worker, seen=1000)
+        leases.sweep(floor.store)
+        assert floor.count(Worker) == 0
+        leases.beat(floor.store, worker)
+        assert floor.count(Worker) == 1

@@ -1,0 +1,103 @@
+"""Small jobs that train in a moment, for tests of the training core."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import versemill_plugins
+from versemill import checkpoint
+from versemill.events import Finished
+from versemill.plan import KernelPlan
+from versemill.recipes import resolve
+from versemill.registry import Registry
+from versemill.text import Parts
+from versemill.training import Training
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from versemill.checkpoint import Checkpoint
+    from versemill.config import JobConfig
+    from versemill.events import Event
+    from versemill.generation import TrainedModel
+
+REGISTRY = Registry([versemill_plugins])
+
+
+def verse(seed: int, length: int) -> str:
+    """Words over a few letters, with lines: something that can be learned a little."""
+    draw = random.Random(seed)
+    words = [draw.choice(["la", "do", "remi", "sol", "ti\n"]) for _ in range(length)]
+    return " ".join(words)[:length]
+
+
+PARTS = Parts(verse(1, 400) + "xyz", (verse(2, 80), verse(3, 60)), (verse(4, 50),))
+
+
+def config(**tables: Any) -> JobConfig:
+    """A small job; `tables` are those of a job file and go over the ones here."""
+    base: dict[str, dict[str, Any]] = {
+        "model": {"hidden_size": 10, "embedding_size": 6},
+        "training": {"epochs": 3, "batch_size": 4, "window": 12, "report_every": 2, "seed": 5},
+        "generation": {"length": 12, "lines": 0},
+    }
+    table: dict[str, Any] = {"prefixes": ["la", "?"], **base, **tables}
+    for section, values in base.items():
+        table[section] = {**values, **tables.get(section, {})}
+    return resolve(table, REGISTRY)
+
+
+def plan(dtype: str = "float32") -> KernelPlan:
+    return KernelPlan.current(dtype=dtype, threads=1)
+
+
+def training(
+    job: JobConfig, parts: Parts = PARTS, *, dtype: str = "float32", **settings: Any
+) -> Training:
+    return Training(parts, job, REGISTRY, plan=plan(dtype), **settings)
+
+
+def finish(run: Training) -> Finished:
+    """Runs to the end."""
+    *_, last = run
+    assert isinstance(last, Finished)
+    return last
+
+
+def trained(job: JobConfig, parts: Parts = PARTS, *, dtype: str = "float32") -> TrainedModel:
+    run = training(job, parts, dtype=dtype)
+    finish(run)
+    return run.trained()
+
+
+def take(run: Training, count: int) -> list[Event]:
+    """The first `count` events of a run."""
+    return list(itertools.islice(run, count))
+
+
+def through_file(state: Checkpoint, folder: Path) -> Checkpoint:
+    """A checkpoint after being written and read back."""
+    path = folder / "checkpoint.safetensors"
+    checkpoint.write(state, path)
+    return checkpoint.read(path)
+
+
+def same_tensors(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two checkpoints hold the same tensors, bit for bit."""
+    return one.tensors.keys() == other.tensors.keys() and all(
+        torch.equal(tensor, other.tensors[name]) for name, tensor in one.tensors.items()
+    )
+
+
+def without_speed(events: Iterator[Event] | list[Event]) -> list[tuple[Any, ...]]:
+    """The events but for what depends on the clock."""
+    clocked = {"characters_per_second", "seconds_left"}
+    return [
+        (type(e).__name__, *((k, v) for k, v in sorted(vars(e).items()) if k not in clocked))
+        for e in events
+    ]

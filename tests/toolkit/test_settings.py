@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import pytest
+
+from versemill.errors import ConfigError
+from versemill.settings import Settings
+
+VARIABLES = ["HOME", "DATABASE_URL", "BROKER_URL", "USER", "CORPUS_LIMIT_MB"]
+
+
+@pytest.fixture(autouse=True)
+def _nothing_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(f"VERSEMILL_{name}", raising=False)
+
+
+def test_everything_has_a_default() -> None:
+    settings = Settings.from_environment()
+    assert settings.home.is_absolute()
+    assert settings.home.name == "versemill"
+    assert settings.database_url == f"sqlite:///{settings.home / 'versemill.db'}"
+    assert settings.broker_url == "memory://"
+    assert settings.corpus_limit == 64 * 1024 * 1024
+    assert settings.user == getpass.getuser()
+
+
+def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERSEMILL_HOME", "/data/mill")
+    monkeypatch.setenv("VERSEMILL_DATABASE_URL", "postgresql+psycopg://db/mill")
+    monkeypatch.setenv("VERSEMILL_BROKER_URL", "redis://broker")
+    monkeypatch.setenv("VERSEMILL_USER", "小明")
+    monkeypatch.setenv("VERSEMILL_CORPUS_LIMIT_MB", "2")
+    assert Settings.from_environment() == Settings(
+        home=Path("/data/mill"),
+        database_url="postgresql+psycopg://db/mill",
+        broker_url="redis://broker",
+        user="小明",
+        corpus_limit=2 * 1024 * 1024,
+    )
+
+
+def test_the_database_lies_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERSEMILL_HOME", "/data/mill")
+    assert Settings.from_environment().database_url == "sqlite:////data/mill/versemill.db"
+
+
+def test_a_relative_home_becomes_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VERSEMILL_HOME", "here")
+    assert Settings.from_environment().home == tmp_path / "here"
+
+
+def test_only_the_memory_broker_is_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Settings.from_environment().embedded
+    monkeypatch.setenv("VERSEMILL_BROKER_URL", "redis://broker")
+    assert not Settings.from_environment().embedded
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", "²"])
+def test_a_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("VERSEMILL_CORPUS_LIMIT_MB", value)
+    with pytest.raises(ConfigError, match="VERSEMILL_CORPUS_LIMIT_MB"):
+        Settings.from_environment()

@@ -1,0 +1,533 @@
+"""The training core: what it learns, and that saving, resuming and looking change nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from small_runs import (
+    PARTS,
+    REGISTRY,
+    config,
+    finish,
+    plan,
+    same_tensors,
+    take,
+    through_file,
+    training,
+    verse,
+    without_speed,
+)
+
+from versemill.errors import CheckpointError, CorpusError, DivergedError, PlanMismatchError
+from versemill.events import EpochReport, Finished, Progress
+from versemill.generation import TrainedModel
+from versemill.perplexity import evaluate
+from versemill.text import Parts
+from versemill.training import Training
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from versemill.events import Event
+
+CELLS = ["rnn", "gru", "lstm"]
+SAMPLERS = ["random", "consecutive"]
+NOISY = {"dropout": 0.3, "embedding_dropout": 0.2, "layers": 2}
+
+
+@pytest.fixture
+def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes runs yield after every step and every chunk of a validation."""
+    monkeypatch.setattr("versemill.training._YIELD_SECONDS", -1.0)
+
+
+def reports(run: Training) -> list[EpochReport]:
+    return [event for event in run if isinstance(event, EpochReport)]
+
+
+# Learning
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_periodic_text_is_learned(cell: str, sampler: str) -> None:
+    period = "abcdefgh"
+    job = config(
+        cell=cell,
+        sampler=sampler,
+        model={"hidden_size": 24},
+        training={"epochs": 15, "learning_rate": 0.03, "window": 16},
+        prefixes=["abc"],
+        generation={"decoders": ["greedy"], "length": 20},
+    )
+    parts = Parts(period * 60, (period * 10,))
+    *_, last = reports(training(job, parts))
+    assert last.train_perplexity < 1.2
+    assert last.valid_perplexity < 1.2
+    assert last.lyrics[0].text == (period * 4)[:23]
+
+
+def test_the_reported_loss_is_the_mean_over_the_epoch(every_step: None) -> None:
+    run = training(config(training={"epochs": 1}))
+    losses: list[float] = []
+    for event in run:
+        if isinstance(event, Progress) and event.phase == "training":
+            losses = run.state().tensors["losses"].tolist()
+            assert event.train_perplexity == pytest.approx(math.exp(sum(losses) / len(losses)))
+        if isinstance(event, EpochReport):
+            assert event.train_perplexity == pytest.approx(math.exp(sum(losses) / len(losses)))
+            assert event.step == len(losses)
+
+
+def test_the_reported_validation_is_that_of_the_weights() -> None:
+    run = training(config())
+    for event in run:
+        if isinstance(event, EpochReport):
+            figures = run.trained().evaluate(PARTS.validation, part="validation")
+            assert event.valid_perplexity == pytest.approx(figures.perplexity, rel=1e-5)
+
+
+# The sequence of events
+
+
+def test_a_run_reports_every_epoch_then_finishes() -> None:
+    events = [e for e in training(config()) if not isinstance(e, Progress)]
+    assert [type(e) for e in events] == [EpochReport] * 3 + [Finished]
+    assert [e.epoch for e in events] == [1, 2, 3, 3]
+    steps = events[0].step
+    assert [e.step for e in events] == [steps, 2 * steps, 3 * steps, 3 * steps]
+
+
+def test_lyrics_come_when_due_and_at_the_end() -> None:
+    first, second, third = reports(training(config(training={"report_every": 2})))
+    assert first.lyrics == ()
+    for report in (second, third):
+        assert [(lyric.prefix, lyric.step) for lyric in report.lyrics] == [
+            ("la", report.step),
+            ("?", report.step),
+        ]
+
+
+def test_validation_is_none_where_it_was_not_measured() -> None:
+    job = config(training={"epochs": 5, "evaluate_every": 2})
+    measured = [r.valid_perplexity is not None for r in reports(training(job))]
+    assert measured == [False, True, False, True, True]  # and at the end
+
+
+def test_without_held_out_text_nothing_is_measured() -> None:
+    run = training(config(), Parts(PARTS.training))
+    events = list(run)
+    assert all(e.valid_perplexity is None for e in events if isinstance(e, EpochReport))
+    assert events[-1].held_out == {}
+    assert events[-1].best_epoch == 3
+    assert run.best() is None
+
+
+def test_the_end_measures_the_best_weights_exactly() -> None:
+    job = config(training={"epochs": 6, "learning_rate": 0.3})  # gets worse on validation
+    run = training(job)
+    *epochs, last = [e for e in run if not isinstance(e, Progress)]
+    valid = [e.valid_perplexity for e in epochs]
+    assert last.best_epoch == 1 + valid.index(min(valid))
+    assert last.best_epoch < 6
+    best = TrainedModel.from_checkpoint(run.best(), REGISTRY)
+    for part in ("validation", "test"):
+        expected = best.evaluate(getattr(PARTS, part), part=part)
+        assert last.held_out[part].nats_per_character == pytest.approx(expected.nats_per_character)
+    assert [e.best for e in epochs].count(True) == sum(
+        value < min([math.inf, *valid[:i]]) for i, value in enumerate(valid)
+    )
+
+
+def test_progress_tells_the_way_to_go(every_step: None) -> None:
+    run = training(config())
+    events = [e for e in run if isinstance(e, Progress) and e.phase == "training"]
+    assert [e.step for e in events] == list(range(1, events[0].steps + 1))
+    assert {e.epoch for e in events} == {1, 2, 3}
+    assert events[-1].seconds_left == 0
+    assert all(e.characters_per_second > 0 for e in events)
+
+
+def test_every_phase_gives_a_sign_of_life(every_step: None) -> None:
+    phases = {e.phase for e in training(config()) if isinstance(e, Progress)}
+    assert phases == {"training", "validating", "writing"}
+
+
+def test_patience_ends_a_run_that_gets_no_better() -> None:
+    job = config(training={"epochs": 60, "learning_rate": 0.5, "patience": 3})
+    events = list(training(job))
+    valid = [e.valid_perplexity for e in events if isinstance(e, EpochReport)]
+    assert events[-1].stopped_early
+    assert len(valid) < 60
+    assert len(valid) == events[-1].best_epoch + 3
+    assert events[-2].lyrics != ()
+
+
+def test_without_patience_a_run_goes_to_its_end() -> None:
+    last = finish(training(config(training={"epochs": 8, "learning_rate": 0.5})))
+    assert (last.epoch, last.stopped_early) == (8, False)
+
+
+def test_different_seeds_train_differently() -> None:
+    runs = [training(config(training={"seed": seed})) for seed in (1, 2)]
+    first, second = [[r.train_perplexity for r in reports(run)] for run in runs]
+    assert first != second
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_same_job_gives_the_same_run(sampler: str) -> None:
+    job = config(sampler=sampler, model=NOISY)
+    one, two = training(job), training(job)
+    torch.manual_seed(1)
+    first = without_speed(reports(one))
+    torch.manual_seed(2)
+    assert without_speed(reports(two)) == first
+    assert same_tensors(one.state(), two.state())
+
+
+def test_only_the_consecutive_sampler_carries_state(every_step: None) -> None:
+    carried = {}
+    for sampler in SAMPLERS:
+        run = training(config(sampler=sampler, training={"seed": 1}))
+        run_of_zero = training(config(sampler=sampler, training={"seed": 1}))
+        take(run, 1)
+        take(run_of_zero, 1)
+        run_of_zero._states = run_of_zero._zero_states()
+        next(iter(run))
+        next(iter(run_of_zero))
+        carried[sampler] = not same_tensors(run.state(), run_of_zero.state())
+    assert carried == {"random": False, "consecutive": True}
+
+
+# Saving and going on
+
+
+def stop_points(run_events: list[Event]) -> list[int]:
+    """Numbers of events after which to stop: in and between epochs, validating, writing."""
+    points: list[int] = []
+    for wanted in ("training", "validating", "writing", "EpochReport"):
+        places = [
+            number
+            for number, event in enumerate(run_events, start=1)
+            if getattr(event, "phase", type(event).__name__) == wanted
+        ]
+        points += {places[1 % len(places)], places[len(places) // 2], places[-1]}
+    return points
+
+
+@pytest.mark.usefixtures("every_step")
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_resumed_run_equals_an_undisturbed_one(cell: str, sampler: str, tmp_path: Path) -> None:
+    job = config(cell=cell, sampler=sampler, model=NOISY, training={"patience": 3})
+    whole = training(job)
+    events = list(whole)
+    lasting = [e for e in events if not isinstance(e, Progress)]
+    for stop in stop_points(events):
+        broken = training(job)
+        before = take(broken, stop)
+        resumed = training(job, state=through_file(broken.state(), tmp_path))
+        after = list(resumed)
+        curve = [e for e in (*before, *after) if not isinstance(e, Progress)]
+        assert without_speed(curve) == without_speed(lasting), stop
+        assert same_tensors(resumed.state(), whole.state()), stop
+        assert same_tensors(resumed.best(), whole.best()), stop
+
+
+@pytest.mark.usefixtures("every_step")
+def test_a_run_broken_at_every_step_equals_an_undisturbed_one(tmp_path: Path) -> None:
+    job = config(model=NOISY)
+    whole = training(job)
+    expected = without_speed(reports(whole))
+    curve: list[EpochReport] = []
+    run, last = training(job), None
+    while not isinstance(last, Finished):
+        # Two signs of life: of two epochs' ends, a validation may not fit into one.
+        for last in itertools.islice(run, 30):
+            if isinstance(last, EpochReport):
+                curve.append(last)
+        run = training(job, state=through_file(run.state(), tmp_path))
+    assert without_speed(curve) == expected
+    assert same_tensors(run.state(), whole.state())
+
+
+@pytest.mark.usefixtures("every_step")
+def test_going_on_with_the_same_object_changes_nothing() -> None:
+    job = config(model=NOISY)
+    whole, broken = training(job), training(job)
+    finish(whole)
+    take(broken, 7)
+    finish(broken)
+    assert same_tensors(broken.state(), whole.state())
+
+
+@pytest.mark.usefixtures("every_step")
+def test_looking_does_not_change_the_run() -> None:
+    job = config(model=NOISY)
+    unwatched, watched = training(job), training(job)
+    expected = without_speed(unwatched)
+    seen = []
+    for event in watched:
+        seen.append(event)
+        watched.state()
+        watched.best()
+        model = watched.trained()
+        model.generate("la", length=5, decoders=["temperature=2"])
+        stream = model.stream("do", length=5)  # begun and forgotten
+        next(stream)
+        model.evaluate(["la la"], part="test")
+    assert without_speed(seen) == expected
+    assert same_tensors(watched.state(), unwatched.state())
+
+
+@pytest.mark.usefixtures("every_step")
+def test_a_caller_computes_as_before_between_events() -> None:
+    assert all(torch.is_grad_enabled() for _ in training(config()))
+
+
+def test_a_state_stays_as_it_was_while_the_run_goes_on() -> None:
+    run = training(config(cell="lstm"))
+    take(run, 1)
+    state = run.state()
+    before = {name: tensor.clone() for name, tensor in state.tensors.items()}
+    finish(run)
+    assert all(torch.equal(state.tensors[name], tensor) for name, tensor in before.items())
+
+
+def test_a_checkpoint_given_stays_as_it_was() -> None:
+    run = training(config(cell="lstm"))
+    take(run, 1)
+    state = run.state()
+    before = {name: tensor.clone() for name, tensor in state.tensors.items()}
+    finish(training(config(cell="lstm"), state=state))
+    assert all(torch.equal(state.tensors[name], tensor) for name, tensor in before.items())
+
+
+def test_the_metadata_is_json() -> None:
+    run = training(config())
+    finish(run)
+    meta = json.loads(json.dumps(run.state().meta))
+    assert (meta["step"], meta["epoch"]) == (run.trained().step, 3)
+    assert [p["name"] for p in meta["plugins"]] == ["gru", "consecutive", "char"]
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_more_epochs_continue_a_finished_run(optimizer: str, tmp_path: Path) -> None:
+    settings = {"optimizer": optimizer, "learning_rate": 0.02}
+    short = training(config(model=NOISY, training={"epochs": 2, **settings}))
+    whole = training(config(model=NOISY, training={"epochs": 5, **settings}))
+    first = reports(short)
+    longer = training(
+        config(model=NOISY, training={"epochs": 5, **settings}),
+        state=through_file(short.state(), tmp_path),
+    )
+    curve = [*first, *reports(longer)]
+    assert [r.epoch for r in curve] == [1, 2, 3, 4, 5]
+    expected = reports(whole)
+    for got, wanted in zip(curve, expected, strict=True):
+        assert got.train_perplexity == wanted.train_perplexity
+        assert got.valid_perplexity == wanted.valid_perplexity
+    assert same_tensors(longer.state(), whole.state())
+
+
+def test_a_finished_run_finishes_again_alike(tmp_path: Path) -> None:
+    run = training(config())
+    last = finish(run)
+    again = list(training(config(), state=through_file(run.state(), tmp_path)))
+    assert [e for e in again if not isinstance(e, Progress)] == [last]
+
+
+# What may not be mixed
+
+
+def changed_plan(run: Training, **changes: Any) -> Any:
+    state = run.state()
+    state.meta["plan"] = {**state.meta["plan"], **changes}
+    return state
+
+
+def test_a_state_of_another_plan_is_refused() -> None:
+    state = changed_plan(training(config()), hardware="ABACUS")
+    with pytest.raises(PlanMismatchError, match="'ABACUS'"):
+        training(config(), state=state)
+
+
+def test_a_state_of_another_plan_can_be_allowed() -> None:
+    state = changed_plan(training(config()), hardware="ABACUS")
+    run = training(config(), state=state, inexact=True)
+    assert run.plan == plan()
+    assert finish(run).epoch == 3
+
+
+def test_a_state_keeps_its_dtype_and_threads() -> None:
+    run = training(config(), dtype="float64")
+    resumed = training(config(), state=run.state())
+    assert resumed.plan.dtype == "float64"
+    assert resumed.state().tensors["model.output_bias"].dtype == torch.float64
+
+
+def test_a_state_without_a_plan_is_refused() -> None:
+    state = training(config()).state()
+    del state.meta["plan"]
+    with pytest.raises(CheckpointError, match="plan"):
+        training(config(), state=state)
+
+
+@pytest.mark.parametrize(
+    "text", [PARTS.training + "q", PARTS.training[::-1]], ids=["letters", "same-letters"]
+)
+def test_a_state_of_another_text_is_refused(text: str) -> None:
+    state = training(config()).state()
+    with pytest.raises(CheckpointError, match="another training text"):
+        training(config(), Parts(text, PARTS.validation), state=state)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"cell": "lstm"}, "cell = 'gru'"),
+        ({"sampler": "random"}, "sampler = 'consecutive'"),
+        ({"cell_options": {"reset": "before"}}, "cell_options.reset = 'after'"),
+        ({"tokenizer_options": {"unknown": False}}, "tokenizer_options.unknown = True"),
+        ({"model": {"hidden_size": 11}}, "model.hidden_size = 10"),
+        ({"training": {"batch_size": 3}}, "training.batch_size = 4"),
+        ({"training": {"window": 11}}, "training.window = 12"),
+        ({"training": {"seed": 6}}, "training.seed = 5"),
+        ({"training": {"learning_rate": 0.5}}, "training.learning_rate = 0.003"),
+    ],
+)
+def test_a_state_of_another_job_is_refused(changes: dict[str, Any], named: str) -> None:
+    state = training(config()).state()
+    with pytest.raises(CheckpointError) as caught:
+        training(config(**changes), state=state)
+    assert named in str(caught.value)
+
+
+def test_how_a_run_is_watched_may_change() -> None:
+    state = training(config()).state()
+    job = config(
+        prefixes=["do"],
+        generation={"length": 3},
+        training={"report_every": 1, "evaluate_every": 2, "patience": 9},
+    )
+    assert finish(training(job, state=state)).epoch == 3
+
+
+def test_other_versions_of_plugins_are_refused_or_allowed() -> None:
+    state = training(config()).state()
+    state.meta["plugins"] = [dict(p, version="0.0.9") for p in state.meta["plugins"]]
+    with pytest.raises(PlanMismatchError, match=r"gru \(versemill_plugins 0\.0\.9\).*--inexact"):
+        training(config(), state=state)
+    assert finish(training(config(), state=state, inexact=True)).epoch == 3
+
+
+@pytest.mark.parametrize("name", ["losses", "state.0.0", "model.output_bias"])
+def test_a_state_that_lacks_a_tensor_is_refused(name: str) -> None:
+    run = training(config())
+    take(run, 1)
+    state = run.state()
+    del state.tensors[name]
+    with pytest.raises(CheckpointError, match="does not fit"):
+        training(config(), state=state)
+
+
+# What cannot be trained
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_text_too_short_for_one_batch_is_refused(sampler: str) -> None:
+    enough = 4 * 12 + (1 if sampler == "random" else 4)
+    finish(training(config(sampler=sampler), Parts(verse(1, enough))))
+    with pytest.raises(CorpusError, match=rf"has {enough - 1} characters.*training\.window = 12"):
+        training(config(sampler=sampler), Parts(verse(1, enough)[:-1]))
+
+
+def diverging(parts: Parts = PARTS, **settings: Any) -> Training:
+    options = {"optimizer": "sgd", "learning_rate": 1e30, "clip_norm": 0, **settings}
+    return training(config(training=options), parts)
+
+
+@pytest.mark.usefixtures("every_step")
+def test_a_loss_that_is_not_finite_ends_the_run_with_epoch_and_step() -> None:
+    run = diverging()
+    steps = 0
+    with pytest.raises(DivergedError, match="learning_rate") as caught:
+        for event in run:
+            steps = event.step
+    assert (caught.value.epoch, caught.value.step) == (1, steps + 1)
+    with pytest.raises(DivergedError):
+        run.state()
+
+
+def test_a_loss_that_is_not_finite_is_found_without_a_sign_of_life() -> None:
+    run = diverging()
+    with pytest.raises(DivergedError) as caught:
+        list(run)
+    assert caught.value.epoch == 1
+    assert 1 < caught.value.step <= 9
+
+
+def test_a_later_epochs_divergence_is_counted_from_the_start() -> None:
+    one_batch = Parts(verse(1, 4 * 13))  # one step an epoch
+    run = diverging(one_batch, learning_rate=1e38)
+    done = []
+    with pytest.raises(DivergedError) as caught:
+        for event in run:
+            if isinstance(event, EpochReport):
+                done.append(event.epoch)
+    assert caught.value.epoch == caught.value.step == len(done) + 1
+
+
+def test_weights_that_are_not_finite_are_never_saved() -> None:
+    run = training(config())
+    take(run, 1)
+    with torch.no_grad():
+        run._model.output_bias[0] = torch.inf
+    with pytest.raises(DivergedError):
+        run.state()
+
+
+def test_a_validation_that_is_not_finite_ends_the_run() -> None:
+    # One step of finite loss makes weights so large that the next loss overflows.
+    run = diverging(Parts(verse(1, 4 * 13), (verse(2, 50),)), learning_rate=3e38)
+    with pytest.raises(DivergedError) as caught:
+        list(run)
+    assert caught.value.epoch == 1
+
+
+def test_held_out_text_never_reaches_the_vocabulary() -> None:
+    run = training(config(), Parts(PARTS.training, ("夜" * 30,)))
+    tokens = run.state().meta["vocabulary"]["characters"]
+    assert set(tokens) == set(PARTS.training)
+
+
+def test_unknown_is_trained_from_characters_seen_once() -> None:
+    # x, y and z occur once in the training text. Without them <unk> is never a target.
+    def nats(text: str) -> float:
+        run = training(config(training={"epochs": 20, "learning_rate": 0.02}), Parts(text))
+        finish(run)
+        return evaluate(
+            run._model, run._tokenizer, ["la 夜"], part="test", unseen=0.5
+        ).nats_per_character
+
+    assert nats(PARTS.training) < nats(PARTS.training.replace("xyz", "la "))
+
+
+def test_classic_has_no_unknown(every_step: None) -> None:
+    job = config(tokenizer_options={"unknown": False})
+    run = training(job)
+    assert run._tokenizer.unknown_id is None
+    assert finish(run).epoch == 3
+
+
+def test_the_parts_are_not_mixed_up() -> None:
+    other = dataclasses.replace(PARTS, test=(verse(9, 70),))
+    first, second = finish(training(config())), finish(training(config(), other))
+    assert first.held_out["validation"] == second.held_out["validation"]
+    assert first.held_out["test"] != second.held_out["test"]

@@ -1,0 +1,34 @@
+"""The command line: thin commands that parse, call the library or the jobs floor, and print.
+
+Start-up time is a feature. This module imports next to nothing; command modules import click and
+the standard library at their heads and everything heavy inside functions.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """The console script `versemill`: runs the command in `sys.argv` and exits.
+
+    Exit codes: 0 done, 1 a `VersemillError`, 2 wrong usage, 130 Ctrl-C.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else: under nohup
+        signal.signal(signal.SIGINT, leave_at_once)
+    from versemill.cli.ending import perform
+
+    sys.exit(perform(sys.argv[1:]))
+
+
+def leave_at_once(_signal: int, _frame: object) -> None:
+    """What Ctrl-C does unless a command says otherwise.
+
+    An exception could strike in the middle of an import and come out as something else. Nothing
+    is lost by leaving at once: a transaction without its commit leaves no trace.
+    """
+    os._exit(INTERRUPTED)

@@ -1,0 +1,176 @@
+"""Following a job: its reports, lyrics and events as they come, until it has ended."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from versemill.cli import INTERRUPTED
+
+if TYPE_CHECKING:
+    from versemill.cli.installation import Installation
+    from versemill.cli.screens import Screen
+    from versemill.jobs.views import CurvePoint, EventView, JobView
+
+POLL_SECONDS = 0.25
+_LINE_SECONDS = 2.0
+_AWAY_SECONDS = 60.0
+
+
+class Follower:
+    """Reads what is new of a job and shows it. Begins with what comes after the present moment.
+
+    Args:
+        here: the installation.
+        job: the job as it is now.
+        screen: where to.
+        from_start: show also what happened before, as for a job just submitted.
+    """
+
+    def __init__(
+        self, here: Installation, job: JobView, screen: Screen, *, from_start: bool = False
+    ) -> None:
+        self._here = here
+        self._id = job.id
+        self._screen = screen
+        self._seen = job
+        self._shown_step = -1 if from_start else job.step
+        self._events = 0 if from_start else len(self._all_events())
+        self._line_at = -_LINE_SECONDS
+        self._held: CurvePoint | None = None
+        self._answered = time.monotonic()
+
+    def poll(self) -> JobView:
+        """Shows what is new and returns the job.
+
+        Raises:
+            DatabaseError: the database has been away for a minute.
+        """
+        from versemill.errors import DatabaseError
+        from versemill.jobs import service
+
+        try:
+            job = service.find(self._here.store, str(self._id))
+            self._show(job)
+        except DatabaseError:
+            if time.monotonic() - self._answered > _AWAY_SECONDS:
+                raise
+            self._screen.status("the database does not answer; trying again")
+            return self._seen
+        self._answered = time.monotonic()
+        self._seen = job
+        return job
+
+    def _show(self, job: JobView) -> None:
+        seen = self._seen
+        if (job.attempt, job.state_shown) != (seen.attempt, seen.state_shown) or not self._events:
+            self._show_events()
+        self._shown_step = min(self._shown_step, job.step)  # rewound: reports will come again
+        if job.step > self._shown_step and (job.epoch != seen.epoch or _stopped(job)):
+            self._show_reports(final=_stopped(job))
+        self._screen.status(status_line(job))
+
+    def _show_events(self) -> None:
+        events = self._all_events()
+        for event in events[self._events :]:
+            self._screen.line(f"{event.actor}: {event.message}")
+        self._events = len(events)
+
+    def _all_events(self) -> tuple[EventView, ...]:
+        from versemill.jobs import service
+
+        return service.details(self._here.store, self._id).events
+
+    def _show_reports(self, *, final: bool) -> None:
+        """Every report with lyrics; of the others one every two seconds, and the last."""
+        from versemill.cli.writing import indented
+        from versemill.jobs import service
+
+        new = [p for p in service.curve(self._here.store, self._id) if p.step > self._shown_step]
+        if not new:
+            return
+        lyrics = [
+            lyric
+            for lyric in service.lyrics(self._here.store, self._id)
+            if self._shown_step < lyric.step <= new[-1].step
+        ]
+        with_lyrics = {lyric.step for lyric in lyrics}
+        for point in new:
+            due = time.monotonic() - self._line_at >= _LINE_SECONDS
+            last = final and point is new[-1]
+            if not (point.step in with_lyrics or due or last):
+                continue
+            self._screen.line(report_line(point, self._seen.epochs))
+            self._line_at = time.monotonic()
+            for lyric in lyrics:
+                if lyric.step == point.step:
+                    self._screen.line(f"  after {lyric.prefix!r}:")
+                    self._screen.line("\n".join(indented(lyric.text)))
+        self._shown_step = new[-1].step
+
+
+def follow_to_end(here: Installation, job: JobView) -> int:
+    """Follows until the job has ended; Ctrl-C only stops following. Returns the exit code."""
+    from versemill.cli.control import ending
+    from versemill.cli.installation import note
+    from versemill.cli.interrupts import Interrupts
+    from versemill.cli.screens import screen
+
+    with Interrupts() as interrupts:
+        with screen() as shown:
+            follower = Follower(here, job, shown, from_start=True)
+            job = follower.poll()
+            while not _stopped(job) and not interrupts.count:
+                time.sleep(POLL_SECONDS)
+                job = follower.poll()
+        if not _stopped(job):
+            note(f"job {job.id} ({job.name}) goes on without you; `versemill show {job.id}`")
+            return INTERRUPTED
+    note(ending(job))
+    return 0 if job.state == "succeeded" else 1
+
+
+def status_line(job: JobView) -> str:
+    """Where a job is, on one line."""
+    from versemill.cli.tables import duration, perplexity, speed
+
+    name = f"job {job.id} ({job.name})"
+    if job.state == "queued":
+        return f"{name} waits for a worker"
+    if job.state != "running":
+        return f"{name} {job.state_shown}"
+    if job.request in {"pause", "cancel", "yield"}:
+        return f"{name} {job.state_shown}: waiting for the checkpoint"
+    if job.state_shown == "interrupted":
+        return f"{name} interrupted: its worker is gone, another one takes over soon"
+    if job.train_perplexity is None:
+        return f"{name} starts on {job.worker}"
+    parts = [
+        f"epoch {job.epoch}/{job.epochs}",
+        f"step {job.step:,}",
+        f"training perplexity {perplexity(job.train_perplexity)}",
+    ]
+    if job.valid_perplexity is not None:
+        parts.append(f"validation {perplexity(job.valid_perplexity)}")
+    parts.append(f"{speed(job.characters_per_second)} characters/s")
+    if job.seconds_left is not None:
+        parts.append(f"{duration(job.seconds_left)} left")
+    return " · ".join(parts)
+
+
+def report_line(point: CurvePoint, epochs: int) -> str:
+    """The figures of one report."""
+    from versemill.cli.tables import perplexity, speed
+
+    valid = ""
+    if point.valid_perplexity is not None:
+        valid = f" · validation {perplexity(point.valid_perplexity)} (held out)"
+    return (
+        f"epoch {point.epoch}/{epochs} · step {point.step:,} · "
+        f"training perplexity {perplexity(point.train_perplexity)}{valid} · "
+        f"{speed(point.characters_per_second)} characters/s"
+    )
+
+
+def _stopped(job: JobView) -> bool:
+    return job.state.ended or job.state == "paused"

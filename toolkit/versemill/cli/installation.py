@@ -1,0 +1,74 @@
+"""What nearly every command needs: the settings, the open store, and the job somebody means."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from versemill.jobs.store import Store
+    from versemill.jobs.views import JobView
+    from versemill.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """An installation in use.
+
+    Attributes:
+        settings: what the environment says.
+        store: open until the block of `installation()` ends.
+    """
+
+    settings: Settings
+    store: Store
+
+    def job(self, key: str) -> JobView:
+        """The job meant by id, name or `@last` (one's own newest); raises `UnknownNameError`."""
+        from versemill.jobs.service import find
+
+        return find(self.store, key, owner=self.settings.user)
+
+    @property
+    def wake(self) -> Callable[[], None]:
+        """Tells workers that there may be work; a broker that is away costs a note on stderr."""
+        from versemill.jobs.queue import wake
+
+        return wake(self.settings, warn=note)
+
+
+@contextmanager
+def installation() -> Iterator[Installation]:
+    """Opens the configured database, which is created silently at first use (SQLite)."""
+    from versemill.jobs.store import Store
+    from versemill.settings import Settings
+
+    settings = Settings.from_environment()
+    store = Store.open(settings.database_url)
+    try:
+        yield Installation(settings=settings, store=store)
+    finally:
+        store.close()
+
+
+def note(message: str) -> None:
+    """A remark on stderr, where no script mistakes it for a result."""
+    click.echo(message, err=True)
+
+
+def worker_note(here: Installation) -> str | None:
+    """What to say to somebody whose job nobody may take up; None if a slot is free."""
+    from versemill.jobs.service import live_workers
+
+    alive = live_workers(here.store)
+    if not alive:
+        return "no worker is running: start one with `versemill worker`"
+    if all(worker.busy >= worker.slots for worker in alive):
+        slots = sum(worker.slots for worker in alive)
+        return f"every worker is busy ({slots} slots): the job waits its turn"
+    return None

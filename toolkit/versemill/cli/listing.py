@@ -1,0 +1,73 @@
+"""`jobs`: what there is, newest first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from versemill.jobs.views import JobView
+
+STATES = ("queued", "running", "paused", "succeeded", "failed", "cancelled")
+_HEADER = (
+    "ID", "NAME", "STATE", "CORPUS", "CELL", "EPOCH", "TRAINING", "VALIDATION", "LEFT", "CREATED"
+)  # fmt: skip
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most.")
+@click.option("--all", "everything", is_flag=True, help="However many there are.")
+@click.option("--state", "states", type=click.Choice(STATES), multiple=True, help="Only these.")
+@click.option("--mine", is_flag=True, help="Only those that you submitted.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
+def jobs(limit: int, everything: bool, states: tuple[str, ...], mine: bool, as_json: bool) -> None:
+    """List jobs, newest first.
+
+    TRAINING is perplexity on the training text, which alone only shows memorising; VALIDATION is
+    on text held out.
+
+    \b
+    Example:  versemill jobs --state running --state queued
+    """
+    from versemill.cli.installation import installation
+    from versemill.cli.tables import print_json
+    from versemill.jobs import service
+    from versemill.jobs.states import State
+
+    with installation() as here:
+        found = service.jobs(
+            here.store,
+            limit=None if everything else limit,
+            states=[State(state) for state in states] or None,
+            owner=here.settings.user if mine else None,
+        )
+    if as_json:
+        print_json([job.to_json() for job in found])
+    elif found:
+        click.echo(_table(found))
+    elif states or mine:
+        click.echo("no such jobs; `versemill jobs` lists them all", err=True)
+    else:
+        click.echo("no jobs yet; try `versemill demo`", err=True)
+
+
+def _table(found: list[JobView]) -> str:
+    from versemill.cli.tables import ago, duration, perplexity, table
+
+    rows = [
+        (
+            job.id,
+            job.name,
+            job.state_shown,
+            job.corpus,
+            job.cell,
+            f"{job.epoch}/{job.epochs}",
+            perplexity(job.train_perplexity),
+            perplexity(job.valid_perplexity),
+            duration(job.seconds_left),
+            ago(job.created_at),
+        )
+        for job in found
+    ]
+    return table(_HEADER, rows, right="ID EPOCH TRAINING VALIDATION LEFT")

@@ -1,0 +1,143 @@
+"""The curve as a PNG, with a font that can write the job's name."""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, Any
+
+from versemill.errors import VersemillError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+    from versemill.jobs.views import CurvePoint, JobView
+
+_FAMILIES = (  # known to have Chinese glyphs; looked for before every font is opened
+    "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN",
+    "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "PingFang SC", "Hiragino Sans GB", "Heiti SC",
+    "STHeiti", "Microsoft YaHei", "SimHei", "Droid Sans Fallback", "Arial Unicode MS",
+    "Noto Sans CJK JP", "Noto Serif CJK SC", "AR PL UMing CN", "Unifont",
+)  # fmt: skip
+INSTALL_FONT = (
+    "install one, such as fonts-noto-cjk (Debian, Ubuntu) or google-noto-sans-cjk-fonts (Fedora)"
+)
+_DPI = 144
+
+
+def draw(
+    job: JobView,
+    points: Sequence[CurvePoint],
+    path: Path,
+    *,
+    fonts: Callable[[], Iterable[Any]] | None = None,
+) -> str | None:
+    """Draws the curve into a new PNG; an existing file is replaced when the new one is whole.
+
+    Args:
+        job: whose name becomes the title.
+        points: at least one.
+        path: where to.
+        fonts: installed fonts as matplotlib lists them; asked of matplotlib by default.
+
+    Returns:
+        What to tell the user if the title could not be written whole.
+
+    Raises:
+        VersemillError: matplotlib is not installed.
+        OSError: the file cannot be written.
+    """
+    figure_class, properties_class = _matplotlib()
+    title, remark = f"job {job.id} · {job.name}", None
+    needed = {c for c in title if not c.isascii() and c != "·"}
+    font = None
+    if needed:
+        font = find_font(needed, installed_fonts() if fonts is None else fonts())
+        if font is None:
+            title = f"job {job.id} · {job.cell}"
+            remark = f"no font here can write {job.name!r}, so the title leaves it out; "
+            remark += INSTALL_FONT
+    figure = figure_class(figsize=(8, 4.5), dpi=_DPI, layout="constrained")
+    axes = figure.add_subplot()
+    _plot(axes, points)
+    axes.set_title(title, fontproperties=properties_class(fname=font) if font else None)
+    _save(figure, path)
+    return remark
+
+
+def find_font(needed: Iterable[str], fonts: Iterable[Any]) -> str | None:
+    """File of a font that has every character of `needed`; None if there is none."""
+    known = {family: rank for rank, family in enumerate(_FAMILIES)}
+    ordered = sorted(fonts, key=lambda f: (known.get(f.name, len(known)), f.weight != 400, f.fname))  # noqa: PLR2004 - regular
+    codes = set(map(ord, needed))
+    for entry in ordered:
+        # A font of last resort claims every character and draws a box.
+        if "lastresort" not in entry.name.replace(" ", "").lower() and codes <= _character_codes(
+            entry.fname
+        ):
+            return str(entry.fname)
+    return None
+
+
+def installed_fonts() -> list[Any]:
+    """The fonts that matplotlib knows of."""
+    from matplotlib import font_manager
+
+    return list(font_manager.fontManager.ttflist)
+
+
+def _character_codes(file: str) -> set[int]:
+    from matplotlib import font_manager
+
+    try:
+        return set(font_manager.get_font(file).get_charmap())
+    except (OSError, RuntimeError):  # removed since it was listed, or malformed
+        return set()
+
+
+def _matplotlib() -> tuple[Any, Any]:
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its cache, at length
+    try:
+        from matplotlib.figure import Figure
+        from matplotlib.font_manager import FontProperties
+    except ImportError:
+        raise VersemillError(
+            "a picture needs matplotlib, which is not installed; "
+            "run `pip install 'versemill[plot]'`"
+        ) from None
+    return Figure, FontProperties
+
+
+def _plot(axes: Any, points: Sequence[CurvePoint]) -> None:
+    epochs = [point.epoch for point in points]
+    marker = "o" if len(points) < 20 else None  # noqa: PLR2004 - few points are hard to see
+    axes.plot(epochs, [p.train_perplexity for p in points], label="training", marker=marker)
+    measured = [(p.epoch, p.valid_perplexity) for p in points if p.valid_perplexity is not None]
+    if measured:
+        few = "o" if len(measured) < 20 else None  # noqa: PLR2004
+        axes.plot(*zip(*measured, strict=True), label="validation (held out)", marker=few)
+        best = min(measured, key=lambda point: point[1] if math.isfinite(point[1]) else math.inf)
+        axes.annotate(
+            f"best {best[1]:.3g}",
+            best,
+            xytext=(0, -14),
+            textcoords="offset points",
+            ha="center",
+            fontsize="small",
+        )
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("epoch")
+    axes.set_ylabel("perplexity per character")
+    axes.grid(visible=True, which="both", alpha=0.3)
+    axes.legend()
+
+
+def _save(figure: Any, path: Path) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        figure.savefig(partial, format="png")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

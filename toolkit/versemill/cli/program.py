@@ -1,0 +1,110 @@
+"""The command group. Commands are imported when they are called, or listed in the help."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+SECTIONS: dict[str, dict[str, str]] = {
+    "Train": {
+        "demo": "demo:demo",
+        "run": "running:run",
+        "submit": "submitting:submit",
+        "worker": "workers:worker",
+    },
+    "Look": {
+        "jobs": "listing:jobs",
+        "show": "showing:show",
+        "curve": "curves:curve",
+        "lyrics": "writing:lyrics",
+        "logs": "showing:logs",
+        "workers": "workers:workers",
+    },
+    "Write and measure": {
+        "generate": "writing:generate",
+        "evaluate": "evaluating:evaluate",
+        "checkpoints": "checkpoints:checkpoints",
+    },
+    "Steer": {
+        "wait": "control:wait",
+        "pause": "control:pause",
+        "resume": "control:resume",
+        "cancel": "control:cancel",
+        "retry": "control:retry",
+        "rm": "control:rm",
+    },
+    "Set up": {
+        "corpora": "corpora:corpora",
+        "plugins": "plugins:plugins",
+        "db": "database:db",
+        "doctor": "doctor:doctor",
+    },
+}
+"""Help sections, and where each command is: `module:attribute` below `versemill.cli`."""
+
+_PLACES = {name: place for commands in SECTIONS.values() for name, place in commands.items()}
+
+
+class Program(click.Group):
+    """A group that knows where its commands are without having imported them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names, in the order of the help."""
+        return list(_PLACES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Imports the module of one command."""
+        if cmd_name not in _PLACES:
+            return None
+        module, _, attribute = _PLACES[cmd_name].partition(":")
+        found = getattr(importlib.import_module(f"versemill.cli.{module}"), attribute)
+        assert isinstance(found, click.Command)  # noqa: S101 - the table above is ours
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """One list per section instead of one long one."""
+        for title, names in SECTIONS.items():
+            rows = []
+            for name in names:
+                command = self.get_command(ctx, name)
+                assert command is not None  # noqa: S101 - the table above is ours
+                rows.append((name, command.get_short_help_str(limit=70)))
+            with formatter.section(title):
+                formatter.write_dl(rows, col_max=14)
+
+
+def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"versemill {version('versemill')}")
+        ctx.exit()
+
+
+@click.group(
+    cls=Program,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
+@click.pass_context
+def program(ctx: click.Context) -> None:
+    """Train recurrent networks on lyrics, queue the jobs durably, and let them write.
+
+    Nothing needs to be configured. JOB is always a job's id, its unique name, or @last.
+
+    \b
+    Begin with:  versemill demo
+    Then try:    versemill run --corpus lyrics.txt --cell lstm
+                 versemill generate @last --prefix 分开 --length 100
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())

@@ -1,0 +1,158 @@
+"""`show` and `logs`: the story of one job, and what its trainer printed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from versemill.cli.installation import Installation
+    from versemill.jobs.views import JobDetails
+
+_POLL_SECONDS = 0.5
+
+
+@click.command()
+@click.argument("job")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object.")
+def show(job: str, as_json: bool) -> None:
+    """Tell everything about a job.
+
+    Its figures, its settings, and what happened to it.
+
+    \b
+    Example:  versemill show @last
+    """
+    from versemill.cli.installation import installation
+    from versemill.cli.tables import print_json
+    from versemill.jobs import service
+
+    with installation() as here:
+        details = service.details(here.store, here.job(job).id)
+    if as_json:
+        print_json(details.to_json())
+        return
+    for line in (*_figures(details), *_settings(details), *_story(details)):
+        click.echo(line)
+
+
+@click.command()
+@click.argument("job")
+@click.option("-f", "--follow", is_flag=True, help="Go on printing until the job has ended.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list, one object per attempt.")
+def logs(job: str, follow: bool, as_json: bool) -> None:
+    """Print what a job's trainers have printed.
+
+    The last 64 KiB of each attempt are kept.
+
+    \b
+    Example:  versemill logs -f my-job
+    """
+    from versemill.cli.installation import installation, note
+    from versemill.cli.tables import print_json
+    from versemill.jobs import service
+
+    with installation() as here:
+        found = here.job(job)
+        if as_json:
+            print_json([view.to_json() for view in service.output(here.store, found.id)])
+            return
+        printed = _print_output(here, found.id, {})
+        while follow and not found.state.ended and found.state != "paused":
+            time.sleep(_POLL_SECONDS)
+            found = service.find(here.store, str(found.id))
+            printed = _print_output(here, found.id, printed)
+        if not any(printed.values()):
+            note(f"job {found.id} ({found.name}) has printed nothing; it is {found.state_shown}")
+
+
+def _print_output(here: Installation, job_id: int, printed: dict[int, str]) -> dict[int, str]:
+    """Prints what is new of each attempt, and returns what has been printed."""
+    from versemill.jobs import service
+
+    now: dict[int, str] = {}
+    for view in service.output(here.store, job_id):
+        before = printed.get(view.attempt, "")
+        if view.output and not before:
+            click.echo(f"--- attempt {view.attempt} on {view.worker}", err=True)
+        click.echo(_added(before, view.output), nl=False)
+        now[view.attempt] = view.output
+    return now
+
+
+def _added(before: str, after: str) -> str:
+    """What came after `before`, of which the database may have dropped the head."""
+    if after.startswith(before):
+        return after[len(before) :]
+    tail = before[-1024:]
+    at = after.rfind(tail)
+    return after[at + len(tail) :] if at >= 0 else after
+
+
+def _figures(details: JobDetails) -> list[str]:
+    from versemill.cli.tables import ago, duration, perplexity, speed
+
+    job = details.job
+    lines = [
+        f"job {job.id} ({job.name}): {job.state_shown}",
+        f"  owner      {job.owner}, created {ago(job.created_at)}",
+        f"  epoch      {job.epoch} of {job.epochs}, step {job.step:,}",
+        f"  training   perplexity {perplexity(job.train_perplexity)} (on the training text)",
+        f"  validation perplexity {perplexity(job.valid_perplexity)} (held out)",
+    ]
+    if job.worker is not None:
+        left = duration(job.seconds_left)
+        pace = f"{speed(job.characters_per_second)} characters/s, {left} left"
+        lines.append(f"  worker     {job.worker}, {pace}")
+    if job.error is not None:
+        lines.append(f"  error      {job.error}")
+    for part, held_out in (details.result or {}).get("held_out", {}).items():
+        lines.append(f"  {part:<10} {held_out_line(held_out)}")
+    return lines
+
+
+def held_out_line(figures: dict[str, Any]) -> str:
+    """Held-out figures of the best weights on one line."""
+    from versemill.cli.tables import perplexity
+
+    return (
+        f"perplexity {perplexity(figures['perplexity'])}, "
+        f"{figures['bits_per_character']:.3f} bits per character over "
+        f"{figures['characters']:,} characters ({figures['unknown_share']:.1%} unknown), "
+        "best weights"
+    )
+
+
+def _settings(details: JobDetails) -> list[str]:
+    config = details.config
+    lines = [
+        "settings",
+        f"  recipe {config['recipe']}, corpus {config['corpus']}, cell {config['cell']}, "
+        f"sampler {config['sampler']}, tokenizer {config['tokenizer']}",
+    ]
+    for section in ("text", "model", "training", "generation"):
+        values = ", ".join(f"{key} = {value}" for key, value in config[section].items())
+        lines.append(f"  {section:<10} {values}")
+    lines.append(f"  text hash  {details.content_hash}")
+    return lines
+
+
+def _story(details: JobDetails) -> list[str]:
+    from versemill.cli.tables import ago, size
+
+    lines = ["events"]
+    lines += [f"  {ago(event.at):>12}  {event.actor}: {event.message}" for event in details.events]
+    if details.attempts:
+        lines.append("attempts")
+    for attempt in details.attempts:
+        steps = f"steps {attempt.first_step} to {attempt.last_step}"
+        how = " ".join(str(part) for part in (attempt.outcome or "running", attempt.exit) if part)
+        lines.append(f"  {attempt.number:>3}  on {attempt.worker}: {steps}, {how}")
+    if details.checkpoints:
+        lines.append("checkpoints")
+    for kept in details.checkpoints:
+        kinds = ", ".join(kept.kinds)
+        lines.append(f"  step {kept.step}, epoch {kept.epoch}: {kinds}, {size(kept.size)}")
+    return lines

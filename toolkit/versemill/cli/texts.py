@@ -1,0 +1,61 @@
+"""From what somebody wrote after `corpus =` to the text itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from versemill.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from versemill.cli.installation import Installation
+    from versemill.config import JobConfig
+    from versemill.contracts import Text
+    from versemill.registry import Registry
+
+
+def find_text(here: Installation, config: JobConfig, registry: Registry) -> Text:
+    """The text of a job's corpus: a plugin's, one added by name, or one read from a path.
+
+    Raises:
+        UnknownNameError: nothing has that name, and nothing is at that path.
+        CorpusError: it cannot be read.
+    """
+    if registry.has("corpus", config.corpus):
+        return plugin_text(registry, config.corpus, config.corpus_options)
+    from versemill.jobs import service
+
+    stored = service.corpus_text(here.store, config.corpus)
+    if stored is not None:
+        return stored
+    return read_corpus(here, config.corpus, registry, separator=config.text.song_separator)
+
+
+def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Text:
+    """The text that a corpus plugin returns for these options."""
+    registration = registry.find("corpus", name)
+    text: Text = registration.load()(registration.options_from(options))
+    return text
+
+
+def read_corpus(
+    here: Installation, place: str, registry: Registry, *, separator: str | None = None
+) -> Text:
+    """Reads a path; a word that is neither path nor name is told what names there are."""
+    from versemill.jobs import service
+    from versemill.reading import read_path
+
+    path = Path(place)
+    if not _looks_like_path(place) and not path.exists():
+        known = [r.name for r in registry.all() if r.kind == "corpus"]
+        known += [view.name for view in service.corpora(here.store)]
+        hint = "or give the path of a text file, a zip or a folder"
+        raise UnknownNameError("corpus", place, known, hint=hint)
+    return read_path(path, limit=here.settings.corpus_limit, song_separator=separator)
+
+
+def _looks_like_path(place: str) -> bool:
+    return os.sep in place or place.startswith(("~", ".")) or Path(place).suffix in {".txt", ".zip"}

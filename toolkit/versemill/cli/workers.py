@@ -1,0 +1,71 @@
+"""`worker` starts one, `workers` lists those alive."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+
+@click.command()
+@click.option("--slots", type=click.IntRange(1), help="Jobs at a time; default: one per device.")
+@click.option("--devices", default="auto", show_default=True, help="auto, cpu, or GPUs like 0,2.")
+@click.option("--name", help="A label for people; default: this machine's name.")
+def worker(slots: int | None, devices: str, name: str | None) -> None:
+    """Work on queued jobs until told to end.
+
+    The first Ctrl-C (or SIGTERM) hands over: each job is checkpointed and queued again. The
+    second ends at once.
+
+    \b
+    Example:  versemill worker --slots 2 --name attic
+    """
+    command = [*worker_command(), "--devices", devices]
+    if slots is not None:
+        command += ["--slots", str(slots)]
+    if name is not None:
+        command.append(f"--name={name}")  # in one piece: a name may begin with a dash
+    sys.stdout.flush()
+    os.execv(command[0], command)  # noqa: S606 - the very process becomes the worker
+
+
+def worker_command() -> list[str]:
+    """How a worker process is started; -P keeps modules of the present folder out of it."""
+    return [sys.executable, "-P", "-m", "versemill_workers"]
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
+def workers(as_json: bool) -> None:
+    """List the workers that are alive.
+
+    \b
+    Example:  versemill workers --json
+    """
+    from versemill.cli.installation import installation, note
+    from versemill.cli.tables import ago, print_json, table
+    from versemill.jobs import service
+
+    with installation() as here:
+        alive = service.live_workers(here.store)
+    if as_json:
+        print_json([view.to_json() for view in alive])
+        return
+    if not alive:
+        note("no worker is running; start one with `versemill worker`")
+        return
+    header = ("NAME", "HOST", "PID", "BUSY", "STARTED", "SEEN", "VERSION")
+    rows = [
+        (
+            view.name,
+            view.host,
+            view.pid,
+            f"{view.busy} of {view.slots}",
+            ago(view.started_at),
+            ago(view.seen_at),
+            view.version,
+        )
+        for view in alive
+    ]
+    click.echo(table(header, rows, right="PID"))

@@ -1,0 +1,234 @@
+"""Claims: take the next job, hold it by a lease, let it go.
+
+Every transaction of a running job begins with one UPDATE that finds the job only while this
+attempt holds it. If it finds nothing the attempt is fenced off: `FencedError`, nothing written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select, update
+
+from versemill.contracts import Text
+from versemill.errors import FencedError
+from versemill.jobs.columns import db_now
+from versemill.jobs.states import FailureClass, Request, State
+from versemill.jobs.tables import (
+    Attempt,
+    Job,
+    StoredText,
+)
+from versemill.jobs.transitions import close_attempt, move
+from versemill.jobs.workers import LEASE_SECONDS
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+    from sqlalchemy.orm import Session
+
+    from versemill.jobs.store import Store, UnitOfWork
+    from versemill.jobs.workers import WorkerRecord
+
+RENEW_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A job held by one attempt of one worker.
+
+    Attributes:
+        attempt: number of this attempt, from 1.
+        config: the job's configuration as JSON values.
+        plugins: records of the plugins it was submitted with.
+        content_hash: of its text; see `load_text`.
+        inexact: whether it may go on although this machine computes in another way.
+    """
+
+    job_id: int
+    job_name: str
+    attempt: int
+    worker_id: str
+    worker_name: str
+    config: dict[str, Any]
+    plugins: list[dict[str, Any]]
+    content_hash: str
+    inexact: bool
+
+
+def runnable(store: Store, *, only: int | None = None) -> bool:
+    """Whether a claim would probably find a job; a cheap read for pollers."""
+    with store.reading() as session:
+        return _next(session, only) is not None
+
+
+def claim(store: Store, worker: WorkerRecord, *, only: int | None = None) -> Claim | None:
+    """Claims the job that has waited longest, and opens an attempt.
+
+    Claims are serialised over all workers, so that order is decided by one at a time.
+
+    Args:
+        store: where the jobs are.
+        worker: who claims.
+        only: this job or none.
+
+    Returns:
+        The claim, or None if nothing can be run now.
+    """
+    if not runnable(store, only=only):  # most polls end here, without the lock
+        return None
+    with store.unit_of_work() as uow:
+        uow.lock("claims")
+        while (job_id := _next(uow.session, only)) is not None:
+            # A person may cancel or pause it in between; then the next one is looked at.
+            claimed = _take(uow, job_id, worker)
+            if claimed is not None:
+                uow.commit()
+                return claimed
+    return None
+
+
+def _next(session: Session, only: int | None) -> int | None:
+    waiting = select(Job.id).where(Job.state == State.QUEUED, Job.available_at <= db_now())
+    if only is not None:
+        waiting = waiting.where(Job.id == only)
+    return session.scalar(waiting.order_by(Job.queued_at, Job.id).limit(1))
+
+
+def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord) -> Claim | None:
+    taken = {
+        "attempt": Job.attempt + 1,
+        "worker_id": worker.id,
+        "lease_until": db_now(LEASE_SECONDS),
+    }
+    message = f"claimed by worker {worker.name}"
+    if not move(
+        uow,
+        job_id,
+        State.QUEUED,
+        State.RUNNING,
+        actor=worker.name,
+        message=message,
+        values=taken,
+    ):
+        return None
+    columns = (Job.name, Job.attempt, Job.config, Job.plugins, Job.content_hash, Job.inexact)
+    name, attempt, config, plugins, content_hash, inexact = uow.session.execute(
+        select(*columns).where(Job.id == job_id)
+    ).one()
+    uow.execute(
+        insert(Attempt).values(
+            job_id=job_id, number=attempt, worker_id=worker.id, worker_name=worker.name
+        )
+    )
+    return Claim(
+        job_id=job_id,
+        job_name=name,
+        attempt=attempt,
+        worker_id=worker.id,
+        worker_name=worker.name,
+        config=config,
+        plugins=plugins,
+        content_hash=content_hash,
+        inexact=inexact,
+    )
+
+
+def held(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    """The conditions under which the claim still holds its job."""
+    return (Job.id == claim.job_id, Job.attempt == claim.attempt, Job.state == State.RUNNING)
+
+
+def fence(uow: UnitOfWork, claim: Claim, **values: object) -> Request:
+    """First statement of every transaction of a running job; sets `values` and locks the row.
+
+    Returns:
+        What people want of the job now.
+
+    Raises:
+        FencedError: the claim no longer holds the job.
+    """
+    changed = values or {"attempt": Job.attempt}
+    statement = update(Job).where(*held(claim)).values(changed).returning(Job.request)
+    found = uow.execute(statement).scalar_one_or_none()
+    if found is None:
+        raise fenced(claim)
+    return Request(found)
+
+
+def fenced(claim: Claim) -> FencedError:
+    """The error of a claim that no longer holds its job."""
+    return FencedError(
+        f"attempt {claim.attempt} no longer holds job {claim.job_id} ({claim.job_name}): "
+        "it was requeued or ended meanwhile; nothing was written"
+    )
+
+
+def renew(store: Store, claim: Claim) -> Request:
+    """Extends the lease by `LEASE_SECONDS`, late or not, and returns what people want.
+
+    Raises:
+        FencedError: the job was requeued or ended meanwhile.
+    """
+    with store.unit_of_work() as uow:
+        request = fence(uow, claim, lease_until=db_now(LEASE_SECONDS))
+        uow.commit()
+    return request
+
+
+def peek_request(store: Store, claim: Claim) -> Request:
+    """What people want of the job now: one read, extends nothing.
+
+    Raises:
+        FencedError: the job was requeued or ended meanwhile.
+    """
+    with store.reading() as session:
+        request = session.scalar(select(Job.request).where(*held(claim)))
+    if request is None:
+        raise fenced(claim)
+    return request
+
+
+def load_text(store: Store, claim: Claim) -> Text:
+    """The text the job trains on."""
+    with store.reading() as session:
+        content = session.scalars(
+            select(StoredText.content).where(StoredText.content_hash == claim.content_hash)
+        ).one()
+    return Text.from_bytes(content)
+
+
+def finish(
+    store: Store,
+    claim: Claim,
+    end: State,
+    *,
+    message: str,
+    result: dict[str, Any] | None = None,
+    error: str | None = None,
+    exit: str | None = None,  # noqa: A002 - the column's name
+    failure: FailureClass | None = None,
+) -> None:
+    """Lets the job go: succeeded, paused, cancelled, failed, or queued again (handed over).
+
+    Raises:
+        FencedError: the job was requeued or ended meanwhile.
+        JobStateError: a running job cannot go there.
+    """
+    with store.unit_of_work() as uow:
+        fence(uow, claim)
+        values: dict[str, Any] = {"error": error}
+        if result is not None:
+            values["result"] = result
+        move(
+            uow,
+            claim.job_id,
+            State.RUNNING,
+            end,
+            actor=claim.worker_name,
+            message=message,
+            only_if=held(claim),
+            values=values,
+        )
+        close_attempt(uow, claim.job_id, claim.attempt, end=end, failure=failure, exit=exit)
+        uow.commit()

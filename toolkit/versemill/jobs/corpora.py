@@ -1,0 +1,147 @@
+"""Texts by content hash, and corpora that are nothing but a named text."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, select
+
+from versemill.contracts import Text
+from versemill.errors import ConfigError, CorpusError, UnknownNameError
+from versemill.jobs.tables import Job, NamedCorpus, StoredText, User
+from versemill.jobs.views import CorpusView
+
+if TYPE_CHECKING:
+    from versemill.jobs.store import Store, UnitOfWork
+
+_NAME = re.compile(r"\w[\w-]{0,63}")
+
+
+def add_corpus(store: Store, name: str, text: Text, source: str, actor: str) -> CorpusView:
+    """Adds a corpus without code; adding the same text again changes nothing.
+
+    Args:
+        store: where to.
+        name: letters (of any script), digits, `-` and `_`; at most 64.
+        text: its text.
+        source: where it came from, for listings.
+        actor: who adds it.
+
+    Raises:
+        ConfigError: the name is malformed.
+        CorpusError: a corpus of that name has another text.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError("corpus name", name, "1 to 64 letters, digits, '-' and '_'")
+    with store.unit_of_work() as uow:
+        content_hash = keep_text(uow, text)
+        added = uow.insert_if_absent(
+            NamedCorpus,
+            {
+                "name": name,
+                "content_hash": content_hash,
+                "source": source,
+                "added_by": user_id(uow, actor),
+            },
+            key="name",
+        )
+        if not added:
+            held = select(NamedCorpus.content_hash).where(NamedCorpus.name == name)
+            if uow.scalar(held) != content_hash:
+                raise CorpusError(
+                    f"a corpus named {name!r} already exists with another text; choose another "
+                    f"name, or remove it first: `versemill corpora remove {name}`"
+                )
+        uow.commit()
+    return next(view for view in corpora(store) if view.name == name)
+
+
+def remove_corpus(store: Store, name: str) -> None:
+    """Removes a named corpus; jobs that use its text keep it. Raises `UnknownNameError`."""
+    with store.unit_of_work() as uow:
+        uow.lock("texts")
+        gone = delete(NamedCorpus).where(NamedCorpus.name == name)
+        content_hash = uow.execute(gone.returning(NamedCorpus.content_hash)).scalar_one_or_none()
+        if content_hash is None:
+            known = uow.session.scalars(select(NamedCorpus.name)).all()
+            raise UnknownNameError("corpus", name, known)
+        drop_unused_text(uow, content_hash)
+        uow.commit()
+
+
+def corpora(store: Store) -> list[CorpusView]:
+    """Named corpora, by name."""
+    query = (
+        select(
+            NamedCorpus.name,
+            StoredText.characters,
+            StoredText.songs,
+            NamedCorpus.source,
+            User.name.label("added_by"),
+            NamedCorpus.added_at,
+            NamedCorpus.content_hash,
+        )
+        .join(StoredText, StoredText.content_hash == NamedCorpus.content_hash)
+        .join(User, User.id == NamedCorpus.added_by)
+        .order_by(NamedCorpus.name)
+    )
+    with store.reading() as session:
+        return [CorpusView(**row) for row in session.execute(query).mappings()]
+
+
+def corpus_text(store: Store, name: str) -> Text | None:
+    """The text of a named corpus; None if there is no such corpus."""
+    query = (
+        select(StoredText.content)
+        .join(NamedCorpus, NamedCorpus.content_hash == StoredText.content_hash)
+        .where(NamedCorpus.name == name)
+    )
+    with store.reading() as session:
+        content = session.scalar(query)
+    return None if content is None else Text.from_bytes(content)
+
+
+def text_by_hash(store: Store, content_hash: str) -> Text:
+    """A stored text; raises `UnknownNameError`."""
+    query = select(StoredText.content).where(StoredText.content_hash == content_hash)
+    with store.reading() as session:
+        content = session.scalar(query)
+    if content is None:
+        raise UnknownNameError("text", content_hash, (), hint="no job or corpus uses it any more")
+    return Text.from_bytes(content)
+
+
+def keep_text(uow: UnitOfWork, text: Text) -> str:
+    """Stores a text unless it is there, and keeps it there until the transaction has ended."""
+    uow.lock("texts", shared=True)
+    content_hash = text.content_hash
+    query = select(StoredText.content_hash).where(StoredText.content_hash == content_hash)
+    if uow.scalar(query) is None:  # most texts are known; do not send megabytes in vain
+        values = {
+            "content_hash": content_hash,
+            "content": text.to_bytes(),
+            "characters": text.characters,
+            "songs": len(text.songs),
+        }
+        uow.insert_if_absent(StoredText, values, key="content_hash")
+    return content_hash
+
+
+def drop_unused_text(uow: UnitOfWork, content_hash: str) -> None:
+    """Deletes a text that no job and no corpus uses; the caller holds the lock `texts`."""
+    jobs = select(Job.id).where(Job.content_hash == content_hash)
+    named = select(NamedCorpus.name).where(NamedCorpus.content_hash == content_hash)
+    unused = delete(StoredText).where(StoredText.content_hash == content_hash)
+    uow.execute(unused.where(~jobs.exists(), ~named.exists()))
+
+
+def user_id(uow: UnitOfWork, name: str) -> int:
+    """The id of a user, who exists from the first thing they do."""
+    query = select(User.id).where(User.name == name)
+    found = uow.scalar(query)
+    if found is None:
+        uow.insert_if_absent(User, {"name": name}, key="name")
+        found = uow.scalar(query)
+    assert found is not None  # noqa: S101 - inserted by us or by somebody else
+    return found

@@ -1,0 +1,369 @@
+"""The people's side: submit, ask for, resume, retry, remove; and every listing.
+
+Command line and server call these functions and nothing below them.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import delete, select, update
+
+from versemill.errors import ConfigError, JobStateError, UnknownNameError
+from versemill.jobs.columns import db_now
+from versemill.jobs.corpora import (
+    add_corpus,
+    corpora,
+    corpus_text,
+    drop_unused_text,
+    keep_text,
+    remove_corpus,
+    text_by_hash,
+    user_id,
+)
+from versemill.jobs.listings import (
+    curve,
+    details,
+    find,
+    job_view,
+    jobs,
+    live_workers,
+    lyrics,
+    output,
+)
+from versemill.jobs.states import FailureClass, Outcome, Request, State
+from versemill.jobs.tables import Job, LyricText, Metric, StoredCheckpoint
+from versemill.jobs.transitions import close_attempt, move, note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from versemill.config import JobConfig
+    from versemill.contracts import Text
+    from versemill.jobs.store import Store, UnitOfWork
+    from versemill.jobs.views import JobView
+
+__all__ = [
+    "add_corpus",
+    "corpora",
+    "corpus_text",
+    "curve",
+    "details",
+    "find",
+    "jobs",
+    "live_workers",
+    "lyrics",
+    "output",
+    "remove",
+    "remove_corpus",
+    "request_cancel",
+    "request_pause",
+    "request_yield",
+    "resume",
+    "retry",
+    "submit",
+    "text_by_hash",
+]
+
+_NAME = re.compile(r"(?![@-])(?!\d+$)[^\s\x00-\x1f\x7f/\\]{1,100}")
+_NAME_RULE = (
+    "1 to 100 characters without spaces or slashes, not only digits, not beginning with '@' or '-'"
+)
+
+
+def submit(
+    store: Store,
+    config: JobConfig,
+    text: Text,
+    plugins: Sequence[dict[str, Any]],
+    *,
+    owner: str,
+    name: str | None = None,
+    wake: Callable[[], None] = lambda: None,
+) -> JobView:
+    """Queues a job; once this returns, it is durable.
+
+    Args:
+        store: where to.
+        config: what to train, already resolved.
+        text: the corpus's text, stored once per content.
+        plugins: records of the plugins the job needs.
+        owner: who submits.
+        name: unique name; made from corpus, cell and id when None.
+        wake: called after the commit, to tell workers. Must not raise.
+
+    Raises:
+        ConfigError: the name is malformed or taken.
+    """
+    if name is not None and not _NAME.fullmatch(name):
+        raise ConfigError("name", name, _NAME_RULE)
+    with store.unit_of_work() as uow:
+        values: dict[str, Any] = {
+            "name": name or str(uuid.uuid4()),
+            "owner_id": user_id(uow, owner),
+            "state": State.QUEUED,
+            "config": config.to_json(),
+            "plugins": list(plugins),
+            "recipe": config.recipe,
+            "corpus": config.corpus,
+            "cell": config.cell,
+            "content_hash": keep_text(uow, text),
+            "epochs": config.training.epochs,
+        }
+        if not uow.insert_if_absent(Job, values, key="name"):
+            raise ConfigError("name", str(name), "a name that no other job has")
+        job_id = uow.session.scalars(select(Job.id).where(Job.name == values["name"])).one()
+        if name is None:
+            _name_automatically(uow, job_id, config)
+        note(uow, job_id, actor=owner, message="submitted", end=State.QUEUED)
+        view = job_view(uow.session, job_id)
+        uow.commit()
+    wake()
+    return view
+
+
+def request_cancel(store: Store, job_id: int, actor: str) -> State:
+    """Cancels a waiting job at once; asks a running one to stop after a checkpoint.
+
+    Returns:
+        The job's state now.
+
+    Raises:
+        JobStateError: it has already succeeded or failed.
+        UnknownNameError: no such job.
+    """
+    return _ask(store, job_id, actor, Request.CANCEL, State.CANCELLED)
+
+
+def request_pause(store: Store, job_id: int, actor: str) -> State:
+    """Pauses a waiting job at once; asks a running one to stop after a checkpoint.
+
+    Returns and raises as `request_cancel` does.
+    """
+    return _ask(store, job_id, actor, Request.PAUSE, State.PAUSED)
+
+
+def request_yield(store: Store, job_id: int, actor: str) -> State:
+    """Asks a running job to make room: checkpoint, then wait its turn again.
+
+    Returns and raises as `request_cancel` does; nothing to do for a waiting job.
+    """
+    return _ask(store, job_id, actor, Request.YIELD, State.QUEUED)
+
+
+def resume(
+    store: Store,
+    job_id: int,
+    actor: str,
+    *,
+    epochs: int | None = None,
+    inexact: bool = False,
+    wake: Callable[[], None] = lambda: None,
+) -> JobView:
+    """Queues a paused job again, or a finished one with more epochs.
+
+    Args:
+        store: where the job is.
+        job_id: which.
+        actor: who wants it.
+        epochs: new total of epochs; needed for a job that has succeeded.
+        inexact: go on even on a machine that computes in another way.
+        wake: called after the commit, to tell workers.
+
+    Raises:
+        JobStateError: it is neither paused nor, with `epochs`, succeeded.
+        ConfigError: `epochs` is not beyond what it has already trained.
+        UnknownNameError: no such job.
+    """
+    with store.unit_of_work() as uow:
+        job = _locked(uow, job_id)
+        if job.state is State.SUCCEEDED and epochs is None:
+            raise JobStateError(
+                f"{job.label} has finished its {job.epochs} epochs; "
+                "give more with `--epochs N` or `--epochs +N`"
+            )
+        if job.state not in {State.PAUSED, State.SUCCEEDED}:
+            hint = "; `versemill retry` tries it again" if job.state.ended else ""
+            raise JobStateError(f"{job.label} is {job.state} and cannot be resumed{hint}")
+        values: dict[str, Any] = {"inexact": inexact}
+        message = "resumed"
+        if epochs is not None:
+            values |= _more_epochs(uow, job, epochs)
+            message = f"resumed, up to {epochs} epochs"
+        _requeue(uow, job, actor=actor, message=message, values=values)
+        view = job_view(uow.session, job_id)
+        uow.commit()
+    wake()
+    return view
+
+
+def retry(
+    store: Store,
+    job_id: int,
+    actor: str,
+    *,
+    from_scratch: bool = False,
+    inexact: bool = False,
+    wake: Callable[[], None] = lambda: None,
+) -> JobView:
+    """Queues a failed or cancelled job again; its failures so far no longer count.
+
+    Args:
+        store: where the job is.
+        job_id: which.
+        actor: who wants it.
+        from_scratch: forget checkpoints, curve and lyrics instead of going on from the last.
+        inexact: go on even on a machine that computes in another way.
+        wake: called after the commit, to tell workers.
+
+    Raises:
+        JobStateError: it has neither failed nor been cancelled.
+        UnknownNameError: no such job.
+    """
+    with store.unit_of_work() as uow:
+        job = _locked(uow, job_id)
+        if job.state not in {State.FAILED, State.CANCELLED}:
+            raise JobStateError(
+                f"{job.label} is {job.state}; only failed and cancelled jobs can be retried"
+            )
+        values: dict[str, Any] = {"inexact": inexact}
+        if from_scratch:
+            values |= {"step": 0, "epoch": 0}
+            values |= dict.fromkeys(("train_perplexity", "valid_perplexity"))
+            for table in (Metric, LyricText, StoredCheckpoint):
+                uow.execute(delete(table).where(table.job_id == job_id))
+        message = "retried from scratch" if from_scratch else "retried"
+        _requeue(uow, job, actor=actor, message=message, values=values)
+        view = job_view(uow.session, job_id)
+        uow.commit()
+    wake()
+    return view
+
+
+def remove(store: Store, job_id: int) -> None:
+    """Deletes a job and all that belongs to it.
+
+    Raises:
+        JobStateError: it is running.
+        UnknownNameError: no such job.
+    """
+    with store.unit_of_work() as uow:
+        uow.lock("texts")
+        job = _locked(uow, job_id)
+        if job.state is State.RUNNING:
+            raise JobStateError(
+                f"{job.label} is running and cannot be removed; `versemill cancel {job_id}` first"
+            )
+        gone = delete(Job).where(Job.id == job_id, Job.state != State.RUNNING)
+        content_hash = uow.execute(gone.returning(Job.content_hash)).scalar_one()
+        drop_unused_text(uow, content_hash)
+        uow.commit()
+
+
+class _Locked(NamedTuple):
+    """A job whose row nobody else can change until the transaction has ended."""
+
+    id: int
+    name: str
+    state: State
+    request: Request
+    attempt: int
+    epoch: int
+    epochs: int
+    expired: bool | None
+
+    @property
+    def label(self) -> str:
+        return f"job {self.id} ({self.name})"
+
+
+def _locked(uow: UnitOfWork, job_id: int) -> _Locked:
+    query = select(
+        Job.id,
+        Job.name,
+        Job.state,
+        Job.request,
+        Job.attempt,
+        Job.epoch,
+        Job.epochs,
+        (Job.lease_until < db_now()).label("expired"),
+    ).where(Job.id == job_id)
+    found = uow.session.execute(query.with_for_update()).first()
+    if found is None:
+        raise UnknownNameError("job", str(job_id), (), hint="`versemill jobs` lists them all")
+    return _Locked(*found)
+
+
+def _ask(store: Store, job_id: int, actor: str, request: Request, end: State) -> State:
+    with store.unit_of_work() as uow:
+        job = _locked(uow, job_id)
+        if job.state is end:
+            return end
+        if job.state.ended or (job.state is State.PAUSED and end is State.QUEUED):
+            raise JobStateError(f"{job.label} is already {job.state}; nothing to {request}")
+        if job.state is State.RUNNING and not job.expired:
+            _set_request(uow, job, actor, request)
+            end = State.RUNNING
+        else:
+            _stop_now(uow, job, actor, request, end)
+        uow.commit()
+    return end
+
+
+def _set_request(uow: UnitOfWork, job: _Locked, actor: str, request: Request) -> None:
+    """Leaves a request with the holder of the lease, unless a stronger one is there."""
+    asked = update(Job).where(
+        Job.id == job.id, Job.state == State.RUNNING, Job.request.in_(request.weaker)
+    )
+    if uow.execute(asked.values(request=request).returning(Job.id)).first() is not None:
+        note(uow, job.id, actor=actor, message=f"{request} requested")
+
+
+def _stop_now(uow: UnitOfWork, job: _Locked, actor: str, request: Request, end: State) -> None:
+    """Moves a waiting job, or one whose worker is gone, without asking anybody."""
+    message = f"{request} requested"
+    if job.state is State.RUNNING:
+        message += "; its worker is gone"
+        close_attempt(
+            uow,
+            job.id,
+            job.attempt,
+            end=end,
+            failure=FailureClass.INFRASTRUCTURE,
+            outcome=Outcome.LEASE_EXPIRED,
+        )
+    _moved(uow, job, end, actor=actor, message=message, values={})
+
+
+def _requeue(
+    uow: UnitOfWork, job: _Locked, *, actor: str, message: str, values: dict[str, Any]
+) -> None:
+    fresh = {"queued_at": db_now(), "available_at": db_now(), "retries_from": job.attempt}
+    _moved(uow, job, State.QUEUED, actor=actor, message=message, values=fresh | values)
+
+
+def _moved(
+    uow: UnitOfWork, job: _Locked, end: State, *, actor: str, message: str, values: dict[str, Any]
+) -> None:
+    if not move(uow, job.id, job.state, end, actor=actor, message=message, values=values):
+        raise JobStateError(f"{job.label} changed meanwhile; try again")
+
+
+def _more_epochs(uow: UnitOfWork, job: _Locked, epochs: int) -> dict[str, Any]:
+    least = job.epochs + 1 if job.state is State.SUCCEEDED else max(job.epoch, 1)
+    if epochs < least:
+        raise ConfigError("training.epochs", epochs, f"at least {least} for {job.label}")
+    config = uow.session.scalars(select(Job.config).where(Job.id == job.id)).one()
+    training = {**config["training"], "epochs": epochs}
+    return {"config": {**config, "training": training}, "epochs": epochs}
+
+
+def _name_automatically(uow: UnitOfWork, job_id: int, config: JobConfig) -> None:
+    stem = re.split(r"[/\\]", config.corpus.rstrip("/\\"))[-1].split(".")[0]
+    base = re.sub(r"[^\w-]+", "-", stem).strip("-_")[:40] or "text"
+    name = f"{base}-{config.cell}-{job_id}"
+    if uow.scalar(select(Job.id).where(Job.name == name)) is not None:
+        name = f"{name}-{uuid.uuid4().hex[:8]}"
+    uow.execute(update(Job).where(Job.id == job_id).values(name=name))

@@ -1,0 +1,208 @@
+"""What listings show: frozen, complete without a database, and JSON when asked."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from versemill.jobs.checkpoints import CheckpointRow
+    from versemill.jobs.states import FailureClass, Outcome, Request, State
+
+
+class View:
+    """Something a listing shows."""
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values: times as ISO 8601 in UTC, numbers that are not finite as null."""
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
+
+
+def plain(value: object) -> object:
+    """A value as JSON has it."""
+    if isinstance(value, View):
+        return value.to_json()
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobView(View):
+    """A job in a listing.
+
+    Attributes:
+        state_shown: the state in one word for people: `interrupted` when its worker is gone
+            and nobody has taken over yet, `pausing` and the like while a request is pending.
+        epoch: the epoch in progress, from 1; 0 before the first.
+        train_perplexity: running mean of the epoch; alone it only shows memorising.
+        worker: name of the worker that runs it now.
+    """
+
+    id: int
+    name: str
+    owner: str
+    state: State
+    state_shown: str
+    request: Request
+    recipe: str
+    corpus: str
+    cell: str
+    attempt: int
+    step: int
+    epoch: int
+    epochs: int
+    train_perplexity: float | None
+    valid_perplexity: float | None
+    characters_per_second: float | None
+    seconds_left: float | None
+    error: str | None
+    created_at: datetime
+    finished_at: datetime | None
+    worker: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventView(View):
+    """Something that happened to a job."""
+
+    at: datetime
+    actor: str
+    from_state: State | None
+    to_state: State | None
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptView(View):
+    """One attempt at a job, without its output."""
+
+    number: int
+    worker: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: Outcome | None
+    failure: FailureClass | None
+    exit: str | None
+    first_step: int | None
+    last_step: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputView(View):
+    """The last 64 KiB an attempt's trainer wrote."""
+
+    attempt: int
+    worker: str
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointView(View):
+    """A complete checkpoint; `kinds` says why it is kept."""
+
+    id: int
+    step: int
+    epoch: int
+    kinds: tuple[str, ...]
+    size: int
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: CheckpointRow) -> CheckpointView:
+        """The view of a stored checkpoint."""
+        kept = {"last": row.is_last, "best": row.is_best, "final": row.is_final}
+        return cls(
+            id=row.id,
+            step=row.step,
+            epoch=row.epoch,
+            kinds=tuple(kind for kind, flag in kept.items() if flag),
+            size=row.size,
+            created_at=row.created_at,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobDetails(View):
+    """Everything about a job but its curve, lyrics and output.
+
+    `to_json` has the fields of `job` at its top level.
+    """
+
+    job: JobView
+    config: dict[str, Any]
+    plugins: list[dict[str, Any]]
+    content_hash: str
+    inexact: bool
+    result: dict[str, Any] | None
+    events: tuple[EventView, ...]
+    attempts: tuple[AttemptView, ...]
+    checkpoints: tuple[CheckpointView, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, the job's own fields first."""
+        rest = super().to_json()
+        del rest["job"]
+        return self.job.to_json() | rest
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePoint(View):
+    """The figures of one report."""
+
+    epoch: int
+    step: int
+    train_perplexity: float
+    valid_perplexity: float | None
+    characters_per_second: float
+    attempt: int
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class LyricView(View):
+    """A text the model wrote while it was trained."""
+
+    step: int
+    epoch: int
+    prefix: str
+    text: str
+    seed: int
+    decoder: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerView(View):
+    """A live worker; `busy` of its `slots` run a job."""
+
+    id: str
+    name: str
+    host: str
+    pid: int
+    slots: int
+    busy: int
+    version: str
+    started_at: datetime
+    seen_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusView(View):
+    """A corpus added by name."""
+
+    name: str
+    characters: int
+    songs: int
+    source: str
+    added_by: str
+    added_at: datetime
+    content_hash: str

@@ -1,0 +1,70 @@
+"""The list of workers: who is alive, and since when without a gap."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, update
+
+from versemill.jobs.columns import db_now
+from versemill.jobs.tables import Worker
+
+if TYPE_CHECKING:
+    from versemill.jobs.store import Store
+
+LEASE_SECONDS = 30.0
+"""How long a claim holds without renewal, and how long a worker counts as alive unseen."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRecord:
+    """A worker process, as registered.
+
+    Attributes:
+        id: UUID of this process start.
+        name: a label for people; may be shared or used again.
+        slots: jobs it works on at a time.
+    """
+
+    id: str
+    name: str
+    host: str
+    pid: int
+    slots: int
+    version: str
+
+
+def register_worker(store: Store, name: str, slots: int, *, version: str = "") -> WorkerRecord:
+    """Announces this process under a new id."""
+    worker = WorkerRecord(
+        id=str(uuid.uuid4()),
+        name=name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        slots=slots,
+        version=version,
+    )
+    beat(store, worker)
+    return worker
+
+
+def beat(store: Store, worker: WorkerRecord) -> None:
+    """Says that the worker is alive; announces it again if it was given up meanwhile."""
+    gap = Worker.seen_at < db_now(-LEASE_SECONDS)
+    with store.unit_of_work() as uow:
+        if not uow.insert_if_absent(Worker, asdict(worker), key="id"):
+            alive = update(Worker).where(Worker.id == worker.id)
+            uow.execute(alive.where(gap).values(steady_since=db_now()))
+            uow.execute(alive.values(seen_at=db_now()))
+        uow.commit()
+
+
+def forget_worker(store: Store, worker: WorkerRecord) -> None:
+    """Takes the worker off the list as it ends."""
+    with store.unit_of_work() as uow:
+        uow.execute(delete(Worker).where(Worker.id == worker.id))
+        uow.commit()

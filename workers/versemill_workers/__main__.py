@@ -1,0 +1,23 @@
+"""`python -m versemill_workers`: a worker in the foreground, until it is told to end.
+
+Imports nothing at the top: every trainer process runs this module's head once more.
+"""
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """Reads the options, registers the worker, serves."""
+    import sys
+
+    from versemill.errors import VersemillError
+    from versemill_workers.serving import serve
+
+    try:
+        serve(sys.argv[1:])
+    except VersemillError as error:
+        sys.exit(f"versemill worker: {error}")
+
+
+if __name__ == "__main__":
+    main()

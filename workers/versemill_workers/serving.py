@@ -1,0 +1,90 @@
+"""Puts a worker together: options, registration, fork server, crew, Celery."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import logging
+import multiprocessing
+import os
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from versemill.jobs import workers
+from versemill.jobs.filesystems import refuse_network_filesystem
+from versemill.jobs.store import Store
+from versemill.settings import Settings
+from versemill_workers import devices, trainer_entry
+from versemill_workers.crew import Crew
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from multiprocessing.context import ForkServerContext
+
+OTHER_CONNECTIONS = 2  # beside one per slot: the poller and the claims
+
+
+def serve(arguments: Sequence[str]) -> None:
+    """Runs a worker in this process until it is told to end.
+
+    Raises:
+        VersemillError: a wrong option, or a database that cannot be used.
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
+    logging.getLogger("versemill").setLevel(logging.INFO)
+    settings = Settings.from_environment()
+    slots = devices.slots(options.devices, options.slots)
+    context = _fork_server()
+    store = Store.open(settings.database_url, connections=len(slots) + OTHER_CONNECTIONS)
+    if store.database.path is not None:
+        refuse_network_filesystem(store.database.path)
+    version = importlib.metadata.version("versemill")
+    worker = workers.register_worker(store, options.name, len(slots), version=version)
+    crew = Crew(settings, store, worker, slots, context, only=options.only)
+    if options.tethered:
+        threading.Thread(target=_end_with_parent, args=(crew,), daemon=True).start()
+    try:
+        _run_celery(settings, crew, slots=len(slots), name=options.name)
+    finally:
+        workers.forget_worker(store, worker)
+        store.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="versemill worker")
+    parser.add_argument("--slots", type=int, default=None, help="jobs at a time")
+    parser.add_argument("--devices", default="auto", help="auto, cpu, or GPU indices like 0,2")
+    parser.add_argument("--name", default=socket.gethostname(), help="a label for people")
+    parser.add_argument("--only", type=int, default=None, help="work on this job, then end")
+    parser.add_argument("--tethered", action="store_true", help="end when stdin closes")
+    return parser
+
+
+def _fork_server() -> ForkServerContext:
+    """A context whose trainers are forked from a process that has imported torch."""
+    # OpenMP threads that wait for each other by spinning starve one another as soon as anybody
+    # else computes on this machine: measured, 20 times slower beside one busy process.
+    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(trainer_entry.PRELOADED)
+    # Started now, so that the first job does not wait for the import.
+    from multiprocessing import forkserver
+
+    forkserver.ensure_running()
+    return context
+
+
+def _run_celery(settings: Settings, crew: Crew, *, slots: int, name: str) -> None:
+    from versemill_workers import app  # late: the fork server imports torch meanwhile
+
+    app.serve(app.build(settings.broker_url, crew), crew, slots=slots, name=name)
+
+
+def _end_with_parent(crew: Crew) -> None:
+    """Waits until the process that started this one is gone or lets go."""
+    while os.read(0, 4096):
+        pass
+    crew.ask_to_end()

@@ -1,0 +1,323 @@
+"""Supervises one attempt: starts its trainer, makes all its database writes, ends it.
+
+One thread, one loop. What the trainer tells is written at most twice a second; a checkpoint goes
+up chunk by chunk between other duties; the lease is renewed whatever else happens. While the
+database is away the trainer goes on and writes follow later; when the attempt is fenced off, the
+trainer is killed and nothing more is written.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from versemill.errors import CheckpointError, DatabaseError, FencedError
+from versemill.jobs import checkpoints, claims, recording, recovery
+from versemill.jobs.states import FailureClass, Request, State
+from versemill.jobs.workers import LEASE_SECONDS
+from versemill_workers import trainer_entry
+from versemill_workers.journal import Journal
+from versemill_workers.protocol import Order, receive, send
+from versemill_workers.spool import OUTPUT, Spool
+from versemill_workers.upload import Upload
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+    from multiprocessing.context import ForkServerContext
+
+    from versemill.jobs.claims import Claim
+    from versemill.jobs.store import Store
+    from versemill.settings import Settings
+    from versemill_workers.devices import Slot
+    from versemill_workers.protocol import Message
+
+logger = logging.getLogger("versemill.worker")
+
+CHECKPOINT_SECONDS = 60.0
+STOP_SECONDS = 30.0
+STALL_SECONDS = 600.0
+PEEK_SECONDS = 0.5
+ALIVE_SECONDS = 2.0
+OUTAGE_SECONDS = 1.0
+_TICK_SECONDS = 0.1
+
+_ENDS = {
+    Request.CANCEL: (State.CANCELLED, "cancelled"),
+    Request.PAUSE: (State.PAUSED, "paused"),
+    Request.YIELD: (State.QUEUED, "handed over"),
+}
+
+
+class Supervisor:
+    """Takes one claim from its trainer's start to its end.
+
+    Args:
+        settings: where the spool is.
+        store: the jobs.
+        claim: the attempt.
+        slot: the device and threads it has.
+        context: starts the trainer process.
+        handing_over: set when this worker is to let its jobs go.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        claim: Claim,
+        slot: Slot,
+        context: ForkServerContext,
+        handing_over: threading.Event,
+    ) -> None:
+        self._store = store
+        self._claim = claim
+        self._slot = slot
+        self._context = context
+        self._handing_over = handing_over
+        self._spool = Spool(settings.home / "spool", claim)
+        self._journal = Journal(store, claim, self._spool)
+        self._uploads: list[Upload] = []
+        self._stored = 0  # checkpoints that became durable and the trainer was not told of
+        self._step = 0
+        self._request = Request.NONE
+        self._last_word: Message | None = None
+        self._stop_by: float | None = None  # once told to stop
+        self._killed_for: str | None = None
+        self._pid: int | None = None
+        now = time.monotonic()
+        self._heard_at = self._peeked_at = self._renewed_at = now
+        self._spoke_at = self._away_until = 0.0
+
+    def run(self) -> None:
+        """Supervises to the end; raises nothing that would take the worker down."""
+        job_id = self._claim.job_id
+        try:
+            with self._spool:
+                self._supervise()
+        except FencedError as error:
+            logger.warning("%s", error)
+        except DatabaseError as error:
+            logger.warning("job %d is left to its lease: %s", job_id, error)
+        except Exception:
+            logger.exception("job %d is left to its lease", job_id)
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends the trainer and whatever it started, at once."""
+        if self._pid is None:
+            return
+        for end in (os.killpg, os.kill):  # it may not have made its group yet
+            try:
+                end(self._pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                continue
+            break
+
+    def _supervise(self) -> None:
+        order = self._prepare()
+        line, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=trainer_entry.main, args=(theirs, order.to_json()), daemon=True
+        )
+        process.start()
+        self._pid = process.pid
+        theirs.close()
+        with line:
+            self._watch(line)
+        process.join(STOP_SECONDS)
+        exit_code = process.exitcode
+        self._pid = None
+        self._patiently(lambda: self._conclude(exit_code))
+
+    # Before
+
+    def _prepare(self) -> Order:
+        claim = self._claim
+        text = claims.load_text(self._store, claim).to_bytes()
+        return Order(
+            config=claim.config,
+            spool=str(self._spool.folder),
+            text=self._spool.put("corpus", [text]),
+            output=OUTPUT,
+            resume=self._restore() if claim.attempt > 1 else None,
+            inexact=claim.inexact,
+            device=self._slot.device,
+            environment=self._slot.environment(),
+            threads=self._slot.threads,
+            checkpoint_seconds=CHECKPOINT_SECONDS,
+            lease_seconds=LEASE_SECONDS,
+        )
+
+    def _restore(self) -> str | None:
+        """Puts the newest whole checkpoint into the spool and ends the record there."""
+        store, claim = self._store, self._claim
+        for row in checkpoints.resumable_checkpoints(store, claim.job_id):
+            try:
+                name = self._spool.put("resume", checkpoints.read_checkpoint(store, row.id))
+            except CheckpointError as error:
+                recording.remark(store, claim, f"{error}; falling back to the one before")
+                continue
+            recording.rewind(store, claim, epoch=row.epoch, step=row.step, checkpoint_id=row.id)
+            self._step = row.step
+            return name
+        recording.rewind(store, claim, epoch=0, step=0)
+        return None
+
+    # Meanwhile
+
+    def _watch(self, line: Connection) -> None:
+        """Serves trainer and database until the trainer has ended and all it told is written."""
+        listening = True
+        while listening or self._uploads or self._journal.pending:
+            if listening:
+                listening = self._listen(line)
+                self._speak(line)
+                self._enforce()
+            else:
+                self._require_patience()
+            if time.monotonic() < self._away_until:
+                if not listening:
+                    time.sleep(_TICK_SECONDS)
+                continue
+            try:
+                self._serve_database(at_once=not listening)
+            except DatabaseError as error:
+                logger.warning("job %d: %s", self._claim.job_id, error)
+                self._away_until = time.monotonic() + OUTAGE_SECONDS
+
+    def _listen(self, line: Connection) -> bool:
+        """Takes what the trainer told; False once it can say no more."""
+        try:
+            if line.poll(0 if self._uploads else _TICK_SECONDS):
+                self._take(receive(line))
+                while line.poll():
+                    self._take(receive(line))
+        except (EOFError, OSError):
+            return False
+        return True
+
+    def _take(self, message: Message) -> None:
+        self._heard_at = time.monotonic()
+        kind = message.pop("type")
+        self._step = message.get("step", self._step)
+        if kind == "progress":
+            self._journal.progress(message)
+        elif kind == "report":
+            self._journal.report(message)
+        elif kind == "checkpoint":
+            path = self._spool.folder / message["file"]
+            self._uploads.append(Upload(self._store, self._claim, path, message))
+        else:
+            self._last_word = {"type": kind, **message}
+
+    def _serve_database(self, *, at_once: bool) -> None:
+        now = time.monotonic()
+        if now - self._renewed_at >= claims.RENEW_SECONDS:
+            self._request = claims.renew(self._store, self._claim)
+            self._renewed_at = now
+        elif now - self._peeked_at >= PEEK_SECONDS:
+            self._request = claims.peek_request(self._store, self._claim)
+            self._peeked_at = now
+        # A report goes before the checkpoint that counts it.
+        self._journal.write(at_once=at_once or bool(self._uploads))
+        if self._uploads and self._uploads[0].advance():
+            del self._uploads[0]
+            self._stored += 1
+
+    def _speak(self, line: Connection) -> None:
+        """Tells the trainer what became durable, that we live, and when to stop."""
+        now = time.monotonic()
+        try:
+            for _ in range(self._stored):
+                send(line, {"type": "stored"})
+            self._stored = 0
+            if now - self._spoke_at >= ALIVE_SECONDS:
+                send(line, {"type": "alive"})
+                self._spoke_at = now
+            if self._stop_by is None and self._wanted() is not Request.NONE:
+                send(line, {"type": "stop"})
+                self._stop_by = now + STOP_SECONDS
+        except OSError:
+            return  # it has just ended; its last words are still in the pipe
+
+    def _wanted(self) -> Request:
+        """What people want, or a yield when this worker is to end."""
+        if self._request is Request.NONE and self._handing_over.is_set():
+            return Request.YIELD
+        return self._request
+
+    def _enforce(self) -> None:
+        """Kills a trainer that does not stop, or gives no sign of life."""
+        now = time.monotonic()
+        if self._stop_by is not None and now > self._stop_by and self._last_word is None:
+            self._killed_for = "stop"
+        elif now - self._heard_at > STALL_SECONDS:
+            self._killed_for = "stall"
+        else:
+            return
+        self.kill()
+
+    # After
+
+    def _conclude(self, exit_code: int | None) -> None:
+        """Lets the job go, as the trainer's last word or its end says."""
+        store, claim, word = self._store, self._claim, self._last_word
+        kind = word["type"] if word else None
+        if word is not None and kind == "finished":
+            claims.finish(
+                store,
+                claim,
+                State.SUCCEEDED,
+                message=f"trained to its end at step {self._step}",
+                result=word["result"],
+            )
+        elif kind == "stopped" or self._killed_for == "stop":
+            self._let_go()
+        elif word is not None:
+            failure = FailureClass(word["failure"])
+            recovery.fail_or_retry(store, claim, failure, error=word["message"])
+        elif self._killed_for == "stall":
+            error = f"no sign of life for {STALL_SECONDS:.0f} s after step {self._step}"
+            recovery.fail_or_retry(store, claim, FailureClass.STALLED, error=error)
+        else:
+            how = _in_words(exit_code)
+            error = f"the trainer was {how} after step {self._step}"
+            recovery.fail_or_retry(store, claim, FailureClass.INFRASTRUCTURE, error=error, exit=how)
+
+    def _let_go(self) -> None:
+        end, message = _ENDS[self._wanted()]
+        message = f"{message} at step {self._step}"
+        if self._killed_for:
+            message += f": no checkpoint within {STOP_SECONDS:.0f} s, the last one stands"
+        claims.finish(self._store, self._claim, end, message=message)
+
+    def _patiently(self, write: Callable[[], None]) -> None:
+        """Tries `write` until the database takes it."""
+        while True:
+            try:
+                write()
+            except DatabaseError as error:
+                logger.warning("job %d: %s", self._claim.job_id, error)
+                self._require_patience()
+                time.sleep(OUTAGE_SECONDS)
+            else:
+                return
+
+    def _require_patience(self) -> None:
+        """Raises `DatabaseError` when a worker that is to end has waited long enough."""
+        if self._stop_by is not None and time.monotonic() > self._stop_by + STOP_SECONDS:
+            raise DatabaseError("the database stayed away while the worker was to end")
+
+
+def _in_words(exit_code: int | None) -> str:
+    if exit_code is None:
+        return "not seen to end"
+    if exit_code < 0:
+        return f"killed by signal {-exit_code} ({signal.Signals(-exit_code).name})"
+    return f"ended with exit code {exit_code}"

@@ -1,0 +1,18 @@
+"""Where a trainer process begins. Light, since the worker imports it too: no torch here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+PRELOADED = ["versemill_workers.trainer"]
+"""What the fork server imports before it forks: torch and our code that needs it, no plugins."""
+
+
+def main(pipe: Connection, order_json: str) -> None:
+    """Runs a trainer in this process."""
+    from versemill_workers import trainer
+
+    trainer.main(pipe, order_json)
