@@ -36,14 +36,31 @@ def verse(seed: int, length: int) -> str:
     return " ".join(words)[:length]
 
 
-PARTS = Parts(verse(1, 400) + "xyz", (verse(2, 80), verse(3, 60)), (verse(4, 50),))
+PARTS = Parts(verse(1, 150) + "xyz" + verse(5, 150), (verse(2, 80), verse(3, 60)), (verse(4, 50),))
 
 
 def config(**tables: Any) -> JobConfig:
-    """A small job; `tables` are those of a job file and go over the ones here."""
+    """A small job, whatever the recipe says; `tables` of a job file go over the ones here."""
     base: dict[str, dict[str, Any]] = {
-        "model": {"hidden_size": 10, "embedding_size": 6},
-        "training": {"epochs": 3, "batch_size": 4, "window": 12, "report_every": 2, "seed": 5},
+        "model": {
+            "hidden_size": 10,
+            "layers": 1,
+            "embedding_size": 6,
+            "dropout": 0,
+            "embedding_dropout": 0,
+        },
+        "training": {
+            "epochs": 3,
+            "batch_size": 4,
+            "window": 12,
+            "optimizer": "adamw",
+            "learning_rate": 0.003,
+            "schedule": "constant",
+            "clip_norm": 1,
+            "report_every": 2,
+            "patience": 0,
+            "seed": 5,
+        },
         "generation": {"length": 12, "lines": 0},
     }
     table: dict[str, Any] = {"prefixes": ["la", "?"], **base, **tables}

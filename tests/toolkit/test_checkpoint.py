@@ -122,7 +122,7 @@ def test_a_strangers_safetensors_file_is_refused(
 
 
 def test_another_format_is_named(path: Path) -> None:
-    save_file({"x": torch.ones(2)}, path, metadata={"versemill": '{"format": 99}'})
+    save_file({"x": torch.ones(2)}, path, metadata={"versemill": '0 {"format": 99}'})
     with pytest.raises(CheckpointError, match="format 99; this version reads 1"):
         read(path)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import math
 from typing import TYPE_CHECKING, Any
@@ -29,16 +28,16 @@ from versemill.events import EpochReport, Finished, Progress
 from versemill.generation import TrainedModel
 from versemill.perplexity import evaluate
 from versemill.text import Parts
-from versemill.training import Training
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from versemill.events import Event
+    from versemill.training import Training
 
 CELLS = ["rnn", "gru", "lstm"]
 SAMPLERS = ["random", "consecutive"]
-NOISY = {"dropout": 0.3, "embedding_dropout": 0.2, "layers": 2}
+NOISY = {"dropout": 0.3, "embedding_dropout": 0.2}
 
 
 @pytest.fixture
@@ -126,17 +125,17 @@ def test_without_held_out_text_nothing_is_measured() -> None:
     assert all(e.valid_perplexity is None for e in events if isinstance(e, EpochReport))
     assert events[-1].held_out == {}
     assert events[-1].best_epoch == 3
-    assert run.best() is None
 
 
 def test_the_end_measures_the_best_weights_exactly() -> None:
-    job = config(training={"epochs": 6, "learning_rate": 0.3})  # gets worse on validation
+    job = config(training={"epochs": 6, "learning_rate": 1.0})  # gets worse on validation
     run = training(job)
     *epochs, last = [e for e in run if not isinstance(e, Progress)]
     valid = [e.valid_perplexity for e in epochs]
     assert last.best_epoch == 1 + valid.index(min(valid))
     assert last.best_epoch < 6
-    best = TrainedModel.from_checkpoint(run.best(), REGISTRY)
+    best = TrainedModel.from_checkpoint(run.state(), REGISTRY, best=True)
+    assert best.step == epochs[last.best_epoch - 1].step
     for part in ("validation", "test"):
         expected = best.evaluate(getattr(PARTS, part), part=part)
         assert last.held_out[part].nats_per_character == pytest.approx(expected.nats_per_character)
@@ -217,7 +216,7 @@ def stop_points(run_events: list[Event]) -> list[int]:
             for number, event in enumerate(run_events, start=1)
             if getattr(event, "phase", type(event).__name__) == wanted
         ]
-        points += {places[1 % len(places)], places[len(places) // 2], places[-1]}
+        points += {places[1 % len(places)], places[-1]}
     return points
 
 
@@ -237,21 +236,21 @@ def test_a_resumed_run_equals_an_undisturbed_one(cell: str, sampler: str, tmp_pa
         curve = [e for e in (*before, *after) if not isinstance(e, Progress)]
         assert without_speed(curve) == without_speed(lasting), stop
         assert same_tensors(resumed.state(), whole.state()), stop
-        assert same_tensors(resumed.best(), whole.best()), stop
 
 
 @pytest.mark.usefixtures("every_step")
 def test_a_run_broken_at_every_step_equals_an_undisturbed_one(tmp_path: Path) -> None:
-    job = config(model=NOISY)
+    job = config(model={**NOISY, "layers": 2})
     whole = training(job)
     expected = without_speed(reports(whole))
     curve: list[EpochReport] = []
     run, last = training(job), None
     while not isinstance(last, Finished):
-        # Two signs of life: of two epochs' ends, a validation may not fit into one.
-        for last in itertools.islice(run, 30):
-            if isinstance(last, EpochReport):
-                curve.append(last)
+        # The step after the last one, or the rest of an epoch's end if there is no step.
+        for last in run:
+            curve += [last] * isinstance(last, EpochReport)
+            if isinstance(last, EpochReport) or getattr(last, "phase", "") == "training":
+                break
         run = training(job, state=through_file(run.state(), tmp_path))
     assert without_speed(curve) == expected
     assert same_tensors(run.state(), whole.state())
@@ -276,7 +275,6 @@ def test_looking_does_not_change_the_run() -> None:
     for event in watched:
         seen.append(event)
         watched.state()
-        watched.best()
         model = watched.trained()
         model.generate("la", length=5, decoders=["temperature=2"])
         stream = model.stream("do", length=5)  # begun and forgotten
@@ -449,18 +447,19 @@ def test_a_text_too_short_for_one_batch_is_refused(sampler: str) -> None:
 
 
 def diverging(parts: Parts = PARTS, **settings: Any) -> Training:
+    """A run whose states explode as soon as its weights are large."""
     options = {"optimizer": "sgd", "learning_rate": 1e30, "clip_norm": 0, **settings}
-    return training(config(training=options), parts)
+    relu = {"nonlinearity": "relu"}
+    return training(config(cell="rnn", cell_options=relu, training=options), parts)
 
 
 @pytest.mark.usefixtures("every_step")
 def test_a_loss_that_is_not_finite_ends_the_run_with_epoch_and_step() -> None:
     run = diverging()
-    steps = 0
+    seen: list[Event] = []
     with pytest.raises(DivergedError, match="learning_rate") as caught:
-        for event in run:
-            steps = event.step
-    assert (caught.value.epoch, caught.value.step) == (1, steps + 1)
+        seen.extend(run)
+    assert (caught.value.epoch, caught.value.step) == (1, len(seen) + 1)
     with pytest.raises(DivergedError):
         run.state()
 
@@ -470,18 +469,15 @@ def test_a_loss_that_is_not_finite_is_found_without_a_sign_of_life() -> None:
     with pytest.raises(DivergedError) as caught:
         list(run)
     assert caught.value.epoch == 1
-    assert 1 < caught.value.step <= 9
+    assert 1 < caught.value.step <= 6
 
 
 def test_a_later_epochs_divergence_is_counted_from_the_start() -> None:
-    one_batch = Parts(verse(1, 4 * 13))  # one step an epoch
-    run = diverging(one_batch, learning_rate=1e38)
-    done = []
+    run = diverging(Parts(verse(1, 4 * 13)))  # one step an epoch
+    seen: list[Event] = []
     with pytest.raises(DivergedError) as caught:
-        for event in run:
-            if isinstance(event, EpochReport):
-                done.append(event.epoch)
-    assert caught.value.epoch == caught.value.step == len(done) + 1
+        seen.extend(run)
+    assert caught.value.epoch == caught.value.step == seen[-1].epoch + 1
 
 
 def test_weights_that_are_not_finite_are_never_saved() -> None:
@@ -495,7 +491,7 @@ def test_weights_that_are_not_finite_are_never_saved() -> None:
 
 def test_a_validation_that_is_not_finite_ends_the_run() -> None:
     # One step of finite loss makes weights so large that the next loss overflows.
-    run = diverging(Parts(verse(1, 4 * 13), (verse(2, 50),)), learning_rate=3e38)
+    run = diverging(Parts(verse(1, 4 * 13), (verse(2, 50),)))
     with pytest.raises(DivergedError) as caught:
         list(run)
     assert caught.value.epoch == 1
@@ -508,15 +504,14 @@ def test_held_out_text_never_reaches_the_vocabulary() -> None:
 
 
 def test_unknown_is_trained_from_characters_seen_once() -> None:
-    # x, y and z occur once in the training text. Without them <unk> is never a target.
-    def nats(text: str) -> float:
-        run = training(config(training={"epochs": 20, "learning_rate": 0.02}), Parts(text))
-        finish(run)
-        return evaluate(
-            run._model, run._tokenizer, ["la 夜"], part="test", unseen=0.5
-        ).nats_per_character
-
-    assert nats(PARTS.training) < nats(PARTS.training.replace("xyz", "la "))
+    # After "ab" always comes a character seen once, which stands as <unk> every other epoch.
+    text = "".join(f"ab{chr(0x4E00 + i)}" for i in range(100))
+    run = training(config(training={"epochs": 20, "learning_rate": 0.03}), Parts(text))
+    finish(run)
+    figures = [run.trained().evaluate([seen], part="test") for seen in ("aba", "abab龙")]
+    nats = [f.nats_per_character * f.characters for f in figures]
+    unknown_after_ab = nats[1] - nats[0] - math.log(CODE_POINTS - 102)
+    assert unknown_after_ab < math.log(2) + 0.5
 
 
 def test_classic_has_no_unknown(every_step: None) -> None:

@@ -1,4 +1,7 @@
-"""Checkpoints: one safetensors file, its metadata as JSON in the header. Never pickle."""
+"""Checkpoints: one safetensors file, its metadata in the header. Never pickle.
+
+The header's one entry, `versemill`, is the SHA-256 of everything else, a space, and JSON.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _KEY = "versemill"
-_DIGEST = "versemill.sha256"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
     meta = json.dumps({"format": FORMAT, **checkpoint.meta}, ensure_ascii=False)
     tensors = {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()}
-    header = {_KEY: meta, _DIGEST: _digest(meta, tensors)}
+    # One entry only: equal checkpoints are then equal files.
+    header = {_KEY: f"{_digest(meta, tensors)} {meta}"}
     partial = path.with_name(path.name + ".partial")
     try:
         save_file(tensors, partial, metadata=header)
@@ -63,14 +66,14 @@ def read(path: Path) -> Checkpoint:
 
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            meta = _meta(header, path)
+            digest, _, meta = (file.metadata() or {}).get(_KEY, "").partition(" ")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is no readable checkpoint: {error}") from None
-    if header.get(_DIGEST) != _digest(header[_KEY], tensors):
+    parsed = _parsed(meta, path)
+    if digest != _digest(meta, tensors):
         raise CheckpointError(f"{path} is damaged: its content does not fit its SHA-256")
-    return Checkpoint(tensors, meta)
+    return Checkpoint(tensors, parsed)
 
 
 def _digest(meta: str, tensors: Mapping[str, Tensor]) -> str:
@@ -85,10 +88,10 @@ def _digest(meta: str, tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _meta(header: Mapping[str, str], path: Path) -> dict[str, Any]:
+def _parsed(text: str, path: Path) -> dict[str, Any]:
     try:
-        meta = json.loads(header[_KEY])
-    except (KeyError, ValueError):
+        meta = json.loads(text)
+    except ValueError:
         raise CheckpointError(f"{path} was not written by Versemill") from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
         got = meta.get("format") if isinstance(meta, dict) else None

@@ -94,7 +94,8 @@ class TrainedModel:
             model = build_model(config, len(tokenizer.tokens), registry)
             weights = (checkpoint.part("best") if best else {}) or checkpoint.part("model")
             model.load_state_dict(weights)
-            unseen, step = float(meta["unseen"]), int(meta["step"])
+            unseen = float(meta["unseen"])
+            step = int((best and meta["best_step"]) or meta["step"])
         except (KeyError, RuntimeError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"the checkpoint does not fit its model: {reason}") from None

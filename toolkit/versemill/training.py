@@ -249,8 +249,6 @@ class Training:
             valid = yield from self._evaluate(self._model, "validation", parallel=True)
             if not math.isfinite(valid.nats_per_character):
                 raise DivergedError(epoch, self._step, valid.nats_per_character)
-            if not math.isfinite(valid.nats_per_character):
-                raise DivergedError(epoch, self._step, valid.nats_per_character)
         train_perplexity = self._train_perplexity() or math.nan
         if epoch % options.report_every == 0:
             yield self._progress("writing")

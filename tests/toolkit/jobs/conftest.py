@@ -15,11 +15,11 @@ from versemill.contracts import Text
 from versemill.jobs import leases, service
 from versemill.jobs.columns import db_now
 from versemill.jobs.states import FailureClass, State
-from versemill.jobs.store import Store
 from versemill.jobs.tables import Base, Job, Worker
 
 if TYPE_CHECKING:
     from versemill.jobs.leases import Claim, WorkerRecord
+    from versemill.jobs.store import Store
     from versemill.jobs.views import JobDetails, JobView
 
 CONFIG = JobConfig(

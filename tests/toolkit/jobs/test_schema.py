@@ -136,7 +136,7 @@ class TestOtherSchemas:
     def test_older_is_refused(self, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(database, "REVISIONS", ("0001", "0002"))
         monkeypatch.setattr(database, "HEAD", "0002")
-        with pytest.raises(SchemaError, match="schema 0001.*needs 0002.*versemill db upgrade"):
+        with pytest.raises(SchemaError, match=r"schema 0001.*needs 0002.*versemill db upgrade"):
             connect(database_url)
 
     def test_empty_postgresql_is_never_migrated_silently(self, empty_postgres_url: str) -> None:
@@ -210,7 +210,7 @@ class TestUnusableDatabases:
         path = sqlite_url.removeprefix("sqlite:///")
         opened = connect(f"sqlite:///file:{path}?mode=ro&uri=true")
         with (
-            pytest.raises(DatabaseError, match="readonly.*make the file and its folder writable"),
+            pytest.raises(DatabaseError, match=r"readonly.*make the file and its folder writable"),
             opened.plain_errors(),
             opened.writer.begin() as connection,
         ):
@@ -229,7 +229,7 @@ class TestUnusableDatabases:
             connect(url)
 
     def test_other_databases(self) -> None:
-        with pytest.raises(DatabaseError, match="'mysql'.*sqlite.*postgresql") as caught:
+        with pytest.raises(DatabaseError, match=r"'mysql'.*sqlite.*postgresql") as caught:
             connect("mysql://root:hunter2@host/db")
         assert "hunter2" not in str(caught.value)
 
@@ -313,7 +313,7 @@ def _all_at_once(count: int, work: Any) -> None:
         ready.wait()
         try:
             work()
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not be there
             errors.append(error)
 
     threads = [threading.Thread(target=run) for _ in range(count)]

@@ -64,8 +64,9 @@ def _print_outcome(here: Installation, details: JobDetails, text: Text) -> None:
     for lyric in written:
         if lyric.step == newest:
             _print_lyric(lyric, "\n".join(text.songs))
+    click.echo()
     for part, figures in (details.result or {}).get("held_out", {}).items():
-        click.echo(f"{part}: {held_out_line(figures)}")
+        click.echo(held_out_line(part, figures))
 
 
 def _print_lyric(lyric: LyricView, corpus: str) -> None:

@@ -44,17 +44,20 @@ def perform(arguments: Sequence[str]) -> int:
 
 def _complain(error: click.ClickException | VersemillError) -> int:
     """Tells it in one line and returns the exit code."""
-    message = error.format_message() if isinstance(error, click.ClickException) else str(error)
+    message = str(error)
     if isinstance(error, click.UsageError):
-        message += _where_to_look(error)
+        message = _where_to_look(error)
+    elif isinstance(error, click.ClickException):
+        message = error.format_message()
     click.echo(f"versemill: {' '.join(message.split())}", err=True)
     return USAGE if isinstance(error, click.UsageError) else FAILED
 
 
 def _where_to_look(error: click.UsageError) -> str:
+    """The message with the help that would have told."""
     path = error.ctx.command_path if error.ctx else "versemill"
-    mark = "" if error.format_message().endswith((".", "?", ")")) else ";"
-    return f"{mark} see `{path} --help`"
+    message = error.format_message().rstrip(".")
+    return f"{message}{'' if message.endswith('?') else ';'} see `{path} --help`"
 
 
 def _print_anything(stream: TextIO) -> None:

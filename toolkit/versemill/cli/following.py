@@ -63,11 +63,11 @@ class Follower:
 
     def _show(self, job: JobView) -> None:
         seen = self._seen
-        if (job.attempt, job.state_shown) != (seen.attempt, seen.state_shown) or not self._events:
-            self._show_events()
         self._shown_step = min(self._shown_step, job.step)  # rewound: reports will come again
         if job.step > self._shown_step and (job.epoch != seen.epoch or _stopped(job)):
             self._show_reports(final=_stopped(job))
+        if (job.attempt, job.state_shown) != (seen.attempt, seen.state_shown) or not self._events:
+            self._show_events()
         self._screen.status(status_line(job))
 
     def _show_events(self) -> None:

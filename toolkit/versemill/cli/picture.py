@@ -110,6 +110,8 @@ def _matplotlib() -> tuple[Any, Any]:
 
 
 def _plot(axes: Any, points: Sequence[CurvePoint]) -> None:
+    from matplotlib import ticker
+
     epochs = [point.epoch for point in points]
     marker = "o" if len(points) < 20 else None  # noqa: PLR2004 - few points are hard to see
     axes.plot(epochs, [p.train_perplexity for p in points], label="training", marker=marker)
@@ -127,7 +129,10 @@ def _plot(axes: Any, points: Sequence[CurvePoint]) -> None:
             fontsize="small",
         )
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_major_formatter(ticker.LogFormatter())
+    # A range of less than a decade has no label at all without minor ones.
+    axes.yaxis.set_minor_formatter(ticker.LogFormatter(minor_thresholds=(2, 0.5)))
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("perplexity per character")
     axes.grid(visible=True, which="both", alpha=0.3)

@@ -34,9 +34,9 @@ def run(
 ) -> None:
     """Train a job here and now, and follow it.
 
-    Exit code 0 only if it succeeds. With a job file or options: a new job. With the id or name of a job (or @last): carry it on,
+    With a job file or options: a new job. With the id or name of a job (or @last): carry it on,
     be it paused, failed, cancelled, or finished and wanting more epochs. Ctrl-C leaves the job
-    paused, after a checkpoint.
+    paused, after a checkpoint. Exit code 0 only if the job succeeds.
 
     \b
     Examples:  versemill run --corpus lyrics.txt --cell gru --prefix 分开

@@ -109,19 +109,18 @@ def _figures(details: JobDetails) -> list[str]:
     if job.error is not None:
         lines.append(f"  error      {job.error}")
     for part, held_out in (details.result or {}).get("held_out", {}).items():
-        lines.append(f"  {part:<10} {held_out_line(held_out)}")
+        lines.append(f"  result     {held_out_line(part, held_out)}")
     return lines
 
 
-def held_out_line(figures: dict[str, Any]) -> str:
+def held_out_line(part: str, figures: dict[str, Any]) -> str:
     """Held-out figures of the best weights on one line."""
     from versemill.cli.tables import perplexity
 
     return (
-        f"perplexity {perplexity(figures['perplexity'])}, "
+        f"best weights on {part} text: perplexity {perplexity(figures['perplexity'])}, "
         f"{figures['bits_per_character']:.3f} bits per character over "
-        f"{figures['characters']:,} characters ({figures['unknown_share']:.1%} unknown), "
-        "best weights"
+        f"{figures['characters']:,} characters ({figures['unknown_share']:.1%} unknown)"
     )
 
 

@@ -182,8 +182,7 @@ def read_job_file(file: Path) -> dict[str, Any]:
     """A job file's table; a relative corpus path that exists beside the file means that one.
 
     Raises:
-        ConfigError: it is not TOML.
-        OSError: it cannot be read.
+        VersemillError: it cannot be read, or is not TOML.
     """
     import tomllib
 
@@ -191,6 +190,8 @@ def read_job_file(file: Path) -> dict[str, Any]:
 
     try:
         table = tomllib.loads(file.read_bytes().decode())
+    except OSError as error:
+        raise VersemillError(f"job file {file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise VersemillError(
             f"job file {file} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "

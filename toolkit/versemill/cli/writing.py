@@ -101,7 +101,8 @@ def generate(
 ) -> None:
     """Write lyrics with a job's model.
 
-    JOB may also be an exported model (FILE.safetensors).     What is not given comes from the job; without --prefix, each of its prefixes is taken.
+    JOB may also be an exported model (FILE.safetensors). What is not given comes from the job;
+    without --prefix, each of its prefixes is taken.
 
     \b
     Examples:  versemill generate @last --prefix 分开 --length 100 --seed 7

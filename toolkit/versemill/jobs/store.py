@@ -68,8 +68,8 @@ class UnitOfWork:
     def insert_if_absent(self, table: type[Base], values: Mapping[str, Any], *, key: str) -> bool:
         """Inserts a row unless one with the same `key` exists; returns whether it did."""
         statement = self._insert(table).values(dict(values))
-        done = self.execute(statement.on_conflict_do_nothing(index_elements=[key]))
-        return done.rowcount == 1
+        inserted = statement.on_conflict_do_nothing(index_elements=[key])
+        return self.execute(inserted.returning(getattr(table, key))).first() is not None
 
     def put(
         self, table: type[Base], rows: Sequence[Mapping[str, Any]], *, key: Sequence[str]

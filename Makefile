@@ -1,0 +1,40 @@
+# Everything sets up .venv by itself when needed. PYTHON chooses the interpreter (3.11 or newer).
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.installed  ## train the bundled lyrics end to end and print some
+	@$(BIN)/versemill demo
+
+test: lint  ## lint, types, architecture and all tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: .venv/.installed-dev  ## style, types and architecture only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.installed-dev  ## put the code into house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.installed-dev  ## the side-by-side measurements of benchmarks/
+	$(BIN)/python -m benchmarks
+
+clean:  ## remove the environment and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
+
+.venv/.installed: pyproject.toml constraints.txt scripts/set-up.sh
+	PYTHON="$(PYTHON)" sh scripts/set-up.sh '.[plot]'
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml constraints.txt scripts/set-up.sh
+	PYTHON="$(PYTHON)" sh scripts/set-up.sh '.[dev]'
+	@touch .venv/.installed $@
