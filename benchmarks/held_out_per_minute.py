@@ -23,8 +23,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-import versemill_plugins
 from textbook import TextbookLoop
+
+import versemill_plugins
 from versemill.config import NoOptions
 from versemill.model import build_model
 from versemill.perplexity import evaluate, unseen_share
@@ -100,7 +101,7 @@ def default_reaching(nats: float, parts: Parts, config: JobConfig, registry: Reg
 
 def main() -> int:
     """Measures and prints; 0 when the target is met."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=0)
     seed = parser.parse_args().seed
     registry = Registry([versemill_plugins])

@@ -3,7 +3,7 @@
 One-hot vectors, matrix products with them, a Python loop over the steps, automatic
 differentiation, clipping of the global norm, plain SGD. It shares no code with versemill's cells,
 loss or optimizer, so that it can serve as the other side of a comparison, of speed and of figures
-alike. One saving is granted: the loss of an epoch is read once per step, as tutorials do.
+alike.
 
 Shapes: B batch, T time, V vocabulary, H hidden size.
 """
@@ -128,7 +128,7 @@ class TextbookLoop:
         norm = torch.stack([(gradient**2).sum() for gradient in gradients]).sum().sqrt().item()
         if norm > self._clip:
             for gradient in gradients:
-                gradient *= self._clip / norm
+                gradient.mul_(self._clip / norm)
         with torch.no_grad():
             for parameter, gradient in zip(self.parameters, gradients, strict=True):
-                parameter -= self._learning_rate * gradient
+                parameter.sub_(self._learning_rate * gradient)

@@ -10,7 +10,7 @@ import torch
 
 import versemill_plugins
 from versemill import checkpoint
-from versemill.events import Finished
+from versemill.events import EpochReport, Finished
 from versemill.plan import KernelPlan
 from versemill.recipes import resolve
 from versemill.registry import Registry
@@ -84,6 +84,11 @@ def finish(run: Training) -> Finished:
     *_, last = run
     assert isinstance(last, Finished)
     return last
+
+
+def reports(run: Training) -> list[EpochReport]:
+    """The reports of a run to its end."""
+    return [event for event in run if isinstance(event, EpochReport)]
 
 
 def trained(job: JobConfig, parts: Parts = PARTS, *, dtype: str = "float32") -> TrainedModel:

@@ -17,6 +17,7 @@ DATABASE_URL = "VERSEMILL_DATABASE_URL"
 BROKER_URL = "VERSEMILL_BROKER_URL"
 USER = "VERSEMILL_USER"
 CORPUS_LIMIT = "VERSEMILL_CORPUS_LIMIT_MB"
+CHECKPOINT_SECONDS = "VERSEMILL_CHECKPOINT_SECONDS"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +30,7 @@ class Settings:
         broker_url: Celery broker URL; the in-process `memory://` when nothing is configured.
         user: name under which jobs are submitted.
         corpus_limit: largest corpus accepted, in bytes.
+        checkpoint_seconds: time between checkpoints: the most work a crash can cost.
     """
 
     home: Path
@@ -36,6 +38,7 @@ class Settings:
     broker_url: str
     user: str
     corpus_limit: int
+    checkpoint_seconds: int
 
     @property
     def embedded(self) -> bool:
@@ -56,7 +59,8 @@ class Settings:
             database_url=os.environ.get(DATABASE_URL) or f"sqlite:///{folder / 'versemill.db'}",
             broker_url=os.environ.get(BROKER_URL) or "memory://localhost",
             user=os.environ.get(USER) or _user_name(),
-            corpus_limit=_megabytes(CORPUS_LIMIT, 64),
+            corpus_limit=_number(CORPUS_LIMIT, 64, "megabytes") * 1024 * 1024,
+            checkpoint_seconds=_number(CHECKPOINT_SECONDS, 60, "seconds"),
         )
 
 
@@ -67,8 +71,8 @@ def _user_name() -> str:
         return f"uid-{os.getuid()}"
 
 
-def _megabytes(variable: str, default: int) -> int:
+def _number(variable: str, default: int, unit: str) -> int:
     value = os.environ.get(variable) or str(default)
     if not value.isascii() or not value.isdigit() or int(value) == 0:
-        raise ConfigError(variable, value, "a whole number of megabytes, at least 1")
-    return int(value) * 1024 * 1024
+        raise ConfigError(variable, value, f"a whole number of {unit}, at least 1")
+    return int(value)

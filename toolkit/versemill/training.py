@@ -414,7 +414,8 @@ class _Clock:
     """Measures training speed and says when a sign of life is due. Decides nothing else."""
 
     def __init__(self) -> None:
-        self._last_yield = self._mark = time.monotonic()
+        self._mark = time.monotonic()
+        self._last_yield = -math.inf  # the first step is told of at once
         self._seconds = 0.0
         self._characters = 0
         self._steps = 0

@@ -51,7 +51,7 @@ class Order:
     device: str
     environment: dict[str, str]
     threads: int
-    checkpoint_seconds: float
+    checkpoint_seconds: int
     lease_seconds: float
 
     def to_json(self) -> str:

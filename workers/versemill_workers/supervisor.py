@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("versemill.worker")
 
-CHECKPOINT_SECONDS = 60.0
 STOP_SECONDS = 30.0
 STALL_SECONDS = 600.0
 PEEK_SECONDS = 0.5
@@ -79,6 +78,7 @@ class Supervisor:
         self._slot = slot
         self._context = context
         self._handing_over = handing_over
+        self._checkpoint_seconds = settings.checkpoint_seconds
         self._spool = Spool(settings.home / "spool", claim)
         self._journal = Journal(store, claim, self._spool)
         self._uploads: list[Upload] = []
@@ -150,7 +150,7 @@ class Supervisor:
             device=self._slot.device,
             environment=self._slot.environment(),
             threads=self._slot.threads,
-            checkpoint_seconds=CHECKPOINT_SECONDS,
+            checkpoint_seconds=self._checkpoint_seconds,
             lease_seconds=LEASE_SECONDS,
         )
 

@@ -1,131 +1,14 @@
-"""A small stage for tests of the jobs floor: jobs, workers, and time that can be moved."""
+"""The stage on which tests of the jobs floor play."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import func, select, update
-
-from versemill.config import JobConfig, TrainingOptions
-from versemill.contracts import Text
-from versemill.jobs import leases, service
-from versemill.jobs.columns import db_now
-from versemill.jobs.states import FailureClass, State
-from versemill.jobs.tables import Base, Job, Worker
+from jobs_floor import Floor
 
 if TYPE_CHECKING:
-    from versemill.jobs.leases import Claim, WorkerRecord
     from versemill.jobs.store import Store
-    from versemill.jobs.views import JobDetails, JobView
-
-CONFIG = JobConfig(
-    recipe="default",
-    corpus="starter-zh",
-    cell="gru",
-    sampler="consecutive",
-    tokenizer="char",
-    prefixes=("分开", "不分开"),
-    training=TrainingOptions(epochs=50),
-)
-TEXT = Text(("晨光落在窗台\n", "雨停了\n"))
-
-
-class Floor:
-    """The jobs floor as a test uses it."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self._numbers = itertools.count(1)
-
-    def submit(self, name: str | None = None, *, text: Text = TEXT, **changed: Any) -> JobView:
-        config = replace(CONFIG, **changed)
-        plugins = [{"kind": "cell", "name": "gru", "distribution": "versemill", "version": "0"}]
-        return service.submit(self.store, config, text, plugins, owner="ann", name=name)
-
-    def worker(self) -> WorkerRecord:
-        return leases.register_worker(self.store, f"gpu-{next(self._numbers)}", 1)
-
-    def claim(self, only: int | None = None) -> Claim:
-        found = leases.claim(self.store, self.worker(), only=only)
-        assert found is not None
-        return found
-
-    def running(self) -> Claim:
-        return self.claim(self.submit().id)
-
-    def in_state(self, state: State) -> Claim:
-        """A job that has run once and is now in `state`."""
-        claim = self.running()
-        if state is not State.RUNNING:
-            leases.finish(self.store, claim, state, message="for a test")
-        return claim
-
-    def state(self, claim: Claim) -> State:
-        return self.job(claim.job_id).state
-
-    def job(self, job_id: int) -> JobView:
-        return service.find(self.store, str(job_id))
-
-    def details(self, claim: Claim) -> JobDetails:
-        return service.details(self.store, claim.job_id)
-
-    def expire(self, claim: Claim) -> None:
-        """Lets the lease run out, as if half a minute had passed."""
-        self._set(claim, lease_until=db_now(-1))
-
-    def hurry(self, claim: Claim) -> None:
-        """Lets the back-off pass."""
-        self._set(claim, available_at=db_now(-1))
-
-    def age_worker(self, worker: WorkerRecord, *, seen: float = 0, steady: float = 0) -> None:
-        """Moves a worker's times into the past, by seconds."""
-        values = {"seen_at": db_now(-seen), "steady_since": db_now(-steady)}
-        with self.store.unit_of_work() as uow:
-            uow.execute(update(Worker).where(Worker.id == worker.id).values(values))
-            uow.commit()
-
-    def requeue(self, claim: Claim) -> None:
-        """Takes the job off its holder."""
-        self.expire(claim)
-        assert leases.sweep(self.store) == [claim.job_id]
-
-    def fail(self, claim: Claim, failure: FailureClass = FailureClass.INFRASTRUCTURE) -> State:
-        return leases.fail_or_retry(self.store, claim, failure, error="it broke")
-
-    def checkpoint(
-        self, claim: Claim, *, step: int, data: bytes = b"weights", **flags: bool
-    ) -> int:
-        flags = flags or {"is_last": True}
-        number = leases.begin_checkpoint(
-            self.store, claim, step=step, epoch=step // 10, size=len(data), **flags
-        )
-        for start in range(0, len(data), leases.CHUNK_BYTES):
-            piece = data[start : start + leases.CHUNK_BYTES]
-            leases.add_chunk(self.store, claim, number, start // leases.CHUNK_BYTES, piece)
-        digest = hashlib.sha256(data).hexdigest()
-        leases.complete_checkpoint(self.store, claim, number, digest)
-        return number
-
-    def count(self, table: type[Base]) -> int:
-        with self.store.reading() as session:
-            return session.scalar(select(func.count()).select_from(table)) or 0
-
-    def snapshot(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every row of every table."""
-        with self.store.reading() as session:
-            return {
-                name: sorted(map(tuple, session.execute(select(table))), key=repr)
-                for name, table in Base.metadata.tables.items()
-            }
-
-    def _set(self, claim: Claim, **values: Any) -> None:
-        with self.store.unit_of_work() as uow:
-            uow.execute(update(Job).where(Job.id == claim.job_id).values(values))
-            uow.commit()
 
 
 @pytest.fixture

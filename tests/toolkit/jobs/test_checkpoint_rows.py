@@ -14,9 +14,8 @@ from versemill.jobs.states import State
 from versemill.jobs.tables import CheckpointChunk, StoredCheckpoint
 
 if TYPE_CHECKING:
+    from jobs_floor import Floor
     from sqlalchemy.sql.base import Executable
-
-    from conftest import Floor
 
 LARGE = os.urandom(1024) * (9 * 1024)  # 9 MiB: three chunks
 

@@ -17,7 +17,8 @@ from versemill.jobs.tables import Attempt, LyricText, Metric, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Floor
+    from jobs_floor import Floor
+
     from versemill.jobs.store import Store
 
 
@@ -96,6 +97,20 @@ class TestClaiming:
             thread.join()
         assert sorted(taken) == sorted(jobs)
         assert floor.count(Attempt) == len(jobs)
+
+    def test_claims_wait_for_each_other(self, floor: Floor) -> None:
+        job, worker = floor.submit(), floor.worker()
+        claims: list[Claim | None] = []
+        thread = threading.Thread(
+            target=lambda: claims.append(leases.claim(floor.store, worker, only=job.id))
+        )
+        with floor.store.unit_of_work() as uow:
+            uow.lock("claims")
+            thread.start()
+            thread.join(0.5)
+            assert thread.is_alive()
+        thread.join()
+        assert claims[0] is not None
 
     def test_a_cancel_racing_a_claim_has_one_winner(self, floor: Floor) -> None:
         for _ in range(12):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 from versemill.jobs import leases, service
 from versemill.jobs.states import RETRIES, FailureClass, Outcome, Request, State
+from versemill.jobs.store import Store
 from versemill.jobs.tables import StoredCheckpoint
 
 if TYPE_CHECKING:
-    from conftest import Floor
+    from jobs_floor import Floor
+
     from versemill.jobs.leases import Claim
 
+Ask = Callable[[Store, int, str], State]
 INFRASTRUCTURE = FailureClass.INFRASTRUCTURE
 
 
@@ -45,7 +49,7 @@ class TestSweep:
             (service.request_yield, State.QUEUED),
         ],
     )
-    def test_a_pending_request_is_honoured(self, floor: Floor, ask, state: State) -> None:  # type: ignore[no-untyped-def]
+    def test_a_pending_request_is_honoured(self, floor: Floor, ask: Ask, state: State) -> None:
         claim = floor.running()
         assert ask(floor.store, claim.job_id, "ann") is State.RUNNING
         floor.expire(claim)

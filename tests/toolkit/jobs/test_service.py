@@ -26,7 +26,7 @@ from versemill.jobs.tables import (
 )
 
 if TYPE_CHECKING:
-    from conftest import Floor
+    from jobs_floor import Floor
 
 OTHER = Text(("another\n",))
 
@@ -44,7 +44,7 @@ class TestSubmit:
         assert [event.message for event in shown.events] == ["submitted"]
 
     def test_wakes_after_the_commit(self, floor: Floor) -> None:
-        from conftest import CONFIG, TEXT
+        from jobs_floor import CONFIG, TEXT
 
         seen: list[int] = []
         service.submit(

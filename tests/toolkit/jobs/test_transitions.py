@@ -22,7 +22,7 @@ from versemill.jobs.states import (
 from versemill.jobs.transitions import move
 
 if TYPE_CHECKING:
-    from conftest import Floor
+    from jobs_floor import Floor
 
 PAIRS = list(itertools.product(State, State))
 

@@ -18,7 +18,7 @@ from versemill.jobs.store import Store
 from versemill.jobs.tables import Job, User
 
 if TYPE_CHECKING:
-    from conftest import Floor
+    from jobs_floor import Floor
 
 
 def _add(store: Store, name: str, *, commit: bool) -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,7 @@ from versemill.settings import Settings
 
 
 def settings(broker_url: str) -> Settings:
-    return Settings(
-        home=Path("/nowhere"),
-        database_url="sqlite:////nowhere/versemill.db",
-        broker_url=broker_url,
-        user="ann",
-        corpus_limit=1,
-    )
+    return replace(Settings.from_environment(), broker_url=broker_url)
 
 
 def _send(broker_url: str) -> tuple[list[str], float]:

@@ -50,10 +50,9 @@ def draw(
     """
     figure_class, properties_class = _matplotlib()
     title, remark = f"job {job.id} · {job.name}", None
-    needed = {c for c in title if not c.isascii() and c != "·"}
     font = None
-    if needed:
-        font = find_font(needed, installed_fonts() if fonts is None else fonts())
+    if not job.name.isascii():
+        font = find_font(set(title) - {" "}, installed_fonts() if fonts is None else fonts())
         if font is None:
             title = f"job {job.id} · {job.cell}"
             remark = f"no font here can write {job.name!r}, so the title leaves it out; "

@@ -62,6 +62,19 @@ class Program(click.Group):
         assert isinstance(found, click.Command)  # noqa: S101 - the table above is ours
         return found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Finds the command; suggests the nearest when there is none of that name."""
+        name = args[0]
+        if name not in _PLACES and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name, _PLACES, n=1, cutoff=0.5)
+            guess = f"; did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"no command named {name!r}{guess}", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One list per section instead of one long one."""
         for title, names in SECTIONS.items():

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, Select
     from sqlalchemy.orm import Session
 
+    from versemill.jobs.checkpoints import CheckpointRow
     from versemill.jobs.store import Store
 
 _SHOWN = {Request.YIELD: "yielding", Request.PAUSE: "pausing", Request.CANCEL: "cancelling"}
@@ -82,7 +83,7 @@ def jobs(
 
 def details(store: Store, job_id: int) -> JobDetails:
     """A job with its events, attempts and checkpoints; raises `UnknownNameError`."""
-    kept = tuple(CheckpointView.of(row) for row in checkpoints(store, job_id))
+    kept = tuple(_checkpoint(row) for row in checkpoints(store, job_id))
     with store.reading() as session:
         job = job_view(session, job_id)
         more = session.execute(
@@ -238,3 +239,15 @@ def _attempts(session: Session, job_id: int) -> tuple[AttemptView, ...]:
     ).where(Attempt.job_id == job_id)
     rows = session.execute(query.order_by(Attempt.number)).mappings()
     return tuple(AttemptView(**row) for row in rows)
+
+
+def _checkpoint(row: CheckpointRow) -> CheckpointView:
+    reasons = {"last": row.is_last, "best": row.is_best, "final": row.is_final}
+    return CheckpointView(
+        id=row.id,
+        step=row.step,
+        epoch=row.epoch,
+        kinds=tuple(reason for reason, holds in reasons.items() if holds),
+        size=row.size,
+        created_at=row.created_at,
+    )

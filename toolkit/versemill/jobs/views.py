@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from versemill.jobs.checkpoints import CheckpointRow
     from versemill.jobs.states import FailureClass, Outcome, Request, State
 
 
@@ -115,19 +114,6 @@ class CheckpointView(View):
     kinds: tuple[str, ...]
     size: int
     created_at: datetime
-
-    @classmethod
-    def of(cls, row: CheckpointRow) -> CheckpointView:
-        """The view of a stored checkpoint."""
-        kept = {"last": row.is_last, "best": row.is_best, "final": row.is_final}
-        return cls(
-            id=row.id,
-            step=row.step,
-            epoch=row.epoch,
-            kinds=tuple(kind for kind, flag in kept.items() if flag),
-            size=row.size,
-            created_at=row.created_at,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

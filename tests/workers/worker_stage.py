@@ -1,0 +1,139 @@
+"""A stage with real worker processes on a throw-away installation."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from sqlalchemy import update
+
+from versemill.contracts import Text
+from versemill.jobs import checkpoints, service
+from versemill.jobs.columns import db_now
+from versemill.jobs.store import Store
+from versemill.jobs.tables import Job
+from versemill.recipes import apply_overrides, resolve
+from versemill.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from versemill.jobs.views import JobView
+
+PATIENCE = 90.0
+SONG = "小船摇呀摇\n摇到月亮桥\n桥上的人不分开\n分开的人桥下笑\n"
+TEXT = Text(tuple(SONG.replace("月", moon) for moon in "月星云雨风雪花草山水火土"))
+SMALL = {
+    "prefixes": ["分开"],
+    "model.hidden_size": 16,
+    "model.embedding_size": 8,
+    "training.batch_size": 4,
+    "training.window": 10,
+    "training.epochs": 30,
+    "training.report_every": 10,
+    "generation.length": 12,
+}
+ENDLESS = {"training.epochs": 1_000_000, "training.report_every": 1_000_000}
+
+
+class Stage:
+    """One installation: its store, its workers, and jobs small enough for a test."""
+
+    def __init__(self, home: Path, url: str) -> None:
+        self.home = home
+        self.store = Store.open(url, connections=2)
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "VERSEMILL_HOME": str(home),
+            "VERSEMILL_DATABASE_URL": url,
+            "VERSEMILL_CHECKPOINT_SECONDS": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def submit(self, **overrides: Any) -> JobView:
+        values = SMALL | {key.replace("__", "."): value for key, value in overrides.items()}
+        config = resolve(apply_overrides({}, values), Registry.discover())
+        return service.submit(self.store, config, TEXT, [], owner="ann", name=None)
+
+    def start_worker(self, *arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
+        with (self.home / f"worker-{len(self.workers)}.log").open("wb") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "versemill_workers", "--slots", "1", *arguments],
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                **popen,
+            )
+        self.workers.append(worker)
+        return worker
+
+    def log(self, number: int = 0) -> str:
+        return (self.home / f"worker-{number}.log").read_text()
+
+    def job(self, job: JobView) -> JobView:
+        return service.find(self.store, str(job.id))
+
+    def until(self, what: Callable[[], Any], *, seconds: float = PATIENCE) -> Any:
+        """Waits until `what()` is true and returns it."""
+        deadline = time.monotonic() + seconds
+        while not (found := what()):
+            assert time.monotonic() < deadline, f"waited in vain\n{self._tell()}"
+            time.sleep(0.05)
+        return found
+
+    def until_state(self, job: JobView, state: str) -> JobView:
+        self.until(lambda: self.job(job).state == state)
+        return self.job(job)
+
+    def until_training(self, job: JobView) -> psutil.Process:
+        """Waits until the job has done a step, and returns its trainer."""
+        self.until(lambda: self.job(job).state == "running" and self.job(job).step > 0)
+        return self.until(self.trainer)
+
+    def until_checkpoint(self, job: JobView, *, after: int = 0) -> int:
+        """Waits for a checkpoint later than step `after`, and returns its step."""
+
+        def newest() -> int:
+            rows = checkpoints.checkpoints(self.store, job.id)
+            return max((row.step for row in rows if row.is_last and row.step > after), default=0)
+
+        return int(self.until(newest))
+
+    def trainer(self) -> psutil.Process | None:
+        """The one trainer process of the last worker: a child of its fork server."""
+        for server in psutil.Process(self.workers[-1].pid).children():
+            for child in server.children():
+                return child
+        return None
+
+    def expire_lease(self, job: JobView) -> None:
+        """Lets the lease run out, as if half a minute had passed."""
+        with self.store.unit_of_work() as uow:
+            uow.execute(update(Job).where(Job.id == job.id).values(lease_until=db_now(-1)))
+            uow.commit()
+
+    def messages(self, job: JobView) -> list[str]:
+        return [event.message for event in service.details(self.store, job.id).events]
+
+    def close(self) -> None:
+        for worker in self.workers:
+            if worker.poll() is None:
+                family = psutil.Process(worker.pid).children(recursive=True)
+                worker.kill()
+                for process in family:
+                    if process.is_running():
+                        process.send_signal(signal.SIGKILL)
+            worker.wait()
+        self.store.close()
+
+    def _tell(self) -> str:
+        logs = "\n".join(self.log(n) for n in range(len(self.workers)))
+        return f"{service.jobs(self.store)}\n{logs}"
