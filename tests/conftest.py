@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 POSTGRES_URL = "VERSEMILL_TEST_POSTGRES_URL"
+
+# Read when torch is first imported. Tiny tensors: two threads cost more than they bring, and
+# hundreds of times more where other processes keep the cores busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A busy machine may be slow at any moment; pytest-timeout watches for real hangs.
+settings.register_profile("versemill", deadline=None)
+settings.load_profile("versemill")
 
 
 @pytest.fixture(scope="session")

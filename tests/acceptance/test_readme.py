@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from documents import ROOT, Block, blocks, links, read
-from versemill_plugins.corpora.starter import english
 
 from versemill.config import NoOptions
+from versemill_plugins.corpora.starter import english
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,8 @@ class Reader:
         try:
             deadline = time.monotonic() + 60
             while not json.loads(self.run("versemill", "workers", "--json")):
-                assert worker.poll() is None and time.monotonic() < deadline, "no worker came up"
+                assert worker.poll() is None, "the worker has ended"
+                assert time.monotonic() < deadline, "no worker came up"
                 time.sleep(0.2)
             yield
             worker.send_signal(signal.SIGTERM)

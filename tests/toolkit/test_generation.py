@@ -2,16 +2,27 @@ from __future__ import annotations
 
 import itertools
 import re
+import types
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 import torch
-from small_runs import PARTS, REGISTRY, config, finish, through_file, trained, training
+from small_runs import PARTS, REGISTRY, config, finish, plan, through_file, trained, training
 
+import versemill_plugins
 from versemill.config import GenerationOptions
 from versemill.errors import CheckpointError, ConfigError, UnknownNameError
 from versemill.generation import TrainedModel
+from versemill.hookspecs import hookimpl
 from versemill.perplexity import primer_id
+from versemill.registry import Registry
 from versemill.text import Parts
+from versemill.training import Training
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from versemill.hookspecs import Registrar
 
 HOT = ["temperature=1.5"]
 
@@ -117,6 +128,47 @@ def test_no_unknown_character_is_ever_written(model: TrainedModel) -> None:
     assert len(set(text)) == len(set(PARTS.training))
 
 
+class Recorder:
+    """A decoder stage that remembers what it was given."""
+
+    seen: ClassVar[list[tuple[torch.Tensor, torch.Tensor]]] = []
+
+    def __call__(self, logits_BV: torch.Tensor, history_BL: torch.Tensor) -> torch.Tensor:
+        self.seen.append((logits_BV.clone(), history_BL))
+        return logits_BV
+
+
+def recording() -> types.ModuleType:
+    """A plugin that brings the recorder."""
+    plugin = types.ModuleType("recording")
+
+    @hookimpl
+    def versemill_register_decoders(register: Registrar) -> None:
+        register("recorder", f"{__name__}:Recorder", summary="remembers")
+
+    plugin.versemill_register_decoders = versemill_register_decoders
+    return plugin
+
+
+@pytest.mark.parametrize("prefix", ["", "d", "la\ndo", "分l"])
+def test_decoders_see_the_primer_the_prefix_and_what_follows(prefix: str) -> None:
+    registry = Registry([versemill_plugins, recording()])
+    run = Training(PARTS, config(), registry, plan=plan("float64"))
+    Recorder.seen.clear()
+    text = run.trained().generate(prefix, length=4, decoders=["recorder"], seed=2)
+    tokens, network = run._tokenizer, run._model
+    ids = [tokens.encode("\n")[0], *tokens.encode(text)]
+    for drawn, (logits, history) in enumerate(Recorder.seen):
+        known = ids[: 1 + len(prefix) + drawn]
+        assert history.tolist() == [known]
+        with torch.no_grad():
+            y, _ = network(torch.tensor([known]).t(), network.initial_state(1))
+        expected = network.logits(y[-1]).detach()
+        expected[:, tokens.unknown_id] = -torch.inf
+        torch.testing.assert_close(logits, expected)
+    assert len(Recorder.seen) == 4
+
+
 @pytest.mark.parametrize("prefix", ["la do", "do\nremi ", "分l"])
 def test_greedy_is_the_argmax_of_forward_from_zero_state(prefix: str) -> None:
     run = training(config(training={"epochs": 5}), dtype="float64")
@@ -180,7 +232,7 @@ def test_a_lyric_says_how_it_was_made(model: TrainedModel) -> None:
     )
 
 
-def test_a_checkpoint_writes_the_same_lyrics(tmp_path) -> None:
+def test_a_checkpoint_writes_the_same_lyrics(tmp_path: Path) -> None:
     run = training(config())
     finish(run)
     again = TrainedModel.from_checkpoint(through_file(run.state(), tmp_path), REGISTRY)

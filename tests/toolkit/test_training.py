@@ -235,6 +235,22 @@ def test_a_resumed_run_equals_an_undisturbed_one(cell: str, sampler: str, tmp_pa
         assert same_tensors(resumed.state(), whole.state()), stop
 
 
+def test_patience_and_the_best_weights_outlive_a_stop(tmp_path: Path) -> None:
+    job = config(training={"epochs": 40, "learning_rate": 1.0, "patience": 3})
+    whole = training(job)
+    events = [e for e in whole if not isinstance(e, Progress)]
+    assert 1 < events[-1].best_epoch < events[-1].epoch < 40
+    for stop in range(events[-1].best_epoch, events[-1].epoch + 1):
+        broken = training(job)
+        run = iter(broken)
+        while not (isinstance(event := next(run), EpochReport) and event.epoch == stop):
+            pass
+        resumed = training(job, state=through_file(broken.state(), tmp_path))
+        after = [e for e in resumed if not isinstance(e, Progress)]
+        assert without_speed(after) == without_speed(events[stop:])
+        assert same_tensors(resumed.state(), whole.state())
+
+
 @pytest.mark.usefixtures("every_step")
 def test_a_run_broken_at_every_step_equals_an_undisturbed_one(tmp_path: Path) -> None:
     job = config(model={**NOISY, "layers": 2})

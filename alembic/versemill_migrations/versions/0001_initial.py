@@ -252,7 +252,7 @@ def _create_metrics() -> None:
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("train_perplexity", sa.Double(), nullable=False),
         sa.Column("valid_perplexity", sa.Double(), nullable=True),
-        sa.Column("characters_per_second", sa.Double(), nullable=False),
+        sa.Column("characters_per_second", sa.Double(), nullable=True),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
             ["job_id"], ["jobs.id"], name=op.f("fk_metrics_job_id"), ondelete="CASCADE"

@@ -97,7 +97,7 @@ def wait_until(home: Path, *, step: int) -> None:
 
 
 def children(home: Path) -> list[int]:
-    """Worker processes whose data is in `home`."""
+    """Processes of workers whose data is in `home`, the worker itself first."""
     found = []
     for status in Path("/proc").glob("[0-9]*/environ"):
         try:
@@ -107,7 +107,7 @@ def children(home: Path) -> list[int]:
                     found.append(int(status.parent.name))
         except OSError:
             continue
-    return found
+    return sorted(found)
 
 
 def test_ctrl_c_pauses_a_run_and_run_carries_it_on(home: Path, floor: Any) -> None:
@@ -122,7 +122,7 @@ def test_ctrl_c_pauses_a_run_and_run_carries_it_on(home: Path, floor: Any) -> No
     assert job.state == "paused"
     kept = service.details(floor.store, job.id).checkpoints
     assert kept[-1].step == job.step
-    assert children(home) == []
+    await_no_children(home)
     resumed = run_process(home, "run", "夜", "--epochs", str(job.epoch + 2))
     assert resumed.code == 0, resumed.out + resumed.err
     assert re.search(rf"resumed from step {job.step}\b", resumed.out)

@@ -40,7 +40,7 @@ class MetricRow:
     epoch: int
     train_perplexity: float
     valid_perplexity: float | None
-    characters_per_second: float
+    characters_per_second: float | None
 
 
 @dataclass(frozen=True, kw_only=True)

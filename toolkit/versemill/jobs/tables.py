@@ -197,7 +197,7 @@ class Metric(Base):
     epoch: Mapped[int]
     train_perplexity: Mapped[float]
     valid_perplexity: Mapped[float | None]
-    characters_per_second: Mapped[float]
+    characters_per_second: Mapped[float | None]
     at: Mapped[Stamp]
 
 

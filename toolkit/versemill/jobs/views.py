@@ -148,7 +148,7 @@ class CurvePoint(View):
     step: int
     train_perplexity: float
     valid_perplexity: float | None
-    characters_per_second: float
+    characters_per_second: float | None
     attempt: int
     at: datetime
 
