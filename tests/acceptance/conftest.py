@@ -18,5 +18,7 @@ def newcomer(tmp_path: Path) -> dict[str, str]:
         "PATH": os.pathsep.join((str(Path(sys.executable).parent), os.defpath)),
         "HOME": str(home),
         "LANG": "C.UTF-8",
+        # Several threads per process starve one another where tests run side by side.
+        "OMP_NUM_THREADS": "1",
         "VERSEMILL_HOME": str(tmp_path / "data"),
     }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 import versemill_plugins
 from versemill import checkpoint
+from versemill.config import ModelOptions, TrainingOptions
 from versemill.events import EpochReport, Finished
 from versemill.plan import KernelPlan
 from versemill.recipes import resolve
@@ -40,27 +42,13 @@ PARTS = Parts(verse(1, 150) + "xyz" + verse(5, 150), (verse(2, 80), verse(3, 60)
 
 
 def config(**tables: Any) -> JobConfig:
-    """A small job, whatever the recipe says; `tables` of a job file go over the ones here."""
+    """A small job; `tables` of a job file go over the ones here."""
     base: dict[str, dict[str, Any]] = {
-        "model": {
-            "hidden_size": 10,
-            "layers": 1,
-            "embedding_size": 6,
-            "dropout": 0,
-            "embedding_dropout": 0,
-        },
-        "training": {
-            "epochs": 3,
-            "batch_size": 4,
-            "window": 12,
-            "optimizer": "adamw",
-            "learning_rate": 0.003,
-            "schedule": "constant",
-            "clip_norm": 1,
-            "report_every": 2,
-            "patience": 0,
-            "seed": 5,
-        },
+        # From the options' own defaults, whatever the recipe says.
+        "model": asdict(ModelOptions(hidden_size=10, embedding_size=6)),
+        "training": asdict(
+            TrainingOptions(epochs=3, batch_size=4, window=12, report_every=2, seed=5)
+        ),
         "generation": {"length": 12, "lines": 0},
     }
     table: dict[str, Any] = {"prefixes": ["la", "?"], **base, **tables}

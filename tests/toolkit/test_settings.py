@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from versemill.errors import ConfigError
 from versemill.settings import Settings
 
-VARIABLES = ["HOME", "DATABASE_URL", "BROKER_URL", "USER", "CORPUS_LIMIT_MB"]
+VARIABLES = ["HOME", "DATABASE_URL", "BROKER_URL", "USER", "CORPUS_LIMIT_MB", "CHECKPOINT_SECONDS"]
 
 
 @pytest.fixture(autouse=True)
@@ -22,8 +23,9 @@ def test_everything_has_a_default() -> None:
     assert settings.home.is_absolute()
     assert settings.home.name == "versemill"
     assert settings.database_url == f"sqlite:///{settings.home / 'versemill.db'}"
-    assert settings.broker_url == "memory://"
+    assert settings.broker_url == "memory://localhost"
     assert settings.corpus_limit == 64 * 1024 * 1024
+    assert settings.checkpoint_seconds == 60
     assert settings.user == getpass.getuser()
 
 
@@ -33,12 +35,14 @@ def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("VERSEMILL_BROKER_URL", "redis://broker")
     monkeypatch.setenv("VERSEMILL_USER", "小明")
     monkeypatch.setenv("VERSEMILL_CORPUS_LIMIT_MB", "2")
+    monkeypatch.setenv("VERSEMILL_CHECKPOINT_SECONDS", "7")
     assert Settings.from_environment() == Settings(
         home=Path("/data/mill"),
         database_url="postgresql+psycopg://db/mill",
         broker_url="redis://broker",
         user="小明",
         corpus_limit=2 * 1024 * 1024,
+        checkpoint_seconds=7,
     )
 
 
@@ -59,8 +63,19 @@ def test_only_the_memory_broker_is_embedded(monkeypatch: pytest.MonkeyPatch) -> 
     assert not Settings.from_environment().embedded
 
 
+@pytest.mark.parametrize("variable", ["CORPUS_LIMIT_MB", "CHECKPOINT_SECONDS"])
 @pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", "²"])
-def test_a_limit_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    monkeypatch.setenv("VERSEMILL_CORPUS_LIMIT_MB", value)
-    with pytest.raises(ConfigError, match="VERSEMILL_CORPUS_LIMIT_MB"):
+def test_a_number_that_is_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(f"VERSEMILL_{variable}", value)
+    with pytest.raises(ConfigError, match=f"VERSEMILL_{variable}"):
         Settings.from_environment()
+
+
+def test_a_user_without_a_name_is_called_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    assert Settings.from_environment().user == f"uid-{os.getuid()}"

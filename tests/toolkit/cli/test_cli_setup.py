@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
@@ -143,13 +142,3 @@ def test_doctor_notices_a_wrong_setting(command: Any, monkeypatch: pytest.Monkey
 def test_doctor_notices_a_full_disk(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_module, "_LEAST_FREE", 2**80)
     assert not findings(command)["disk"]["ok"]
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_doctor_notices_a_folder_that_cannot_be_written(
-    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    locked = tmp_path / "locked"
-    locked.mkdir(mode=0o500)
-    monkeypatch.setenv("VERSEMILL_HOME", str(locked))
-    assert not findings(command)["database"]["ok"]

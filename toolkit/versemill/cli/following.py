@@ -66,7 +66,7 @@ class Follower:
         self._shown_step = min(self._shown_step, job.step)  # rewound: reports will come again
         if job.step > self._shown_step and (job.epoch != seen.epoch or _stopped(job)):
             self._show_reports(final=_stopped(job))
-        if (job.attempt, job.state_shown) != (seen.attempt, seen.state_shown) or not self._events:
+        if _stage(job) != _stage(seen) or not self._events:
             self._show_events()
         self._screen.status(status_line(job))
 
@@ -170,6 +170,11 @@ def report_line(point: CurvePoint, epochs: int) -> str:
         f"training perplexity {perplexity(point.train_perplexity)}{valid} · "
         f"{speed(point.characters_per_second)} characters/s"
     )
+
+
+def _stage(job: JobView) -> tuple[object, ...]:
+    """Changes whenever something has happened that is worth a line."""
+    return job.attempt, job.state_shown, job.train_perplexity is None
 
 
 def _stopped(job: JobView) -> bool:
