@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from versemill.errors import ConfigError
-from versemill.originality import copied_share, distinct
+from versemill.originality import copied_share, distinct, usual_span
 
 small = st.text("ab\n", max_size=30)
 
@@ -28,14 +28,14 @@ def test_copied_share_is_what_its_definition_says(text: str, source: str, span: 
 
 @given(st.text(min_size=8))
 def test_a_text_within_its_source_is_all_copied(text: str) -> None:
-    assert copied_share(text, f"x{text}y") == 1.0
+    assert copied_share(text, f"x{text}y", span=8) == 1.0
 
 
 def test_stretches_shorter_than_the_span_do_not_count() -> None:
-    assert copied_share("1234567x", "1234567y") == 0.0
-    assert copied_share("12345678x", "12345678y") == 8 / 9
-    assert copied_share("1234567", "1234567") == 0.0
-    assert copied_share("", "abc") == 0.0
+    assert copied_share("1234567x", "1234567y", span=8) == 0.0
+    assert copied_share("12345678x", "12345678y", span=8) == 8 / 9
+    assert copied_share("1234567", "1234567", span=8) == 0.0
+    assert copied_share("", "abc", span=8) == 0.0
 
 
 def test_a_large_source_is_no_trouble() -> None:
@@ -71,3 +71,10 @@ def test_sizes_below_one_are_refused() -> None:
         copied_share("a", "b", span=0)
     with pytest.raises(ConfigError, match="n = 0"):
         distinct("a", 0)
+
+
+def test_a_stretch_is_longer_where_letters_make_words() -> None:
+    assert usual_span("分开以后 不分开") == 8
+    assert usual_span("We part at the door") == 20
+    assert copied_share("we part at dawn", "and we part at night") == 0.0
+    assert copied_share("你我在桥边分开了", "那年你我在桥边分开了") == 1.0

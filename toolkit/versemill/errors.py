@@ -87,6 +87,10 @@ class DatabaseError(VersemillError, RuntimeError):
     """The database cannot be used as it is."""
 
 
+class RefusedDataError(DatabaseError):
+    """The database is there but does not take what it was given; trying again would not help."""
+
+
 class SchemaError(DatabaseError):
     """The database has another schema than this version of Versemill."""
 

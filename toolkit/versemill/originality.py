@@ -14,16 +14,17 @@ def usual_span(text: str) -> int:
     Measured on the bundled songs: by chance, original songs share next to no stretch of that
     length with the others (0.0 of their characters), while 8 letters are often one common word.
     """
-    ideographs = sum("\u4e00" <= character <= "\u9fff" for character in text)
-    return 8 if 2 * ideographs >= len("".join(text.split())) else 20
+    characters = "".join(text.split())
+    ideographs = sum("\u4e00" <= character <= "\u9fff" for character in characters)
+    return 8 if 2 * ideographs >= len(characters) else 20
 
 
 def copied_share(text: str, source: str, *, span: int | None = None) -> float:
     """Share of the characters of `text` that lie in a stretch found verbatim in `source`.
 
-    A stretch counts from `span` characters on (`usual_span(text)` by default); line breaks and spaces are characters like any
-    other, so prepare both texts alike. Time grows with `len(text) + len(source)` (times `span`),
-    memory with `len(text)` only.
+    A stretch counts from `span` characters on (`usual_span(text)` by default); line breaks and
+    spaces are characters like any other, so prepare both texts alike. Time grows with
+    `len(text) + len(source)` (times `span`), memory with `len(text)` only.
 
     Returns:
         0 (nothing copied, or `text` shorter than `span`) to 1 (all of it).

@@ -8,13 +8,14 @@ trainer is killed and nothing more is written.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import time
 from typing import TYPE_CHECKING
 
-from versemill.errors import CheckpointError, DatabaseError, FencedError
+from versemill.errors import CheckpointError, DatabaseError, FencedError, RefusedDataError
 from versemill.jobs import checkpoints, claims, recording, recovery
 from versemill.jobs.states import FailureClass, Request, State
 from versemill.jobs.workers import LEASE_SECONDS
@@ -101,6 +102,11 @@ class Supervisor:
                 self._supervise()
         except FencedError as error:
             logger.warning("%s", error)
+        except RefusedDataError as error:
+            logger.exception("job %d fails", job_id)
+            self.kill()
+            with contextlib.suppress(FencedError, DatabaseError):
+                self._fail(FailureClass.USER, str(error))
         except DatabaseError as error:
             logger.warning("job %d is left to its lease: %s", job_id, error)
         except Exception:
@@ -187,6 +193,8 @@ class Supervisor:
                 continue
             try:
                 self._serve_database(at_once=not listening)
+            except RefusedDataError:
+                raise  # trying again would not help
             except DatabaseError as error:
                 logger.warning("job %d: %s", self._claim.job_id, error)
                 self._away_until = time.monotonic() + OUTAGE_SECONDS
@@ -280,15 +288,17 @@ class Supervisor:
         elif kind == "stopped" or self._killed_for == "stop":
             self._let_go()
         elif word is not None:
-            failure = FailureClass(word["failure"])
-            recovery.fail_or_retry(store, claim, failure, error=word["message"])
+            self._fail(FailureClass(word["failure"]), word["message"])
         elif self._killed_for == "stall":
-            error = f"no sign of life for {STALL_SECONDS:.0f} s after step {self._step}"
-            recovery.fail_or_retry(store, claim, FailureClass.STALLED, error=error)
+            silence = f"no sign of life for {STALL_SECONDS:.0f} s after step {self._step}"
+            self._fail(FailureClass.STALLED, silence)
         else:
             how = _in_words(exit_code)
             error = f"the trainer was {how} after step {self._step}"
-            recovery.fail_or_retry(store, claim, FailureClass.INFRASTRUCTURE, error=error, exit=how)
+            self._fail(FailureClass.INFRASTRUCTURE, error, how=how)
+
+    def _fail(self, failure: FailureClass, error: str, *, how: str | None = None) -> None:
+        recovery.fail_or_retry(self._store, self._claim, failure, error=error, exit=how)
 
     def _let_go(self) -> None:
         end, message = _ENDS[self._wanted()]
@@ -302,6 +312,8 @@ class Supervisor:
         while True:
             try:
                 write()
+            except RefusedDataError:
+                raise
             except DatabaseError as error:
                 logger.warning("job %d: %s", self._claim.job_id, error)
                 self._require_patience()

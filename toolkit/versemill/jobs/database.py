@@ -15,10 +15,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import QueuePool
 
-from versemill.errors import DatabaseError, SchemaError
+from versemill.errors import DatabaseError, RefusedDataError, SchemaError
 from versemill.jobs.filesystems import refuse_network_filesystem
 
 if TYPE_CHECKING:
@@ -68,6 +75,8 @@ class Database:
         """Turns what the driver raises into a `DatabaseError` of one line."""
         try:
             yield
+        except (DataError, IntegrityError, ProgrammingError) as error:
+            raise RefusedDataError(self._in_words(error)) from error
         except SQLAlchemyError as error:
             raise DatabaseError(self._in_words(error)) from error
 
