@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-PRELOADED = ["versemill_workers.trainer"]
-"""What the fork server imports before it forks: torch and our code that needs it, no plugins."""
+PRELOADED = ["versemill_workers.trainer", "torch._dynamo", "pydantic"]
+"""What the fork server imports before it forks: torch and our code that needs it, no plugins.
+
+The last two would otherwise be imported by the first optimizer and the first validation of every
+trainer, which takes several times as long as all the rest of its start.
+"""
 
 
 def main(pipe: Connection, order_json: str) -> None:
