@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from versemill.checkpoint import Checkpoint
+from versemill.clock import Clock
 from versemill.errors import CheckpointError, CorpusError, DivergedError
 from versemill.events import EpochReport, Event, Finished, Progress
 from versemill.generation import Lyric, TrainedModel
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from versemill.registry import Registry
     from versemill.text import Parts
 
-_YIELD_SECONDS = 0.5
 _UNKNOWN_PROBABILITY = 0.5  # of a character seen once, to be trained as <unk> in an epoch
 
 
@@ -94,7 +93,7 @@ class Training:
         self._steps = config.training.epochs * self._sampler.steps
         self._optimization = Optimization(self._model, config.training, self._steps)
         self._noise = torch.Generator(self._device)
-        self._clock = _Clock()
+        self._clock = Clock()
         self._begin()
         if state is not None:
             refuse_another_run(state.meta, self._meta(), inexact=inexact)
@@ -408,40 +407,3 @@ class Training:
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise CheckpointError(f"the checkpoint does not fit this job: {reason}") from None
-
-
-class _Clock:
-    """Measures training speed and says when a sign of life is due. Decides nothing else."""
-
-    def __init__(self) -> None:
-        self._mark = time.monotonic()
-        self._last_yield = -math.inf  # the first step is told of at once
-        self._seconds = 0.0
-        self._characters = 0
-        self._steps = 0
-
-    def trained(self, characters: int) -> None:
-        """One step was done since the last mark."""
-        now = time.monotonic()
-        self._seconds += now - self._mark
-        self._mark = now
-        self._characters += characters
-        self._steps += 1
-
-    def pause_over(self) -> None:
-        """What happened since the last mark was no training."""
-        self._mark = time.monotonic()
-
-    def due(self) -> bool:
-        now = time.monotonic()
-        if now - self._last_yield < _YIELD_SECONDS:
-            return False
-        self._last_yield = now
-        return True
-
-    def speed(self) -> float | None:
-        """Characters trained on per second; None before the first step."""
-        return self._characters / self._seconds if self._seconds else None
-
-    def seconds_for(self, steps: int) -> float | None:
-        return self._seconds / self._steps * steps if self._steps else None

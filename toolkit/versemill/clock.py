@@ -1,0 +1,47 @@
+"""How fast a run is. Decides nothing that a run computes."""
+
+from __future__ import annotations
+
+import math
+import time
+
+_YIELD_SECONDS = 0.5
+
+
+class Clock:
+    """Measures training speed and says when a sign of life is due. Decides nothing else."""
+
+    def __init__(self) -> None:
+        self._mark = time.monotonic()
+        self._last_yield = -math.inf  # the first step is told of at once
+        self._seconds = 0.0
+        self._characters = 0
+        self._steps = 0
+
+    def trained(self, characters: int) -> None:
+        """One step was done since the last mark."""
+        now = time.monotonic()
+        self._seconds += now - self._mark
+        self._mark = now
+        self._characters += characters
+        self._steps += 1
+
+    def pause_over(self) -> None:
+        """What happened since the last mark was no training."""
+        self._mark = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time for a sign of life; says so once every 0.5 s."""
+        now = time.monotonic()
+        if now - self._last_yield < _YIELD_SECONDS:
+            return False
+        self._last_yield = now
+        return True
+
+    def speed(self) -> float | None:
+        """Characters trained on per second; None before the first step."""
+        return self._characters / self._seconds if self._seconds else None
+
+    def seconds_for(self, steps: int) -> float | None:
+        """How long so many steps will take; None before the first."""
+        return self._seconds / self._steps * steps if self._steps else None
