@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """The environment of commands whose data is in `home` and nowhere else."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("VERSEMILL_")}
+    """The environment of commands whose data is in `home`; nothing else is configured.
+
+    Not even Python: without its cache of compiled modules everything starts slower.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("VERSEMILL_", "PYTHON"))}
     return kept | {"VERSEMILL_HOME": str(home), "VERSEMILL_USER": "benchmark"}
 
 
