@@ -60,7 +60,8 @@ def main() -> int:
     except CorpusError as error:
         print(f"NOT RUN: {error}")
         return 0
-    return 0 if all([_check(text, published, registry) for published in PUBLISHED]) else 1
+    met = [_check(text, published, registry) for published in PUBLISHED]
+    return 0 if all(met) else 1
 
 
 def _check(text: Text, published: Published, registry: Registry) -> bool:

@@ -70,7 +70,7 @@ def batches_of(cell: str, ids: list[int], seed: int, epoch: int) -> Iterator:
 def test_classic_computes_what_the_textbook_computes(
     cell: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("versemill.training._YIELD_SECONDS", -1.0)
+    monkeypatch.setattr("versemill.clock._YIELD_SECONDS", -1.0)
     run, text = classic_run(cell, "float64", model={"hidden_size": H})
     start = run.state()
     ours: list[float] = []

@@ -38,7 +38,7 @@ NOISY = {"dropout": 0.3, "embedding_dropout": 0.2}
 @pytest.fixture
 def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes runs yield after every step and every chunk of a validation."""
-    monkeypatch.setattr("versemill.training._YIELD_SECONDS", -1.0)
+    monkeypatch.setattr("versemill.clock._YIELD_SECONDS", -1.0)
 
 
 # Saving and going on

@@ -7,18 +7,17 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from versemill.checkpoint import read
 from versemill.errors import CheckpointError
-from versemill.generation import TrainedModel
 from versemill.jobs import service
 from versemill.jobs.checkpoints import read_checkpoint
 from versemill.jobs.store import Store
 from versemill.registry import Registry
-from versemill.settings import Settings
+from versemill.settings import Settings, bound_spinning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from versemill.generation import TrainedModel
     from versemill.jobs.views import CheckpointView, JobView
 
 SUFFIX = ".safetensors"
@@ -41,8 +40,8 @@ def load(path_or_job: str | int | os.PathLike[str], *, at: str | int = "best") -
     if not isinstance(path_or_job, int) and (
         not isinstance(path_or_job, str) or path_or_job.endswith(SUFFIX)
     ):
-        checkpoint = read(Path(os.fspath(path_or_job)).expanduser())
-        return TrainedModel.from_checkpoint(checkpoint, Registry.discover(), best=at == "best")
+        path = Path(os.fspath(path_or_job)).expanduser()
+        return _model(path, Registry.discover(), best=at == "best")
     settings = Settings.from_environment()
     store = Store.open(settings.database_url)
     try:
@@ -61,7 +60,15 @@ def load_job(
     with tempfile.TemporaryDirectory(prefix="versemill-") as folder:
         path = Path(folder) / f"job-{job.id}-step-{chosen.step}{SUFFIX}"
         save_checkpoint(store, chosen, path)
-        return TrainedModel.from_checkpoint(read(path), registry, best=at == "best")
+        return _model(path, registry, best=at == "best")
+
+
+def _model(path: Path, registry: Registry, *, best: bool) -> TrainedModel:
+    bound_spinning()
+    from versemill.checkpoint import read  # torch, which copying bytes does not need
+    from versemill.generation import TrainedModel
+
+    return TrainedModel.from_checkpoint(read(path), registry, best=best)
 
 
 def save_checkpoint(store: Store, chosen: CheckpointView, path: Path) -> None:

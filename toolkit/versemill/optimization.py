@@ -1,4 +1,8 @@
-"""Optimizer, learning-rate schedule and gradient clipping."""
+"""Optimizer, learning-rate schedule and gradient clipping.
+
+PyTorch's optimizers are used through their functional form: the classes import the whole of
+`torch._dynamo` when the first one is made, which doubles the time until a trainer's first step.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
+from torch.optim.adamw import adamw
 
 from versemill.errors import CheckpointError
 
@@ -14,6 +19,8 @@ if TYPE_CHECKING:
 
     from versemill.config import TrainingOptions
 
+_BETAS = (0.9, 0.999)
+_EPSILON = 1e-8
 _FINAL_SHARE = 0.1  # the cosine ends at a tenth of the peak
 
 
@@ -30,26 +37,24 @@ class Optimization:
         self._parameters = list(model.parameters())
         self._options = options
         self._total_steps = total_steps
-        self._optimizer: torch.optim.Optimizer = (
-            torch.optim.SGD(self._parameters, lr=options.learning_rate, foreach=True)
-            if options.optimizer == "sgd"
-            else torch.optim.AdamW(
-                self._parameters,
-                lr=options.learning_rate,
-                weight_decay=options.weight_decay,
-                fused=True,
-            )
-        )
+        self._memory: dict[str, list[Tensor]] = {}
+        if options.optimizer == "adamw":
+            self._memory = {
+                "exp_avg": [torch.zeros_like(p, requires_grad=False) for p in self._parameters],
+                "exp_avg_sq": [torch.zeros_like(p, requires_grad=False) for p in self._parameters],
+                # On the parameter's device, as the fused kernel wants it.
+                "step": [torch.zeros((), device=p.device) for p in self._parameters],
+            }
 
     def step(self, loss: Tensor, number: int) -> None:
         """Back-propagates, clips and updates the weights; `number` counts steps from 0."""
-        self._optimizer.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None
         loss.backward()  # type: ignore[no-untyped-call]
         if self._options.clip_norm:
             clip_gradients(self._parameters, self._options.clip_norm)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self.learning_rate(number)
-        self._optimizer.step()
+        with torch.no_grad():
+            self._update(self.learning_rate(number))
 
     def learning_rate(self, number: int) -> float:
         """Learning rate of step `number`, counted from 0."""
@@ -66,25 +71,46 @@ class Optimization:
     def tensors(self) -> dict[str, Tensor]:
         """The optimizer's memory by name, for a checkpoint."""
         return {
-            f"{index}.{key}": value
-            for index, parameter in enumerate(self._parameters)
-            for key, value in self._optimizer.state.get(parameter, {}).items()
-            if isinstance(value, torch.Tensor)
+            f"{index}.{key}": tensor
+            for key, tensors in self._memory.items()
+            for index, tensor in enumerate(tensors)
         }
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Inverse of `tensors`; raises `CheckpointError` for shapes that do not fit."""
-        self._optimizer.state.clear()
-        for name, value in tensors.items():
-            index, _, key = name.partition(".")
-            if not index.isdigit() or int(index) >= len(self._parameters):
-                raise CheckpointError(f"the checkpoint's optimizer has an unknown entry {name!r}")
-            parameter = self._parameters[int(index)]
-            if value.dim() > 0 and value.shape != parameter.shape:
-                raise CheckpointError(f"optimizer entry {name!r} has shape {tuple(value.shape)}")
-            # A copy: the checkpoint stays what it was while training goes on. AdamW keeps its
-            # step count on the device too when fused.
-            self._optimizer.state[parameter][key] = value.to(parameter.device, copy=True)
+        """Inverse of `tensors`; raises `CheckpointError` for what does not fit."""
+        own = self.tensors()
+        odd = sorted(own.keys() ^ tensors.keys())
+        if odd:
+            raise CheckpointError(f"the checkpoint's optimizer does not fit at entry {odd[0]!r}")
+        for name, tensor in tensors.items():
+            if tensor.shape != own[name].shape:
+                raise CheckpointError(f"optimizer entry {name!r} has shape {tuple(tensor.shape)}")
+            own[name].copy_(tensor)
+
+    def _update(self, learning_rate: float) -> None:
+        # A parameter that took no part in the loss has no gradient and stays as it is.
+        used = [i for i, parameter in enumerate(self._parameters) if parameter.grad is not None]
+        parameters: list[Tensor] = [self._parameters[i] for i in used]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if not self._memory:
+            torch._foreach_add_(parameters, gradients, alpha=-learning_rate)
+            return
+        adamw(
+            parameters,
+            gradients,
+            exp_avgs=[self._memory["exp_avg"][i] for i in used],
+            exp_avg_sqs=[self._memory["exp_avg_sq"][i] for i in used],
+            max_exp_avg_sqs=[],
+            state_steps=[self._memory["step"][i] for i in used],
+            fused=True,
+            amsgrad=False,
+            beta1=_BETAS[0],
+            beta2=_BETAS[1],
+            lr=learning_rate,
+            weight_decay=self._options.weight_decay,
+            eps=_EPSILON,
+            maximize=False,
+        )
 
 
 def clip_gradients(parameters: list[nn.Parameter], limit: float) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from versemill.jobs import workers
 from versemill.jobs.filesystems import refuse_network_filesystem
 from versemill.jobs.store import Store
-from versemill.settings import BROKER_URL, DATABASE_URL, Settings
+from versemill.settings import BROKER_URL, DATABASE_URL, Settings, bound_spinning
 from versemill_workers import devices, trainer_entry
 from versemill_workers.crew import Crew
 
@@ -68,9 +68,7 @@ def _fork_server() -> ForkServerContext:
     # Trainers are to have no way to the database or the broker, not even in their environment.
     for secret in (DATABASE_URL, BROKER_URL):
         os.environ.pop(secret, None)
-    # OpenMP threads that wait for each other by spinning starve one another as soon as anybody
-    # else computes on this machine: measured, 20 times slower beside one busy process.
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    bound_spinning()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(trainer_entry.PRELOADED)
     # Started now, so that the first job does not wait for the import.

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-PRELOADED = ["versemill_workers.trainer", "torch._dynamo", "pydantic"]
+PRELOADED = ["versemill_workers.trainer", "pydantic"]
 """What the fork server imports before it forks: torch and our code that needs it, no plugins.
 
-The last two would otherwise be imported by the first optimizer and the first validation of every
-trainer, which takes several times as long as all the rest of its start.
+Pydantic would otherwise be imported by every trainer as it validates its job.
 """
 
 

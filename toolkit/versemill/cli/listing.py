@@ -30,18 +30,22 @@ def jobs(limit: int, everything: bool, states: tuple[str, ...], mine: bool, as_j
     \b
     Example:  versemill jobs --state running --state queued
     """
-    from versemill.cli.installation import installation
     from versemill.cli.tables import print_json
-    from versemill.jobs import service
+    from versemill.jobs import glance
     from versemill.jobs.states import State
+    from versemill.settings import Settings
 
-    with installation() as here:
-        found = service.jobs(
-            here.store,
-            limit=None if everything else limit,
-            states=[State(state) for state in states] or None,
-            owner=here.settings.user if mine else None,
-        )
+    settings = Settings.from_environment()
+    most = None if everything else limit
+    wanted = [State(state) for state in states] or None
+    owner = settings.user if mine else None
+    found = glance.jobs(settings.database_url, limit=most, states=wanted, owner=owner)
+    if found is None:
+        from versemill.cli.installation import installation
+        from versemill.jobs import service
+
+        with installation() as here:
+            found = service.jobs(here.store, limit=most, states=wanted, owner=owner)
     if as_json:
         print_json([job.to_json() for job in found])
     elif found:

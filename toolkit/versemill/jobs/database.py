@@ -27,16 +27,13 @@ from sqlalchemy.pool import QueuePool
 
 from versemill.errors import DatabaseError, RefusedDataError, SchemaError
 from versemill.jobs.filesystems import refuse_network_filesystem
+from versemill.jobs.revisions import HEAD, REVISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import URL, Connection, Engine
 
-REVISIONS = ("0001",)
-"""Every schema revision, oldest first; a test compares them with the migration scripts."""
-
-HEAD = REVISIONS[-1]
 WRITING = "versemill_writing"
 """Execution option: a transaction that will write (SQLite: BEGIN IMMEDIATE)."""
 

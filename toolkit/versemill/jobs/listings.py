@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import func, select, text
 
 from versemill.errors import UnknownNameError
+from versemill.jobs import glance
 from versemill.jobs.checkpoints import checkpoints
 from versemill.jobs.columns import db_now
-from versemill.jobs.states import Request, State
-from versemill.jobs.tables import Attempt, Event, Job, LyricText, Metric, User, Worker
+from versemill.jobs.states import State
+from versemill.jobs.tables import Attempt, Event, Job, LyricText, Metric, Worker
 from versemill.jobs.views import (
     AttemptView,
     CheckpointView,
@@ -27,13 +28,10 @@ from versemill.jobs.workers import LEASE_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Row, Select
     from sqlalchemy.orm import Session
 
     from versemill.jobs.checkpoints import CheckpointRow
     from versemill.jobs.store import Store
-
-_SHOWN = {Request.YIELD: "yielding", Request.PAUSE: "pausing", Request.CANCEL: "cancelling"}
 
 
 def find(store: Store, key: str, *, owner: str | None = None) -> JobView:
@@ -47,21 +45,17 @@ def find(store: Store, key: str, *, owner: str | None = None) -> JobView:
     Raises:
         UnknownNameError: no such job; the message names a few recent ones.
     """
-    query = _views()
+    wanted: dict[str, Any] = {"name": key}
     if key == "@last":
-        query = query.order_by(Job.id.desc()).limit(1)
-        if owner is not None:
-            query = query.where(User.name == owner)
+        wanted = {"owner": owner, "limit": 1}
     elif key.isascii() and key.isdigit():
-        query = query.where(Job.id == min(int(key), 2**31 - 1))
-    else:
-        query = query.where(Job.name == key)
+        wanted = {"job_id": min(int(key), 2**31 - 1)}
     with store.reading() as session:
-        found = session.execute(query).first()
-        if found is None:
+        found = _found(session, **wanted)
+        if not found:
             recent = session.scalars(select(Job.name).order_by(Job.id.desc()).limit(5)).all()
             raise UnknownNameError("job", key, recent, hint="`versemill jobs` lists them all")
-    return _view(found)
+    return found[0]
 
 
 def jobs(
@@ -72,13 +66,8 @@ def jobs(
     owner: str | None = None,
 ) -> list[JobView]:
     """Jobs, newest first: at most `limit`, in any of `states`, of `owner`."""
-    query = _views().order_by(Job.id.desc()).limit(limit)
-    if states is not None:
-        query = query.where(Job.state.in_(list(states)))
-    if owner is not None:
-        query = query.where(User.name == owner)
     with store.reading() as session:
-        return [_view(row) for row in session.execute(query)]
+        return _found(session, limit=limit, states=states, owner=owner)
 
 
 def details(store: Store, job_id: int) -> JobDetails:
@@ -172,49 +161,15 @@ def live_workers(store: Store) -> list[WorkerView]:
 
 def job_view(session: Session, job_id: int) -> JobView:
     """One job by id, within a transaction; raises `UnknownNameError`."""
-    found = session.execute(_views().where(Job.id == job_id)).first()
-    if found is None:
+    found = _found(session, job_id=job_id)
+    if not found:
         raise UnknownNameError("job", str(job_id), (), hint="`versemill jobs` lists them all")
-    return _view(found)
+    return found[0]
 
 
-def _views() -> Select[*tuple[Any, ...]]:
-    current = and_(Attempt.job_id == Job.id, Attempt.number == Job.attempt)
-    return (
-        select(
-            Job.id,
-            Job.name,
-            User.name.label("owner"),
-            Job.state,
-            Job.request,
-            Job.recipe,
-            Job.corpus,
-            Job.cell,
-            Job.attempt,
-            Job.step,
-            Job.epoch,
-            Job.epochs,
-            Job.train_perplexity,
-            Job.valid_perplexity,
-            Job.characters_per_second,
-            Job.seconds_left,
-            Job.error,
-            Job.created_at,
-            Job.finished_at,
-            Attempt.worker_name.label("worker"),
-            (Job.lease_until < db_now()).label("expired"),
-        )
-        .join(User, User.id == Job.owner_id)
-        .outerjoin(Attempt, and_(current, Job.state == State.RUNNING))
-    )
-
-
-def _view(row: Row[*tuple[Any, ...]]) -> JobView:
-    columns = dict(row._mapping)
-    expired = columns.pop("expired")
-    request: Request = columns["request"]
-    shown = "interrupted" if expired else _SHOWN.get(request, columns["state"].value)
-    return JobView(**columns, state_shown=shown)
+def _found(session: Session, **wanted: Any) -> list[JobView]:
+    sql, values = glance.query(session.get_bind().dialect.name, **wanted)
+    return [glance.view(dict(row._mapping)) for row in session.execute(text(sql), values)]
 
 
 def _events(session: Session, job_id: int) -> tuple[EventView, ...]:

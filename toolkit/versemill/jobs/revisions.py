@@ -1,0 +1,8 @@
+"""The database's schema revisions. Apart from everything else, since the quickest paths ask it."""
+
+from __future__ import annotations
+
+REVISIONS = ("0001",)
+"""Every schema revision, oldest first; a test compares them with the migration scripts."""
+
+HEAD = REVISIONS[-1]
