@@ -242,7 +242,7 @@ def test_two_workers_share_jobs_and_double_none(stage: Stage) -> None:
     stage.start_worker("--name", "one")
     stage.start_worker("--name", "two")
     for job in jobs:
-        assert stage.until_state(job, "succeeded").attempt == 1
+        assert stage.until_state(job, "succeeded").attempt == 1, stage.messages(job)
     workers = {
         attempt.worker_name
         for job in jobs

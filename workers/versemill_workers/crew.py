@@ -58,6 +58,7 @@ class Crew:
     ) -> None:
         self.handing_over = threading.Event()
         """Set once the worker has been told to end: checkpoint, requeue, end."""
+        self._ready = threading.Event()
         self._settings = settings
         self._store = store
         self._worker = worker
@@ -72,7 +73,7 @@ class Crew:
 
     def work(self) -> None:
         """Claims jobs and supervises each to its end, until there is none or no free slot."""
-        while not self.handing_over.is_set():
+        while self._ready.is_set() and not self.handing_over.is_set():
             try:
                 slot = self._free.get_nowait()
             except queue.Empty:
@@ -83,6 +84,11 @@ class Crew:
             finally:
                 self._free.put(slot)
                 self._nudge.set()
+
+    def get_going(self) -> None:
+        """Says that trainers can be started without delay; nothing is claimed before."""
+        self._ready.set()
+        self._nudge.set()
 
     def start_polling(self, dispatch: Callable[[], object]) -> None:
         """Looks at the database every so often from a thread of its own.
@@ -141,7 +147,11 @@ class Crew:
                     sweep_at = time.monotonic() + SWEEP_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
                 if self._only is not None and self._is_over(self._only):
                     break
-                if not self._free.empty() and claims.runnable(self._store, only=self._only):
+                if (
+                    self._ready.is_set()
+                    and not self._free.empty()
+                    and claims.runnable(self._store, only=self._only)
+                ):
                     dispatch()
             except VersemillError as error:
                 logger.warning("cannot look for work: %s", error)

@@ -46,6 +46,7 @@ def serve(arguments: Sequence[str]) -> None:
     crew = Crew(settings, store, worker, slots, context, only=options.only)
     if options.tethered:
         threading.Thread(target=_end_with_parent, args=(crew,), daemon=True).start()
+    threading.Thread(target=_warm_up, args=(context, crew), daemon=True).start()
     try:
         _run_celery(settings, crew, slots=len(slots), name=options.name)
     finally:
@@ -71,11 +72,18 @@ def _fork_server() -> ForkServerContext:
     bound_spinning()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(trainer_entry.PRELOADED)
-    # Started now, so that the first job does not wait for the import.
-    from multiprocessing import forkserver
-
-    forkserver.ensure_running()
     return context
+
+
+def _warm_up(context: ForkServerContext, crew: Crew) -> None:
+    """Lets the crew claim jobs once the fork server has imported all it should.
+
+    A job claimed before would hold a lease that nothing renews until its trainer is started.
+    """
+    process = context.Process(target=trainer_entry.nothing, daemon=True)
+    process.start()
+    process.join()
+    crew.get_going()
 
 
 def _run_celery(settings: Settings, crew: Crew, *, slots: int, name: str) -> None:

@@ -14,6 +14,10 @@ Pydantic would otherwise be imported by every trainer as it validates its job.
 """
 
 
+def nothing() -> None:
+    """Does nothing: once a process has run it, the fork server is warm."""
+
+
 def main(pipe: Connection, order_json: str) -> None:
     """Runs a trainer in this process."""
     from versemill_workers import trainer
