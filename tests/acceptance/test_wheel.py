@@ -9,12 +9,17 @@ import site
 import subprocess
 import sys
 import venv
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from documents import ROOT, blocks, read
+
+from versemill.config import NoOptions
+from versemill.originality import distinct
+from versemill_plugins.corpora.starter import chinese
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -141,6 +146,21 @@ class TestDemo:
         final = demo.partition("final lyrics")[2]
         assert re.findall(r"after '(.+)':", final) == ["分开", "不分开"]
         assert re.findall(r"distinct-2 ([\d.]+), copied from the corpus \d+%", final)
+
+    def test_lyrics_are_varied_and_shaped_like_songs(self, demo: str, installed: Installed) -> None:
+        longest = max(
+            len(line) for song in chinese(NoOptions()).songs for line in song.splitlines()
+        )
+        written = json.loads(installed.run("versemill", "lyrics", "1", "--json"))
+        newest = max(lyric["step"] for lyric in written)
+        final = [lyric["text"] for lyric in written if lyric["step"] == newest]
+        assert len(final) == 2
+        for text in final:
+            lines = [line for line in text.splitlines() if line.strip()]
+            assert distinct(text) >= 0.6
+            assert len(lines) == 12
+            assert max(Counter(lines).values()) <= 2
+            assert max(map(len, lines)) <= 2 * longest
 
     def test_leaves_a_job_that_succeeded(self, demo: str, installed: Installed) -> None:
         (job,) = json.loads(installed.run("versemill", "jobs", "--json"))

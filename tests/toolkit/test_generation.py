@@ -12,7 +12,7 @@ from small_runs import PARTS, REGISTRY, config, finish, plan, through_file, trai
 import versemill_plugins
 from versemill.config import GenerationOptions
 from versemill.errors import CheckpointError, ConfigError, UnknownNameError
-from versemill.generation import TrainedModel
+from versemill.generation import Lyric, TrainedModel
 from versemill.hookspecs import hookimpl
 from versemill.perplexity import primer_id
 from versemill.registry import Registry
@@ -20,6 +20,7 @@ from versemill.text import Parts
 from versemill.training import Training
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
     from versemill.hookspecs import Registrar
@@ -38,6 +39,14 @@ def classic() -> TrainedModel:
     """Without <unk>, and without newlines."""
     text = Parts(PARTS.training.replace("\n", " "))
     return trained(config(tokenizer_options={"unknown": False}), text, dtype="float64")
+
+
+def returned(steps: Generator[None, None, Lyric]) -> Lyric:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
 
 
 def test_the_same_seed_gives_the_same_text(model: TrainedModel) -> None:
@@ -224,7 +233,7 @@ def test_an_unknown_decoder_is_refused(model: TrainedModel) -> None:
 
 def test_a_lyric_says_how_it_was_made(model: TrainedModel) -> None:
     options = GenerationOptions(length=9, seed=4, decoders=("temperature=0.8", "top-k=3"))
-    lyric = model.lyric("la", options)
+    lyric = returned(model.lyric("la", options))
     assert (lyric.prefix, lyric.seed, lyric.step) == ("la", 4, model.step)
     assert lyric.decoder == "temperature=0.8,top-k=3"
     assert lyric.text == model.generate(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from versemill.jobs.views import JobView
 
-PATIENCE = 90.0
+PATIENCE = 150.0
 SONG = "小船摇呀摇\n摇到月亮桥\n桥上的人不分开\n分开的人桥下笑\n"
 TEXT = Text(tuple(SONG.replace("月", moon) for moon in "月星云雨风雪花草山水火土"))
 SMALL = {

@@ -18,7 +18,7 @@ from versemill.registry import Registry, parse_decoder
 from versemill.seeds import derived
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from torch import Tensor
 
@@ -127,9 +127,12 @@ class TrainedModel:
         for pieces in self._pieces(prefix, 1, self._options(options)):
             yield pieces[0]
 
-    def lyric(self, prefix: str, options: GenerationOptions) -> Lyric:
-        """One text with the record of how it was made."""
-        text = prefix + "".join(pieces[0] for pieces in self._pieces(prefix, 1, options))
+    def lyric(self, prefix: str, options: GenerationOptions) -> Generator[None, None, Lyric]:
+        """Writes one text, yielding as it grows; returns it with the record of how it was made."""
+        text = prefix
+        for pieces in self._pieces(prefix, 1, options):
+            text += pieces[0]
+            yield
         return Lyric(
             step=self.step,
             prefix=prefix,
@@ -157,7 +160,11 @@ class TrainedModel:
         tokenizer, chain = self._tokenizer, self._chain(options.decoders)
         draw = _Draw(options.seed, count)
         lines = [_Lines(prefix, options.lines) for _ in range(count)]
-        history_BL = self._start(prefix).repeat(count, 1)
+        start_1L = self._start(prefix)
+        known = start_1L.shape[1]
+        written_BL = start_1L.new_empty(count, known + options.length)
+        written_BL[:, :known] = start_1L
+        history_BL = written_BL[:, :known]
         y_TBH, states = self._model(history_BL.t(), self._model.initial_state(count))
         logits_BV = self._model.logits(y_TBH[-1])
         step = self._model.stepper()
@@ -169,7 +176,8 @@ class TrainedModel:
             for stage in chain:
                 logits_BV = stage(logits_BV, history_BL)
             ids_B = draw(logits_BV)
-            history_BL = torch.cat([history_BL, ids_B.unsqueeze(1)], dim=1)
+            written_BL[:, known + position] = ids_B
+            history_BL = written_BL[:, : known + position + 1]
             pieces = [tokenizer.decode([i]) for i in ids_B.tolist()]
             yield [row.take(piece) for row, piece in zip(lines, pieces, strict=True)]
             if all(row.ended for row in lines):

@@ -116,7 +116,7 @@ def evaluation(
     if unknown_id is None:
         # The share kept back for unseen characters makes every seen one a little dearer.
         seen = sum(map(len, encoded))
-        unknown = characters - seen
+        unknown = characters - sum(len(tokenizer.decode(ids)) for ids in encoded)
         nats = -seen * math.log1p(-unseen) - unknown * math.log(unseen)
     else:
         unknown = sum(ids.count(unknown_id) for ids in encoded)
@@ -124,6 +124,7 @@ def evaluation(
     known = len(tokenizer.tokens) - (unknown_id is not None)
     nats += unknown * math.log(CODE_POINTS - known)
     primer = primer_id(tokenizer)
+    parallel = parallel and len(segments) == 1
     for batch in _batches([s for ids in encoded for s in _streams(ids, parallel=parallel)]):
         for part_nats in _score(model, batch, primer):
             nats += part_nats

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from versemill.contracts import Sampler, Tokenizer
     from versemill.registry import Registry
     from versemill.text import Parts
+
+T = TypeVar("T")
 
 _UNKNOWN_PROBABILITY = 0.5  # of a character seen once, to be trained as <unk> in an epoch
 
@@ -249,16 +251,13 @@ class Training:
             if not math.isfinite(valid.nats_per_character):
                 raise DivergedError(epoch, self._step, valid.nats_per_character)
         train_perplexity = self._train_perplexity() or math.nan
-        if epoch % options.report_every == 0:
-            yield self._progress("writing")
+        lyrics: tuple[Lyric, ...] = ()
+        if epoch % options.report_every == 0 or self._would_end(epoch, valid):
+            lyrics = yield from self._write_lyrics()
         # From here to the report there is no yield: a state never lies between the two.
         self._epoch, self._position, self._checked = epoch, 0, 0
         self._states = self._zero_states()
         best = self._judge(valid)
-        lyrics: tuple[Lyric, ...] = ()
-        if epoch % options.report_every == 0 or self._done():
-            model = self.trained()
-            lyrics = tuple(model.lyric(p, self.config.generation) for p in self.config.prefixes)
         return EpochReport(
             step=self._step,
             epoch=epoch,
@@ -275,7 +274,7 @@ class Training:
         """Keeps the weights if they are the best so far; counts disappointments otherwise."""
         if valid is None:
             return False
-        if self._best_nats is not None and not valid.nats_per_character < self._best_nats:
+        if self._disappoints(valid):
             self._disappointments += 1
             return False
         self._best = {k: v.detach().clone() for k, v in self._model.state_dict().items()}
@@ -284,12 +283,20 @@ class Training:
         self._disappointments = 0
         return True
 
-    def _out_of_patience(self) -> bool:
+    def _disappoints(self, valid: HeldOut | None) -> bool:
+        if valid is None or self._best_nats is None:
+            return False
+        return valid.nats_per_character >= self._best_nats
+
+    def _would_end(self, epoch: int, valid: HeldOut | None) -> bool:
+        """Whether the run is over with this epoch and its validation."""
         patience = self.config.training.patience
-        return 0 < patience <= self._disappointments
+        disappointments = self._disappointments + 1 if self._disappoints(valid) else 0
+        return epoch == self.config.training.epochs or 0 < patience <= disappointments
 
     def _done(self) -> bool:
-        return self._epoch >= self.config.training.epochs or self._out_of_patience()
+        options = self.config.training
+        return self._epoch >= options.epochs or 0 < options.patience <= self._disappointments
 
     def _finish(self) -> Generator[Progress, None, Finished]:
         """Measures the best weights by the reported procedure, once."""
@@ -313,23 +320,36 @@ class Training:
     def _evaluate(
         self, model: LanguageModel, part: str, *, parallel: bool
     ) -> Generator[Progress, None, HeldOut]:
+        segments = getattr(self._parts, part)
         steps = evaluation(
             model,
             self._tokenizer,
-            getattr(self._parts, part),
+            segments,
             part=part,
             unseen=self._unseen,
             parallel=parallel,
         )
+        return (yield from self._telling(steps, "validating"))
+
+    def _write_lyrics(self) -> Generator[Progress, None, tuple[Lyric, ...]]:
+        model = self.trained()
+        lyrics: list[Lyric] = []
+        for prefix in self.config.prefixes:
+            steps = model.lyric(prefix, self.config.generation)
+            lyrics.append((yield from self._telling(steps, "writing")))
+        return tuple(lyrics)
+
+    def _telling(self, steps: Generator[None, None, T], phase: str) -> Generator[Progress, None, T]:
+        """Goes through `steps`, giving a sign of life where one is due; returns their result."""
         while True:
             try:
                 next(steps)
             except StopIteration as end:
                 self._clock.pause_over()
-                result: HeldOut = end.value
+                result: T = end.value
                 return result
             if self._clock.due():
-                yield self._progress("validating")
+                yield self._progress(phase)
 
     # Figures
 

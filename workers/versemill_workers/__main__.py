@@ -8,7 +8,11 @@ from __future__ import annotations
 
 def main() -> None:
     """Reads the options, registers the worker, serves."""
+    import signal
     import sys
+
+    # Until the worker has handlers of its own, Ctrl-C ends it without a word.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     from versemill.errors import VersemillError
     from versemill_workers.serving import serve

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING
 
 from versemill.errors import DatabaseError, VersemillError
-from versemill.jobs import claims, listings, recovery, workers
+from versemill.jobs import leases, service
 from versemill.jobs.states import State
 from versemill_workers.supervisor import Supervisor
 
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.context import ForkServerContext
 
+    from versemill.jobs.leases import WorkerRecord
     from versemill.jobs.store import Store
-    from versemill.jobs.workers import WorkerRecord
     from versemill.settings import Settings
     from versemill_workers.devices import Slot
 
 logger = logging.getLogger("versemill.worker")
 
 SWEEP_SECONDS = 10.0
+TROUBLE_SECONDS = 10.0
 
 
 class Crew:
@@ -120,7 +121,7 @@ class Crew:
     def _work_once(self, slot: Slot) -> bool:
         """Whether there was a job."""
         try:
-            claim = claims.claim(self._store, self._worker, only=self._only)
+            claim = leases.claim(self._store, self._worker, only=self._only)
         except DatabaseError as error:
             logger.warning("cannot claim: %s", error)
             return False
@@ -131,9 +132,11 @@ class Crew:
         )
         self._supervisors.add(supervisor)
         try:
-            supervisor.run()
+            well = supervisor.run()
         finally:
             self._supervisors.discard(supervisor)
+        if not well:  # a broken worker must not claim one job after the other
+            self.handing_over.wait(TROUBLE_SECONDS)
         return True
 
     def _poll(self, dispatch: Callable[[], object]) -> None:
@@ -150,20 +153,22 @@ class Crew:
                 if (
                     self._ready.is_set()
                     and not self._free.empty()
-                    and claims.runnable(self._store, only=self._only)
+                    and leases.runnable(self._store, only=self._only)
                 ):
                     dispatch()
             except VersemillError as error:
                 logger.warning("cannot look for work: %s", error)
+            except Exception:
+                logger.exception("cannot look for work")
             self._nudge.wait(interval)
             self._nudge.clear()
         self.ask_to_end()
 
     def _sweep(self) -> None:
-        workers.beat(self._store, self._worker)
-        for job_id in recovery.sweep(self._store, self._worker):
+        leases.beat(self._store, self._worker)
+        for job_id in leases.sweep(self._store, self._worker):
             logger.warning("job %d was left by its worker and is queued again", job_id)
 
     def _is_over(self, job_id: int) -> bool:
-        state = listings.find(self._store, str(job_id)).state
+        state = service.find(self._store, str(job_id)).state
         return not self._free.empty() and state not in {State.QUEUED, State.RUNNING}

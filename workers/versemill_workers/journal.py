@@ -6,13 +6,13 @@ import time
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from versemill.jobs import recording
-from versemill.jobs.recording import LyricRow, MetricRow, ProgressRow
+from versemill.jobs import leases
+from versemill.jobs.leases import LyricRow, MetricRow, ProgressRow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from versemill.jobs.claims import Claim
+    from versemill.jobs.leases import Claim
     from versemill.jobs.store import Store
     from versemill_workers.spool import Spool
 
@@ -55,14 +55,14 @@ class Journal:
         ]
 
     def write(self, *, at_once: bool = False) -> None:
-        """Writes what has gathered, if it is time to; raises as `recording.record` does."""
+        """Writes what has gathered, if it is time to; raises as `leases.record` does."""
         if not at_once and time.monotonic() - self._written_at < WRITE_SECONDS:
             return
         output = self._spool.output()
         fresh = output != self._output
         if not self.pending and not fresh:
             return
-        recording.record(
+        leases.record(
             self._store,
             self._claim,
             progress=self._progress,

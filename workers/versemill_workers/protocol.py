@@ -95,9 +95,9 @@ class TrainerLine:
 
     def tell(self, message_type: str, **content: JSONValue) -> None:
         """Sends one message."""
-        if message_type == "checkpoint":
-            self.outstanding += 1
         with self._sending:
+            if message_type == "checkpoint":
+                self.outstanding += 1
             send(self._line, {"type": message_type, **content})
 
     def _listen(self) -> None:
@@ -114,6 +114,7 @@ class TrainerLine:
 
     def _take(self, message: Message) -> None:
         if message["type"] == "stored":
-            self.outstanding -= 1
+            with self._sending:
+                self.outstanding -= 1
         elif message["type"] == "stop":
             self.stop_asked.set()

@@ -7,17 +7,20 @@ import importlib.metadata
 import logging
 import multiprocessing
 import os
+import signal
 import socket
 import sys
 import threading
+from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
-from versemill.jobs import workers
+from versemill.jobs import leases, service
 from versemill.jobs.filesystems import refuse_network_filesystem
 from versemill.jobs.store import Store
 from versemill.settings import BROKER_URL, DATABASE_URL, Settings, bound_spinning
 from versemill_workers import devices, trainer_entry
 from versemill_workers.crew import Crew
+from versemill_workers.spool import remove_abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +45,8 @@ def serve(arguments: Sequence[str]) -> None:
     if store.database.path is not None:
         refuse_network_filesystem(store.database.path)
     version = importlib.metadata.version("versemill")
-    worker = workers.register_worker(store, options.name, len(slots), version=version)
+    worker = leases.register_worker(store, options.name, len(slots), version=version)
+    remove_abandoned(settings.home / "spool", {w.id for w in service.live_workers(store)})
     crew = Crew(settings, store, worker, slots, context, only=options.only)
     if options.tethered:
         threading.Thread(target=_end_with_parent, args=(crew,), daemon=True).start()
@@ -50,7 +54,7 @@ def serve(arguments: Sequence[str]) -> None:
     try:
         _run_celery(settings, crew, slots=len(slots), name=options.name)
     finally:
-        workers.forget_worker(store, worker)
+        leases.forget_worker(store, worker)
         store.close()
 
 
@@ -72,6 +76,9 @@ def _fork_server() -> ForkServerContext:
     bound_spinning()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(trainer_entry.PRELOADED)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's alone
+    forkserver.ensure_running()
+    signal.signal(signal.SIGINT, before)
     return context
 
 

@@ -6,21 +6,22 @@ import shutil
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from pathlib import Path
     from types import TracebackType
 
-    from versemill.jobs.claims import Claim
+    from versemill.jobs.leases import Claim
 
 OUTPUT = "output.txt"
 _OUTPUT_BYTES = 64 * 1024
+_MARK = "-job-"
 
 
 class Spool:
     """A folder of one attempt's own; made on entering the block, removed on leaving it."""
 
     def __init__(self, root: Path, claim: Claim) -> None:
-        self.folder = root / f"{claim.worker_id}-{claim.job_id}-{claim.attempt}"
+        self.folder = root / f"{claim.worker_id}{_MARK}{claim.job_id}-{claim.attempt}"
 
     def __enter__(self) -> Spool:
         self.folder.mkdir(parents=True, mode=0o700)
@@ -48,3 +49,13 @@ class Spool:
                 return file.read().decode(errors="replace").replace("\0", "\ufffd")
         except FileNotFoundError:
             return ""
+
+
+def remove_abandoned(root: Path, alive: Collection[str]) -> None:
+    """Removes what workers that were killed have left; `alive` holds the ids of those that live."""
+    if not root.is_dir():
+        return
+    for folder in root.iterdir():
+        worker, mark, _ = folder.name.partition(_MARK)
+        if mark and worker not in alive:
+            shutil.rmtree(folder, ignore_errors=True)

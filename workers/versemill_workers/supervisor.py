@@ -16,9 +16,8 @@ import time
 from typing import TYPE_CHECKING
 
 from versemill.errors import CheckpointError, DatabaseError, FencedError, RefusedDataError
-from versemill.jobs import checkpoints, claims, recording, recovery
+from versemill.jobs import leases
 from versemill.jobs.states import FailureClass, Request, State
-from versemill.jobs.workers import LEASE_SECONDS
 from versemill_workers import trainer_entry
 from versemill_workers.journal import Journal
 from versemill_workers.protocol import Order, receive, send
@@ -27,11 +26,11 @@ from versemill_workers.upload import Upload
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerContext
 
-    from versemill.jobs.claims import Claim
+    from versemill.jobs.leases import Claim
     from versemill.jobs.store import Store
     from versemill.settings import Settings
     from versemill_workers.devices import Slot
@@ -94,8 +93,12 @@ class Supervisor:
         self._heard_at = self._peeked_at = self._renewed_at = now
         self._spoke_at = self._away_until = 0.0
 
-    def run(self) -> None:
-        """Supervises to the end; raises nothing that would take the worker down."""
+    def run(self) -> bool:
+        """Supervises to the end; raises nothing that would take the worker down.
+
+        Returns:
+            Whether all went its way; if not, this worker may be the one that is broken.
+        """
         job_id = self._claim.job_id
         try:
             with self._spool:
@@ -104,15 +107,19 @@ class Supervisor:
             logger.warning("%s", error)
         except RefusedDataError as error:
             logger.exception("job %d fails", job_id)
-            self.kill()
-            with contextlib.suppress(FencedError, DatabaseError):
-                self._fail(FailureClass.USER, str(error))
+            self._give_up(FailureClass.USER, str(error))
         except DatabaseError as error:
             logger.warning("job %d is left to its lease: %s", job_id, error)
-        except Exception:
-            logger.exception("job %d is left to its lease", job_id)
+            return False
+        except Exception as error:
+            logger.exception("job %d: this worker is in trouble", job_id)
+            name = self._claim.worker_name
+            trouble = f"worker {name} is in trouble: {type(error).__name__}: {error}"
+            self._give_up(FailureClass.INFRASTRUCTURE, trouble)
+            return False
         finally:
             self.kill()
+        return True
 
     def kill(self) -> None:
         """Ends the trainer and whatever it started, at once."""
@@ -138,6 +145,11 @@ class Supervisor:
             self._watch(line)
         process.join(STOP_SECONDS)
         exit_code = process.exitcode
+        if exit_code is None:
+            self.kill()
+        elif process.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it started and left behind
         self._pid = None
         self._patiently(lambda: self._conclude(exit_code))
 
@@ -145,7 +157,7 @@ class Supervisor:
 
     def _prepare(self) -> Order:
         claim = self._claim
-        text = claims.load_text(self._store, claim).to_bytes()
+        text = leases.load_text(self._store, claim).to_bytes()
         return Order(
             config=claim.config,
             spool=str(self._spool.folder),
@@ -157,23 +169,37 @@ class Supervisor:
             environment=self._slot.environment(),
             threads=self._slot.threads,
             checkpoint_seconds=self._checkpoint_seconds,
-            lease_seconds=LEASE_SECONDS,
+            lease_seconds=leases.LEASE_SECONDS,
         )
 
     def _restore(self) -> str | None:
         """Puts the newest whole checkpoint into the spool and ends the record there."""
         store, claim = self._store, self._claim
-        for row in checkpoints.resumable_checkpoints(store, claim.job_id):
+        for row in leases.resumable_checkpoints(store, claim.job_id):
             try:
-                name = self._spool.put("resume", checkpoints.read_checkpoint(store, row.id))
+                chunks = leases.read_checkpoint(store, row.id)
+                name = self._spool.put("resume", self._renewing(chunks))
             except CheckpointError as error:
-                recording.remark(store, claim, f"{error}; falling back to the one before")
+                leases.remark(store, claim, f"{error}; falling back to the one before")
                 continue
-            recording.rewind(store, claim, epoch=row.epoch, step=row.step, checkpoint_id=row.id)
+            leases.rewind(store, claim, epoch=row.epoch, step=row.step, checkpoint_id=row.id)
             self._step = row.step
             return name
-        recording.rewind(store, claim, epoch=0, step=0)
+        leases.rewind(store, claim, epoch=0, step=0)
         return None
+
+    def _renewing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Passes the chunks on, however long they take, without losing the lease."""
+        for chunk in chunks:
+            self._renew_when_due()
+            yield chunk
+
+    def _renew_when_due(self) -> bool:
+        if time.monotonic() - self._renewed_at < leases.RENEW_SECONDS:
+            return False
+        self._request = leases.renew(self._store, self._claim)
+        self._renewed_at = time.monotonic()
+        return True
 
     # Meanwhile
 
@@ -185,10 +211,9 @@ class Supervisor:
                 listening = self._listen(line)
                 self._speak(line)
                 self._enforce()
-            else:
-                self._require_patience()
             if time.monotonic() < self._away_until:
                 if not listening:
+                    self._require_patience()
                     time.sleep(_TICK_SECONDS)
                 continue
             try:
@@ -202,7 +227,8 @@ class Supervisor:
     def _listen(self, line: Connection) -> bool:
         """Takes what the trainer told; False once it can say no more."""
         try:
-            if line.poll(0 if self._uploads else _TICK_SECONDS):
+            busy = self._uploads and time.monotonic() >= self._away_until
+            if line.poll(0 if busy else _TICK_SECONDS):
                 self._take(receive(line))
                 while line.poll():
                     self._take(receive(line))
@@ -225,13 +251,9 @@ class Supervisor:
             self._last_word = {"type": kind, **message}
 
     def _serve_database(self, *, at_once: bool) -> None:
-        now = time.monotonic()
-        if now - self._renewed_at >= claims.RENEW_SECONDS:
-            self._request = claims.renew(self._store, self._claim)
-            self._renewed_at = now
-        elif now - self._peeked_at >= PEEK_SECONDS:
-            self._request = claims.peek_request(self._store, self._claim)
-            self._peeked_at = now
+        if not self._renew_when_due() and time.monotonic() - self._peeked_at >= PEEK_SECONDS:
+            self._request = leases.peek_request(self._store, self._claim)
+            self._peeked_at = time.monotonic()
         # A report goes before the checkpoint that counts it.
         self._journal.write(at_once=at_once or bool(self._uploads))
         if self._uploads and self._uploads[0].advance():
@@ -278,7 +300,7 @@ class Supervisor:
         store, claim, word = self._store, self._claim, self._last_word
         kind = word["type"] if word else None
         if word is not None and kind == "finished":
-            claims.finish(
+            leases.finish(
                 store,
                 claim,
                 State.SUCCEEDED,
@@ -298,14 +320,19 @@ class Supervisor:
             self._fail(FailureClass.INFRASTRUCTURE, error, how=how)
 
     def _fail(self, failure: FailureClass, error: str, *, how: str | None = None) -> None:
-        recovery.fail_or_retry(self._store, self._claim, failure, error=error, exit=how)
+        leases.fail_or_retry(self._store, self._claim, failure, error=error, exit=how)
+
+    def _give_up(self, failure: FailureClass, error: str) -> None:
+        self.kill()
+        with contextlib.suppress(FencedError, DatabaseError):
+            self._fail(failure, error)
 
     def _let_go(self) -> None:
         end, message = _ENDS[self._wanted()]
         message = f"{message} at step {self._step}"
         if self._killed_for:
             message += f": no checkpoint within {STOP_SECONDS:.0f} s, the last one stands"
-        claims.finish(self._store, self._claim, end, message=message)
+        leases.finish(self._store, self._claim, end, message=message)
 
     def _patiently(self, write: Callable[[], None]) -> None:
         """Tries `write` until the database takes it."""
@@ -331,5 +358,6 @@ def _in_words(exit_code: int | None) -> str:
     if exit_code is None:
         return "not seen to end"
     if exit_code < 0:
-        return f"killed by signal {-exit_code} ({signal.Signals(-exit_code).name})"
+        known = {number.value: f" ({number.name})" for number in signal.Signals}
+        return f"killed by signal {-exit_code}{known.get(-exit_code, '')}"
     return f"ended with exit code {exit_code}"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any
 
-from versemill.jobs import checkpoints
+from versemill.jobs import leases
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from versemill.jobs.claims import Claim
+    from versemill.jobs.leases import Claim
     from versemill.jobs.store import Store
 
 
@@ -38,19 +38,19 @@ class Upload:
     def advance(self) -> bool:
         """Makes one transaction; whether the checkpoint is complete. After an error, call again."""
         if self._id is None:
-            self._id = checkpoints.begin_checkpoint(
+            self._id = leases.begin_checkpoint(
                 self._store, self._claim, size=self._size, **self._flags
             )
             return False
-        if self._next * checkpoints.CHUNK_BYTES < self._size:
+        if self._next * leases.CHUNK_BYTES < self._size:
             with self._path.open("rb") as file:
-                file.seek(self._next * checkpoints.CHUNK_BYTES)
-                data = file.read(checkpoints.CHUNK_BYTES)
-            checkpoints.add_chunk(self._store, self._claim, self._id, self._next, data)
+                file.seek(self._next * leases.CHUNK_BYTES)
+                data = file.read(leases.CHUNK_BYTES)
+            leases.add_chunk(self._store, self._claim, self._id, self._next, data)
             self._digest.update(data)
             self._next += 1
             return False
         sha256 = self._digest.hexdigest()
-        checkpoints.complete_checkpoint(self._store, self._claim, self._id, sha256)
+        leases.complete_checkpoint(self._store, self._claim, self._id, sha256)
         self._path.unlink()
         return True

@@ -187,7 +187,7 @@ def _asked(job: JobView, state: State, participle: str) -> str:
 def _queued(here: Installation, job: JobView) -> None:
     from versemill.cli.installation import note, worker_note
 
-    click.echo(f"{_label(job)} is queued, {job.epoch} of {job.epochs} epochs done")
+    click.echo(f"{_label(job)} is queued, at epoch {job.epoch} of {job.epochs}")
     remark = worker_note(here)
     if remark is not None:
         note(remark)

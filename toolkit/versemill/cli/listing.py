@@ -9,6 +9,7 @@ import click
 if TYPE_CHECKING:
     from versemill.jobs.views import JobView
 
+_SHOWN = 50
 STATES = ("queued", "running", "paused", "succeeded", "failed", "cancelled")
 _HEADER = (
     "ID", "NAME", "STATE", "CORPUS", "CELL", "EPOCH", "TRAINING", "VALIDATION", "LEFT", "CREATED"
@@ -16,12 +17,14 @@ _HEADER = (
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="At most.")
+@click.option("--limit", type=click.IntRange(1, 2**31), help="At most; 50 without --json.")
 @click.option("--all", "everything", is_flag=True, help="However many there are.")
 @click.option("--state", "states", type=click.Choice(STATES), multiple=True, help="Only these.")
 @click.option("--mine", is_flag=True, help="Only those that you submitted.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
-def jobs(limit: int, everything: bool, states: tuple[str, ...], mine: bool, as_json: bool) -> None:
+def jobs(
+    limit: int | None, everything: bool, states: tuple[str, ...], mine: bool, as_json: bool
+) -> None:
     """List jobs, newest first.
 
     TRAINING is perplexity on the training text, which alone only shows memorising; VALIDATION is
@@ -36,7 +39,7 @@ def jobs(limit: int, everything: bool, states: tuple[str, ...], mine: bool, as_j
     from versemill.settings import Settings
 
     settings = Settings.from_environment()
-    most = None if everything else limit
+    most = None if everything else limit or (None if as_json else _SHOWN)
     wanted = [State(state) for state in states] or None
     owner = settings.user if mine else None
     found = glance.jobs(settings.database_url, limit=most, states=wanted, owner=owner)

@@ -172,7 +172,7 @@ def setting(assignment: str) -> tuple[str, Any]:
         raise click.UsageError(f"--set {assignment}: write SECTION.KEY=VALUE.")
     try:
         read = tomllib.loads(f"value = {value}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # not TOML, or a number or nesting without measure
         read = {}
     # More than one key means that a line end smuggled in another: then it was no value.
     return name.strip(), read["value"] if read.keys() == {"value"} else value
@@ -197,7 +197,7 @@ def read_job_file(file: Path) -> dict[str, Any]:
             f"job file {file} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
             f"{error.start:,}; convert it to UTF-8"
         ) from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise VersemillError(f"job file {file} is not valid TOML: {error}") from None
     corpus = table.get("corpus")
     if isinstance(corpus, str) and corpus and "\0" not in corpus:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("job")
-@click.option("--step", type=click.IntRange(0), help="Those of one step; default: the last report.")
+@click.option(
+    "--step", type=click.IntRange(0, 2**31), help="Those of one step; default: the last report."
+)
 @click.option("--all", "everything", is_flag=True, help="Those of every report.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects, every report.")
 def lyrics(job: str, step: int | None, everything: bool, as_json: bool) -> None:
@@ -82,7 +84,7 @@ def _none_yet(here: Installation, job: JobView, step: int | None) -> Exception:
 @click.option("--length", type=int, help="At most so many characters after the prefix.")
 @click.option("--lines", type=int, help="Stop after so many lines; 0 for no limit.")
 @click.option("--seed", type=int, help="The same seed writes the same text.")
-@click.option("--count", type=click.IntRange(1), default=1, help="So many different texts.")
+@click.option("--count", type=click.IntRange(1, 1000), default=1, help="So many different texts.")
 @click.option("--decoder", "decoders", multiple=True, help="Stage such as top-k=40; repeatable.")
 @click.option("--temperature", type=float, help="Short for --decoder temperature=T.")
 @click.option("--top-k", type=int, help="Short for --decoder top-k=K.")

@@ -106,12 +106,17 @@ def add_chunk(store: Store, claim: Claim, checkpoint_id: int, number: int, data:
 def complete_checkpoint(store: Store, claim: Claim, checkpoint_id: int, sha256: str) -> None:
     """Makes a checkpoint count, takes its flags from older ones and deletes those without any.
 
+    Doing it twice is harmless.
+
     Raises:
         FencedError: the job was requeued or ended meanwhile.
         CheckpointError: bytes are missing, or this attempt has no such checkpoint in the making.
     """
     with store.unit_of_work() as uow:
         fence(uow, claim)
+        known = uow.session.get(StoredCheckpoint, checkpoint_id)
+        if known is not None and known.complete and known.sha256 == sha256:
+            return  # the commit before was not heard of, yet it was made
         new = _require_staged(uow, claim, checkpoint_id)
         _require_whole(uow, new)
         new.sha256 = sha256

@@ -216,7 +216,12 @@ def finish(
         JobStateError: a running job cannot go there.
     """
     with store.unit_of_work() as uow:
-        fence(uow, claim)
+        request = fence(uow, claim)
+        # What people asked for at the last moment is not lost with the move that clears it.
+        if end in {State.QUEUED, State.PAUSED} and request is Request.CANCEL:
+            end, message = State.CANCELLED, f"{message}; cancelled as asked"
+        elif end is State.QUEUED and request is Request.PAUSE:
+            end, message = State.PAUSED, f"{message}; paused as asked"
         values: dict[str, Any] = {"error": error}
         if result is not None:
             values["result"] = result

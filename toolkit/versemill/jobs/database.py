@@ -38,6 +38,13 @@ WRITING = "versemill_writing"
 """Execution option: a transaction that will write (SQLite: BEGIN IMMEDIATE)."""
 
 _BUSY_SECONDS = 10
+_PATIENCE = {
+    # A server that has vanished without a word is given up well within a lease.
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+}
 _UPGRADE_LOCK = 0x7665_7273_6500  # any number of our own; see `store.LOCKS` for the others
 _WRITE_HERE = "write sqlite:////path/to/file.db or postgresql://user@host/database"
 
@@ -223,7 +230,7 @@ def open_unchecked(url: str, *, connections: int = 1) -> Database:
         _make_room(path, shown(parsed))
     settings: dict[str, Any] = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
     if path is None:
-        settings = {"connect_timeout": 10, "application_name": "versemill"}
+        settings = {"connect_timeout": 10, "application_name": "versemill"} | _PATIENCE
     engine = create_engine(
         parsed,
         poolclass=QueuePool,
@@ -271,6 +278,9 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # we begin transactions ourselves
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
     connection.execute("PRAGMA foreign_keys = ON")
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if names and "alembic_version" not in names:
+        return  # somebody else's file: it will be refused, and is left as it was
     for _ in range(100):  # the change to WAL does not wait for others by itself
         try:
             connection.execute("PRAGMA journal_mode = WAL")

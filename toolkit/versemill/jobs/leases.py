@@ -26,7 +26,14 @@ from versemill.jobs.claims import (
     renew,
     runnable,
 )
-from versemill.jobs.recording import LyricRow, MetricRow, ProgressRow, record, rewind
+from versemill.jobs.recording import (
+    LyricRow,
+    MetricRow,
+    ProgressRow,
+    record,
+    remark,
+    rewind,
+)
 from versemill.jobs.recovery import fail_or_retry, sweep
 from versemill.jobs.workers import (
     LEASE_SECONDS,
@@ -60,6 +67,7 @@ __all__ = [
     "read_checkpoint",
     "record",
     "register_worker",
+    "remark",
     "renew",
     "resumable_checkpoints",
     "rewind",

@@ -45,6 +45,7 @@ def find(store: Store, key: str, *, owner: str | None = None) -> JobView:
     Raises:
         UnknownNameError: no such job; the message names a few recent ones.
     """
+    key = key.encode(errors="replace").decode()  # a shell may pass bytes that are no text
     wanted: dict[str, Any] = {"name": key}
     if key == "@last":
         wanted = {"owner": owner, "limit": 1}

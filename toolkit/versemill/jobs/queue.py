@@ -40,6 +40,7 @@ def app(broker_url: str) -> Celery:
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,  # a worker lives without a broker as long as it takes
         enable_utc=True,
     )
     return made

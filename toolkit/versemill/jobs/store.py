@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LOCKS = {"claims": 0x7665_7273_6501, "texts": 0x7665_7273_6502}
 """Advisory locks on PostgreSQL. SQLite needs none: one transaction writes at a time."""
 
-_BEGIN_TRIES = 5
+_BEGIN_SECONDS = 5.0
 
 T = TypeVar("T")
 
@@ -130,13 +130,14 @@ class Store:
     def _begun(self, engine: Engine) -> Iterator[Session]:
         """The one retry for a locked SQLite: at BEGIN nothing has been done yet."""
         with Session(engine, autoflush=False, expire_on_commit=False) as session:
-            for tries_left in reversed(range(_BEGIN_TRIES)):
+            give_up_at = time.monotonic() + _BEGIN_SECONDS
+            while True:
                 try:
                     session.connection()
                     break
                 except OperationalError as error:
                     session.rollback()
-                    if not tries_left or not is_locked(error):
+                    if not is_locked(error) or time.monotonic() > give_up_at:
                         raise
                     time.sleep(0.05)
             yield session
