@@ -143,7 +143,7 @@ def test_options_cannot_be_changed() -> None:
         cell_options=st.dictionaries(st.text(), st.integers() | st.text() | st.booleans()),
         training=st.builds(
             TrainingOptions,
-            epochs=st.integers(1),
+            epochs=st.integers(1, 2**31 - 1),
             seed=st.integers(0, 2**63 - 1),
             learning_rate=st.floats(1e-9, 1e9),
         ),

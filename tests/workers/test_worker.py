@@ -117,6 +117,34 @@ def test_more_epochs_equal_a_longer_job(alone: Stage) -> None:
     assert_same_end(alone, short, long)
 
 
+def test_two_checkpoints_of_one_step_do_not_disturb_each_other(alone: Stage) -> None:
+    # Writing the last lyrics takes longer than the time between checkpoints, so that one is
+    # taken meanwhile, and the final one after it is of the same step.
+    job = alone.submit(training__epochs=1, generation__length=20_000)
+    alone.start_worker()
+    assert alone.until_state(job, "succeeded").attempt == 1, alone.messages(job)
+    assert final(alone, job).meta["epoch"] == 1
+
+
+def test_a_broken_worker_says_so_and_does_not_eat_the_queue(alone: Stage) -> None:
+    (alone.home / "spool").write_text("not a folder")
+    jobs = [alone.submit() for _ in range(3)]
+    alone.start_worker("--name", "broken")
+    alone.until(lambda: any("is in trouble" in m for job in jobs for m in alone.messages(job)))
+    time.sleep(2)  # it has looked for work four times by then
+    assert sum(alone.job(job).attempt for job in jobs) == 1
+    assert [alone.job(job).state for job in jobs] == ["queued"] * 3
+
+
+def test_what_killed_workers_left_is_removed(alone: Stage) -> None:
+    left = alone.home / "spool" / "3b1c1a52-0000-0000-0000-000000000000-job-7-1"
+    left.mkdir(parents=True)
+    job = alone.submit()
+    alone.start_worker()
+    alone.until_state(job, "succeeded")
+    assert not left.exists()
+
+
 def test_cancel_keeps_a_checkpoint_and_retry_goes_on_from_it(stage: Stage) -> None:
     job = stage.submit(**ENDLESS)
     stage.start_worker()

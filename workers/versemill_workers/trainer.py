@@ -65,6 +65,7 @@ class _Trainer:
         self._line = line
         self._order = order
         self._spool = Path(order.spool)
+        self._written = 0
         self._best: Checkpoint | None = None  # waits here for the next checkpoint
         self._run = self._prepare()
 
@@ -120,7 +121,9 @@ class _Trainer:
 
     def _write(self, checkpoint: Checkpoint, name: str, **flags: bool) -> None:
         step = checkpoint.meta["step"]
-        file = f"{name}-{step}.safetensors"
+        # Two checkpoints may be of one step, and the first is removed once it is durable.
+        self._written += 1
+        file = f"{self._written}-{name}-{step}.safetensors"
         write(checkpoint, self._spool / file)
         flags = {"is_best": False, "is_last": False, "is_final": False, **flags}
         self._line.tell("checkpoint", file=file, step=step, epoch=checkpoint.meta["epoch"], **flags)

@@ -158,6 +158,7 @@ def _worker_side(store: Store, checkpoint_id: int) -> dict[str, Callable[[Claim]
         "complete_checkpoint": lambda claim: leases.complete_checkpoint(
             store, claim, checkpoint_id, "0" * 64
         ),
+        "remark": lambda claim: leases.remark(store, claim, "late"),
         "rewind": lambda claim: leases.rewind(store, claim, epoch=0, step=0),
         "finish": lambda claim: leases.finish(store, claim, State.SUCCEEDED, message="done"),
         "fail_or_retry": lambda claim: leases.fail_or_retry(
@@ -367,3 +368,26 @@ class TestWorkers:
         assert floor.count(Worker) == 0
         leases.beat(floor.store, worker)
         assert floor.count(Worker) == 1
+
+
+class TestLastMoment:
+    """What people ask for while a job is being handed over is not lost."""
+
+    @pytest.mark.parametrize("end", [State.QUEUED, State.PAUSED])
+    def test_cancel(self, floor: Floor, end: State) -> None:
+        claim = floor.running()
+        service.request_cancel(floor.store, claim.job_id, "ann")
+        leases.finish(floor.store, claim, end, message="handed over")
+        assert floor.state(claim) is State.CANCELLED
+
+    def test_pause(self, floor: Floor) -> None:
+        claim = floor.running()
+        service.request_pause(floor.store, claim.job_id, "ann")
+        leases.finish(floor.store, claim, State.QUEUED, message="handed over")
+        assert floor.state(claim) is State.PAUSED
+
+    def test_a_job_that_has_ended_has_ended(self, floor: Floor) -> None:
+        claim = floor.running()
+        service.request_cancel(floor.store, claim.job_id, "ann")
+        leases.finish(floor.store, claim, State.SUCCEEDED, message="trained to its end")
+        assert floor.state(claim) is State.SUCCEEDED
