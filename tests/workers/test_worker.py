@@ -117,15 +117,6 @@ def test_more_epochs_equal_a_longer_job(alone: Stage) -> None:
     assert_same_end(alone, short, long)
 
 
-def test_two_checkpoints_of_one_step_do_not_disturb_each_other(alone: Stage) -> None:
-    # Writing the last lyrics takes longer than the time between checkpoints, so that one is
-    # taken meanwhile, and the final one after it is of the same step.
-    job = alone.submit(training__epochs=1, generation__length=20_000, generation__lines=0)
-    alone.start_worker()
-    assert alone.until_state(job, "succeeded").attempt == 1, alone.messages(job)
-    assert final(alone, job).meta["epoch"] == 1
-
-
 def test_a_broken_worker_says_so_and_does_not_eat_the_queue(alone: Stage) -> None:
     (alone.home / "spool").write_text("not a folder")
     jobs = [alone.submit() for _ in range(3)]

@@ -1,0 +1,62 @@
+"""What a trainer hands over, in a process of its own: losing its pipe ends it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+from worker_stage import SMALL, TEXT
+
+from versemill.recipes import apply_overrides, resolve
+from versemill.registry import Registry
+from versemill_workers.protocol import Order
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HANDS_OVER_TWICE = """
+import json, multiprocessing, os, sys
+from versemill_workers.protocol import Order, TrainerLine, receive
+from versemill_workers.trainer import _Trainer
+
+ours, theirs = multiprocessing.Pipe()
+trainer = _Trainer(TrainerLine(theirs, lease_seconds=60), Order.from_json(sys.stdin.read()))
+trainer._hand_over()
+trainer._hand_over(final=True)
+print(json.dumps([receive(ours) for _ in range(2)]), flush=True)
+os._exit(0)
+"""
+
+
+def test_two_checkpoints_of_one_step_are_two_files(tmp_path: Path) -> None:
+    # The first is removed once it is durable, which may be after the second was written.
+    config = resolve(apply_overrides({}, SMALL), Registry.discover())
+    (tmp_path / "corpus").write_bytes(TEXT.to_bytes())
+    order = Order(
+        config=config.to_json(),
+        spool=str(tmp_path),
+        text="corpus",
+        output="output.txt",
+        resume=None,
+        inexact=False,
+        device="cpu",
+        environment={},
+        threads=1,
+        checkpoint_seconds=60,
+        lease_seconds=60,
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", HANDS_OVER_TWICE],
+        input=order.to_json(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = json.loads(done.stdout)
+    assert first["step"] == second["step"]
+    assert (first["is_final"], second["is_final"]) == (False, True)
+    assert first["file"] != second["file"]
+    assert all((tmp_path / message["file"]).is_file() for message in (first, second))
