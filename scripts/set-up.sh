@@ -20,4 +20,5 @@ if ! .venv/bin/python -c 'import torch' 2>/dev/null && ! command -v nvidia-smi >
             --constraint constraints.txt torch
     fi
 fi
+echo "setting up .venv with the tested versions (minutes the first time) ..."
 PIP_CONSTRAINT=constraints.txt .venv/bin/python -m pip install --quiet --editable "$1"
