@@ -1,7 +1,7 @@
 """Supervises one attempt: starts its trainer, makes all its database writes, ends it.
 
 One thread, one loop. What the trainer tells is written at most twice a second; a checkpoint goes
-up chunk by chunk between other duties; the lease is renewed whatever else happens. While the
+up chunk by chunk between other duties, of which renewing the lease is the first. While the
 database is away the trainer goes on and writes follow later; when the attempt is fenced off, the
 trainer is killed and nothing more is written.
 """
