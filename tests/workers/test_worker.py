@@ -61,6 +61,7 @@ def test_a_job_is_trained_to_its_end_and_leaves_everything(stage: Stage) -> None
     for flag in ("is_last", "is_best", "is_final"):
         assert sum(getattr(row, flag) for row in kept) == 1
     assert job.epoch == job.epochs == 30
+    assert job.valid_perplexity == service.curve(stage.store, job.id)[-1].valid_perplexity
     assert stage.messages(job)[-1].startswith("trained to its end")
     assert not list((stage.home / "spool").iterdir())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from versemill.jobs import leases
@@ -44,7 +44,11 @@ class Journal:
 
     def progress(self, message: Mapping[str, Any]) -> None:
         """Takes a `progress` message: where training is now."""
-        self._progress = _row(ProgressRow, message)
+        fresh = _row(ProgressRow, message)
+        if self._progress is not None and fresh.valid_perplexity is None:
+            # A report not written yet must not lose its figure to what came after it.
+            fresh = replace(fresh, valid_perplexity=self._progress.valid_perplexity)
+        self._progress = fresh
 
     def report(self, message: Mapping[str, Any]) -> None:
         """Takes a `report` message: the figures and lyrics of an epoch."""
