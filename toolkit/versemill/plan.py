@@ -50,6 +50,11 @@ class KernelPlan:
         )
 
     @property
+    def machine(self) -> str:
+        """What of the plan cannot be chosen, in one line: the kind of machine."""
+        return f"{self.device} {self.hardware}, torch {self.torch_version}"
+
+    @property
     def torch_dtype(self) -> torch.dtype:
         """The dtype as PyTorch names it."""
         return torch.float64 if self.dtype == "float64" else torch.float32

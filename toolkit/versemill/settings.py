@@ -18,6 +18,7 @@ BROKER_URL = "VERSEMILL_BROKER_URL"
 USER = "VERSEMILL_USER"
 CORPUS_LIMIT = "VERSEMILL_CORPUS_LIMIT_MB"
 CHECKPOINT_SECONDS = "VERSEMILL_CHECKPOINT_SECONDS"
+CHECKPOINT_LIMIT = "VERSEMILL_CHECKPOINT_LIMIT_GB"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,8 @@ class Settings:
         user: name under which jobs are submitted.
         corpus_limit: largest corpus accepted, in bytes.
         checkpoint_seconds: time between checkpoints: the most work a crash can cost.
+        checkpoint_limit: most bytes that the checkpoints of all jobs may take together; None
+            for no limit.
     """
 
     home: Path
@@ -39,6 +42,7 @@ class Settings:
     user: str
     corpus_limit: int
     checkpoint_seconds: int
+    checkpoint_limit: int | None
 
     @property
     def embedded(self) -> bool:
@@ -61,6 +65,11 @@ class Settings:
             user=os.environ.get(USER) or _user_name(),
             corpus_limit=_number(CORPUS_LIMIT, 64, "megabytes") * 1024 * 1024,
             checkpoint_seconds=_number(CHECKPOINT_SECONDS, 60, "seconds"),
+            checkpoint_limit=(
+                _number(CHECKPOINT_LIMIT, 1, "gigabytes") * 10**9
+                if os.environ.get(CHECKPOINT_LIMIT)
+                else None
+            ),
         )
 
 

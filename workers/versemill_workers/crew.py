@@ -13,6 +13,7 @@ import random
 import signal
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from versemill.errors import DatabaseError, VersemillError
@@ -31,8 +32,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("versemill.worker")
 
+POLL_SECONDS = {"embedded": 0.5, "broker": 2.0}
+"""Alone, the poller carries everything; with a broker it mends what messages missed."""
+
 SWEEP_SECONDS = 10.0
 TROUBLE_SECONDS = 10.0
+MOST_TROUBLE_SECONDS = 300.0
 
 
 class Crew:
@@ -42,7 +47,6 @@ class Crew:
         settings: where the spool is, and whether there is a broker.
         store: the jobs.
         worker: this process's registration.
-        slots: room for jobs.
         context: starts trainer processes.
         only: work on this job alone, and end once it is neither queued nor running.
     """
@@ -52,29 +56,26 @@ class Crew:
         settings: Settings,
         store: Store,
         worker: WorkerRecord,
-        slots: list[Slot],
         context: ForkServerContext,
         *,
         only: int | None = None,
     ) -> None:
         self.handing_over = threading.Event()
         """Set once the worker has been told to end: checkpoint, requeue, end."""
-        self._ready = threading.Event()
         self._settings = settings
         self._store = store
         self._worker = worker
         self._context = context
         self._only = only
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
-        for slot in slots:
-            self._free.put(slot)
+        self._troubles = 0
         self._supervisors: set[Supervisor] = set()
         self._nudge = threading.Event()
-        self._poller: threading.Thread | None = None
+        self._sweep_at = 0.0
 
     def work(self) -> None:
         """Claims jobs and supervises each to its end, until there is none or no free slot."""
-        while self._ready.is_set() and not self.handing_over.is_set():
+        while not self.handing_over.is_set():
             try:
                 slot = self._free.get_nowait()
             except queue.Empty:
@@ -86,9 +87,13 @@ class Crew:
                 self._free.put(slot)
                 self._nudge.set()
 
-    def get_going(self) -> None:
-        """Says that trainers can be started without delay; nothing is claimed before."""
-        self._ready.set()
+    def get_going(self, slots: list[Slot]) -> None:
+        """Gives the crew its slots, once trainers can be started without delay."""
+        plans = sorted({slot.plan for slot in slots if slot.plan is not None})
+        self._worker = replace(self._worker, plans=plans)
+        for slot in slots:
+            self._free.put(slot)
+        self._sweep_at = 0.0  # which tells the others what kind of machine this is
         self._nudge.set()
 
     def start_polling(self, dispatch: Callable[[], object]) -> None:
@@ -97,10 +102,7 @@ class Crew:
         Args:
             dispatch: has `work` called by a thread of the worker's pool.
         """
-        self._poller = threading.Thread(
-            target=self._poll, args=(dispatch,), name="poller", daemon=True
-        )
-        self._poller.start()
+        threading.Thread(target=self._poll, args=(dispatch,), name="poller", daemon=True).start()
 
     def hand_over(self) -> None:
         """Tells every supervisor to checkpoint and requeue its job; claims nothing more."""
@@ -121,7 +123,7 @@ class Crew:
     def _work_once(self, slot: Slot) -> bool:
         """Whether there was a job."""
         try:
-            claim = leases.claim(self._store, self._worker, only=self._only)
+            claim = leases.claim(self._store, self._worker, plan=slot.plan, only=self._only)
         except DatabaseError as error:
             logger.warning("cannot claim: %s", error)
             return False
@@ -135,25 +137,26 @@ class Crew:
             well = supervisor.run()
         finally:
             self._supervisors.discard(supervisor)
+        self._troubles = 0 if well else self._troubles + 1
         if not well:  # a broken worker must not claim one job after the other
-            self.handing_over.wait(TROUBLE_SECONDS)
+            pause = TROUBLE_SECONDS * 2.0 ** (self._troubles - 1)
+            self.handing_over.wait(min(pause, MOST_TROUBLE_SECONDS))
         return True
 
     def _poll(self, dispatch: Callable[[], object]) -> None:
-        # Alone, the poller carries everything; in a team it only mends what messages missed.
-        interval = 0.5 if self._settings.embedded else 5.0
-        sweep_at = 0.0
+        interval = POLL_SECONDS["embedded" if self._settings.embedded else "broker"]
         while not self.handing_over.is_set():
             try:
-                if time.monotonic() >= sweep_at:
+                if time.monotonic() >= self._sweep_at:
+                    self._sweep_at = time.monotonic() + SWEEP_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
                     self._sweep()
-                    sweep_at = time.monotonic() + SWEEP_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
+                if (person := leases.drained_by(self._store, self._worker)) is not None:
+                    logger.warning("told to end by %s", person)
+                    break
                 if self._only is not None and self._is_over(self._only):
                     break
-                if (
-                    self._ready.is_set()
-                    and not self._free.empty()
-                    and leases.runnable(self._store, only=self._only)
+                if not self._free.empty() and leases.runnable(
+                    self._store, plans=self._worker.plans, only=self._only
                 ):
                     dispatch()
             except VersemillError as error:
@@ -168,6 +171,9 @@ class Crew:
         leases.beat(self._store, self._worker)
         for job_id in leases.sweep(self._store, self._worker):
             logger.warning("job %d was left by its worker and is queued again", job_id)
+        if self._settings.checkpoint_limit is not None:
+            for freed in leases.free_checkpoints(self._store, self._settings.checkpoint_limit):
+                logger.warning("%s", freed)
 
     def _is_over(self, job_id: int) -> bool:
         state = service.find(self._store, str(job_id)).state

@@ -22,7 +22,7 @@ R = TypeVar("R", ProgressRow, MetricRow, LyricRow)
 
 
 class Journal:
-    """Progress, metrics, lyrics and output of one attempt, on their way to the database.
+    """Progress, metrics, lyrics, remarks and output of one attempt, on their way to the database.
 
     Nothing is dropped before it is written: after a failed write the same rows are tried again.
     """
@@ -34,13 +34,14 @@ class Journal:
         self._progress: ProgressRow | None = None
         self._metrics: list[MetricRow] = []
         self._lyrics: list[LyricRow] = []
+        self._remarks: list[str] = []
         self._output = ""
         self._written_at = 0.0
 
     @property
     def pending(self) -> bool:
         """Whether something is not written yet."""
-        return bool(self._progress or self._metrics or self._lyrics)
+        return bool(self._progress or self._metrics or self._lyrics or self._remarks)
 
     def progress(self, message: Mapping[str, Any]) -> None:
         """Takes a `progress` message: where training is now."""
@@ -58,6 +59,10 @@ class Journal:
             _row(LyricRow, lyric | {"epoch": message["epoch"]}) for lyric in message["lyrics"]
         ]
 
+    def remark(self, message: str) -> None:
+        """Takes something that belongs into the job's story."""
+        self._remarks.append(message)
+
     def write(self, *, at_once: bool = False) -> None:
         """Writes what has gathered, if it is time to; raises as `leases.record` does."""
         if not at_once and time.monotonic() - self._written_at < WRITE_SECONDS:
@@ -72,9 +77,10 @@ class Journal:
             progress=self._progress,
             metrics=self._metrics,
             lyrics=self._lyrics,
+            remarks=self._remarks,
             output=output if fresh else None,
         )
-        self._progress, self._metrics, self._lyrics = None, [], []
+        self._progress, self._metrics, self._lyrics, self._remarks = None, [], [], []
         self._output = output
         self._written_at = time.monotonic()
 

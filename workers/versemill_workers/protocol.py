@@ -1,11 +1,13 @@
 """What a supervisor and its trainer say to each other: JSON over a pipe, files in a spool folder.
 
-The trainer tells: `progress`, `report`, `checkpoint`, `finished`, `stopped`, `failed`.
+The trainer tells: `progress`, `report`, `checkpoint`, `unwritten` (a checkpoint could not be
+written), `finished`, `stopped`, `failed`.
 The supervisor tells: `alive`, `stored` (a checkpoint is durable) and `stop` (checkpoint, then end).
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -15,11 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
+    from types import TracebackType
 
     from versemill.config import JSONValue
 
 MESSAGE_LIMIT = 16 * 1024 * 1024
 """Longest message taken, in bytes."""
+
+ALIVE_SECONDS = 2.0
 
 Message = dict[str, Any]
 
@@ -75,6 +80,51 @@ def receive(line: Connection) -> Message:
     if not isinstance(message, dict):
         raise OSError(f"not a message: {message!r}")
     return message
+
+
+class SupervisorLine:
+    """The supervisor's end. A thread says `alive` for as long as this process runs.
+
+    So a trainer goes on however long the database keeps its supervisor waiting, and ends when
+    the worker is frozen or dead.
+    """
+
+    def __init__(self, line: Connection) -> None:
+        self._line = line
+        self._sending = threading.Lock()
+        self._closed = threading.Event()
+        threading.Thread(target=self._say_alive, name="alive", daemon=True).start()
+
+    def __enter__(self) -> SupervisorLine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._closed.set()
+        with self._sending:
+            self._line.close()
+
+    def tell(self, message_type: str) -> None:
+        """Sends one message; none reaches a trainer that has just ended."""
+        with self._sending, contextlib.suppress(OSError):
+            send(self._line, {"type": message_type})
+
+    def poll(self, seconds: float = 0.0) -> bool:
+        """Whether there is something to receive, after waiting at most so long."""
+        return self._line.poll(seconds)
+
+    def receive(self) -> Message:
+        """Takes one message; raises `EOFError` or `OSError` when the trainer is gone."""
+        return receive(self._line)
+
+    def _say_alive(self) -> None:
+        while not self._closed.is_set():
+            self.tell("alive")
+            self._closed.wait(ALIVE_SECONDS)
 
 
 class TrainerLine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.metadata
 import logging
 import multiprocessing
@@ -11,9 +12,11 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import replace
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
+from versemill.errors import DatabaseError
 from versemill.jobs import leases, service
 from versemill.jobs.filesystems import refuse_network_filesystem
 from versemill.jobs.store import Store
@@ -25,6 +28,8 @@ from versemill_workers.spool import remove_abandoned
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from multiprocessing.context import ForkServerContext
+
+    from versemill_workers.devices import Slot
 
 OTHER_CONNECTIONS = 2  # beside one per slot: the poller and the claims
 
@@ -47,14 +52,15 @@ def serve(arguments: Sequence[str]) -> None:
     version = importlib.metadata.version("versemill")
     worker = leases.register_worker(store, options.name, len(slots), version=version)
     remove_abandoned(settings.home / "spool", {w.id for w in service.live_workers(store)})
-    crew = Crew(settings, store, worker, slots, context, only=options.only)
+    crew = Crew(settings, store, worker, context, only=options.only)
     if options.tethered:
         threading.Thread(target=_end_with_parent, args=(crew,), daemon=True).start()
-    threading.Thread(target=_warm_up, args=(context, crew), daemon=True).start()
+    threading.Thread(target=_warm_up, args=(context, slots, crew), daemon=True).start()
     try:
         _run_celery(settings, crew, slots=len(slots), name=options.name)
     finally:
-        leases.forget_worker(store, worker)
+        with contextlib.suppress(DatabaseError):  # others will see that it is gone
+            leases.forget_worker(store, worker)
         store.close()
 
 
@@ -82,15 +88,26 @@ def _fork_server() -> ForkServerContext:
     return context
 
 
-def _warm_up(context: ForkServerContext, crew: Crew) -> None:
+def _warm_up(context: ForkServerContext, slots: list[Slot], crew: Crew) -> None:
     """Lets the crew claim jobs once the fork server has imported all it should.
 
-    A job claimed before would hold a lease that nothing renews until its trainer is started.
+    A job claimed before would hold a lease that nothing renews until its trainer is started. By
+    the way each slot learns what kind of machine it is.
     """
-    process = context.Process(target=trainer_entry.nothing, daemon=True)
+    machines = {slot.gpu: _machine(context, slot) for slot in slots}
+    crew.get_going([replace(slot, plan=machines[slot.gpu]) for slot in slots])
+
+
+def _machine(context: ForkServerContext, slot: Slot) -> str:
+    ours, theirs = context.Pipe(duplex=False)
+    report = (theirs, slot.device, slot.environment())
+    process = context.Process(target=trainer_entry.report_machine, args=report, daemon=True)
     process.start()
+    theirs.close()
+    with ours:
+        machine = ours.recv_bytes().decode()
     process.join()
-    crew.get_going()
+    return machine
 
 
 def _run_celery(settings: Settings, crew: Crew, *, slots: int, name: str) -> None:

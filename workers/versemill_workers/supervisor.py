@@ -13,21 +13,21 @@ import logging
 import os
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from versemill.errors import CheckpointError, DatabaseError, FencedError, RefusedDataError
 from versemill.jobs import leases
 from versemill.jobs.states import FailureClass, Request, State
 from versemill_workers import trainer_entry
 from versemill_workers.journal import Journal
-from versemill_workers.protocol import Order, receive, send
+from versemill_workers.memory import kernel_kills
+from versemill_workers.protocol import Order, SupervisorLine
 from versemill_workers.spool import OUTPUT, Spool
 from versemill_workers.upload import Upload
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator
-    from multiprocessing.connection import Connection
     from multiprocessing.context import ForkServerContext
 
     from versemill.jobs.leases import Claim
@@ -41,8 +41,8 @@ logger = logging.getLogger("versemill.worker")
 STOP_SECONDS = 30.0
 STALL_SECONDS = 600.0
 PEEK_SECONDS = 0.5
-ALIVE_SECONDS = 2.0
 OUTAGE_SECONDS = 1.0
+_EXIT_SECONDS = 5.0
 _TICK_SECONDS = 0.1
 
 _ENDS = {
@@ -50,6 +50,8 @@ _ENDS = {
     Request.PAUSE: (State.PAUSED, "paused"),
     Request.YIELD: (State.QUEUED, "handed over"),
 }
+
+T = TypeVar("T")
 
 
 class Supervisor:
@@ -89,9 +91,10 @@ class Supervisor:
         self._stop_by: float | None = None  # once told to stop
         self._killed_for: str | None = None
         self._pid: int | None = None
+        self._kernel_kills = kernel_kills()
         now = time.monotonic()
         self._heard_at = self._peeked_at = self._renewed_at = now
-        self._spoke_at = self._away_until = 0.0
+        self._away_until = 0.0
 
     def run(self) -> bool:
         """Supervises to the end; raises nothing that would take the worker down.
@@ -111,11 +114,15 @@ class Supervisor:
         except DatabaseError as error:
             logger.warning("job %d is left to its lease: %s", job_id, error)
             return False
+        except OSError as error:
+            # A full disk or no more processes: this machine's trouble, never counted against
+            # the job.
+            logger.exception("job %d: this worker is in trouble", job_id)
+            self._hand_back(_trouble(self._claim, error))
+            return False
         except Exception as error:
             logger.exception("job %d: this worker is in trouble", job_id)
-            name = self._claim.worker_name
-            trouble = f"worker {name} is in trouble: {type(error).__name__}: {error}"
-            self._give_up(FailureClass.INFRASTRUCTURE, trouble)
+            self._give_up(FailureClass.INFRASTRUCTURE, _trouble(self._claim, error))
             return False
         finally:
             self.kill()
@@ -133,7 +140,7 @@ class Supervisor:
             break
 
     def _supervise(self) -> None:
-        order = self._prepare()
+        order = self._patiently(self._prepare)
         line, theirs = self._context.Pipe()
         process = self._context.Process(
             target=trainer_entry.main, args=(theirs, order.to_json()), daemon=True
@@ -141,9 +148,9 @@ class Supervisor:
         process.start()
         self._pid = process.pid
         theirs.close()
-        with line:
-            self._watch(line)
-        process.join(STOP_SECONDS)
+        with SupervisorLine(line) as trainer:
+            self._watch(trainer)
+        process.join(_EXIT_SECONDS)
         exit_code = process.exitcode
         if exit_code is None:
             self.kill()
@@ -199,17 +206,18 @@ class Supervisor:
             return False
         self._request = leases.renew(self._store, self._claim)
         self._renewed_at = time.monotonic()
+        self._kernel_kills = kernel_kills()  # older ones have nothing to do with what comes
         return True
 
     # Meanwhile
 
-    def _watch(self, line: Connection) -> None:
+    def _watch(self, trainer: SupervisorLine) -> None:
         """Serves trainer and database until the trainer has ended and all it told is written."""
         listening = True
         while listening or self._uploads or self._journal.pending:
             if listening:
-                listening = self._listen(line)
-                self._speak(line)
+                listening = self._listen(trainer)
+                self._speak(trainer)
                 self._enforce()
             if time.monotonic() < self._away_until:
                 if not listening:
@@ -224,21 +232,24 @@ class Supervisor:
                 logger.warning("job %d: %s", self._claim.job_id, error)
                 self._away_until = time.monotonic() + OUTAGE_SECONDS
 
-    def _listen(self, line: Connection) -> bool:
+    def _listen(self, trainer: SupervisorLine) -> bool:
         """Takes what the trainer told; False once it can say no more."""
         try:
             busy = self._uploads and time.monotonic() >= self._away_until
-            if line.poll(0 if busy else _TICK_SECONDS):
-                self._take(receive(line))
-                while line.poll():
-                    self._take(receive(line))
+            if trainer.poll(0 if busy else _TICK_SECONDS):
+                self._take(trainer.receive())
+                while trainer.poll():
+                    self._take(trainer.receive())
         except (EOFError, OSError):
             return False
         return True
 
     def _take(self, message: Message) -> None:
-        self._heard_at = time.monotonic()
         kind = message.pop("type")
+        if kind == "unwritten":  # no sign of life: one that can only wait for room is stalled
+            self._journal.remark(_unwritten(message))
+            return
+        self._heard_at = time.monotonic()
         self._step = message.get("step", self._step)
         if kind == "progress":
             self._journal.progress(message)
@@ -260,21 +271,14 @@ class Supervisor:
             del self._uploads[0]
             self._stored += 1
 
-    def _speak(self, line: Connection) -> None:
-        """Tells the trainer what became durable, that we live, and when to stop."""
-        now = time.monotonic()
-        try:
-            for _ in range(self._stored):
-                send(line, {"type": "stored"})
-            self._stored = 0
-            if now - self._spoke_at >= ALIVE_SECONDS:
-                send(line, {"type": "alive"})
-                self._spoke_at = now
-            if self._stop_by is None and self._wanted() is not Request.NONE:
-                send(line, {"type": "stop"})
-                self._stop_by = now + STOP_SECONDS
-        except OSError:
-            return  # it has just ended; its last words are still in the pipe
+    def _speak(self, trainer: SupervisorLine) -> None:
+        """Tells the trainer what became durable, and when to stop."""
+        for _ in range(self._stored):
+            trainer.tell("stored")
+        self._stored = 0
+        if self._stop_by is None and self._wanted() is not Request.NONE:
+            trainer.tell("stop")
+            self._stop_by = time.monotonic() + STOP_SECONDS
 
     def _wanted(self) -> Request:
         """What people want, or a yield when this worker is to end."""
@@ -297,27 +301,32 @@ class Supervisor:
 
     def _conclude(self, exit_code: int | None) -> None:
         """Lets the job go, as the trainer's last word or its end says."""
-        store, claim, word = self._store, self._claim, self._last_word
+        word, how = self._last_word, _in_words(exit_code)
         kind = word["type"] if word else None
         if word is not None and kind == "finished":
             leases.finish(
-                store,
-                claim,
+                self._store,
+                self._claim,
                 State.SUCCEEDED,
-                message=f"trained to its end at step {self._step}",
+                message=f"trained to its end at step {self._step:,}",
                 result=word["result"],
+                exit=how,
             )
         elif kind == "stopped" or self._killed_for == "stop":
-            self._let_go()
+            self._let_go(how)
         elif word is not None:
-            self._fail(FailureClass(word["failure"]), word["message"])
+            self._fail(FailureClass(word["failure"]), word["message"], how=how)
         elif self._killed_for == "stall":
-            silence = f"no sign of life for {STALL_SECONDS:.0f} s after step {self._step}"
-            self._fail(FailureClass.STALLED, silence)
+            silence = f"no sign of life for {STALL_SECONDS:.0f} s after step {self._step:,}"
+            self._fail(FailureClass.STALLED, silence, how=how)
+        elif exit_code == -signal.SIGKILL and kernel_kills() > self._kernel_kills:
+            how = "killed by the kernel: out of memory"
+            self._fail(FailureClass.OUT_OF_MEMORY, self._died(how), how=how)
         else:
-            how = _in_words(exit_code)
-            error = f"the trainer was {how} after step {self._step}"
-            self._fail(FailureClass.INFRASTRUCTURE, error, how=how)
+            self._fail(FailureClass.INFRASTRUCTURE, self._died(how), how=how)
+
+    def _died(self, how: str) -> str:
+        return f"the trainer on {self._claim.worker_name} died at step {self._step:,} ({how})"
 
     def _fail(self, failure: FailureClass, error: str, *, how: str | None = None) -> None:
         leases.fail_or_retry(self._store, self._claim, failure, error=error, exit=how)
@@ -327,31 +336,45 @@ class Supervisor:
         with contextlib.suppress(FencedError, DatabaseError):
             self._fail(failure, error)
 
-    def _let_go(self) -> None:
+    def _hand_back(self, trouble: str) -> None:
+        self.kill()
+        with contextlib.suppress(FencedError, DatabaseError):
+            leases.finish(self._store, self._claim, State.QUEUED, message=f"{trouble}; handed back")
+
+    def _let_go(self, how: str) -> None:
         end, message = _ENDS[self._wanted()]
-        message = f"{message} at step {self._step}"
+        message = f"{message} at step {self._step:,}"
         if self._killed_for:
             message += f": no checkpoint within {STOP_SECONDS:.0f} s, the last one stands"
-        leases.finish(self._store, self._claim, end, message=message)
+        leases.finish(self._store, self._claim, end, message=message, exit=how)
 
-    def _patiently(self, write: Callable[[], None]) -> None:
-        """Tries `write` until the database takes it."""
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Does what needs the database, again and again until the database is there."""
         while True:
             try:
-                write()
+                return work()
             except RefusedDataError:
                 raise
             except DatabaseError as error:
                 logger.warning("job %d: %s", self._claim.job_id, error)
                 self._require_patience()
                 time.sleep(OUTAGE_SECONDS)
-            else:
-                return
 
     def _require_patience(self) -> None:
         """Raises `DatabaseError` when a worker that is to end has waited long enough."""
+        if self._stop_by is None and self._handing_over.is_set():
+            self._stop_by = time.monotonic()  # there is no trainer that could be told
         if self._stop_by is not None and time.monotonic() > self._stop_by + STOP_SECONDS:
             raise DatabaseError("the database stayed away while the worker was to end")
+
+
+def _trouble(claim: Claim, error: Exception) -> str:
+    return f"worker {claim.worker_name} is in trouble: {type(error).__name__}: {error}"
+
+
+def _unwritten(message: Message) -> str:
+    then = "training goes on" if message["periodic"] else "trying again"
+    return f"no checkpoint at step {message['step']:,}: {message['reason']}; {then}"
 
 
 def _in_words(exit_code: int | None) -> str:
@@ -360,4 +383,4 @@ def _in_words(exit_code: int | None) -> str:
     if exit_code < 0:
         known = {number.value: f" ({number.name})" for number in signal.Signals}
         return f"killed by signal {-exit_code}{known.get(-exit_code, '')}"
-    return f"ended with exit code {exit_code}"
+    return f"exit code {exit_code}"

@@ -7,6 +7,7 @@ hands checkpoints over as files. A crash here costs one attempt and nothing else
 from __future__ import annotations
 
 import dataclasses
+import faulthandler
 import os
 import signal
 import sys
@@ -35,21 +36,27 @@ if TYPE_CHECKING:
     from versemill.events import Event
 
 
+_ROOM_SECONDS = 1.0
+
+
 def main(pipe: Connection, order_json: str) -> None:
     """Entry point of the process: trains as ordered, tells the supervisor, ends."""
     order = Order.from_json(order_json)
     os.setpgid(0, 0)  # a group of its own, so that it can be ended with whatever it started
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _redirect_output(Path(order.spool) / order.output)
+    faulthandler.enable()  # a segmentation fault leaves its traceback in the output
     os.environ.update(order.environment)
     line = TrainerLine(pipe, lease_seconds=order.lease_seconds)
     try:
         _Trainer(line, order).run()
     except VersemillError as error:
         line.tell("failed", failure="user", message=str(error))
+        sys.exit(1)
     except (MemoryError, torch.OutOfMemoryError) as error:
         traceback.print_exc()
         line.tell("failed", failure="out_of_memory", message=f"out of memory: {_in_short(error)}")
+        sys.exit(1)
     except OSError:
         raise  # disk or pipe: the supervisor sees a process that died
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the job says what
@@ -57,6 +64,7 @@ def main(pipe: Connection, order_json: str) -> None:
         memory = "can't allocate memory" in str(error)  # how the CPU allocator says it
         failure = "out_of_memory" if memory else "user"
         line.tell("failed", failure=failure, message=f"training raised {_in_short(error)}")
+        sys.exit(1)
     sys.stdout.flush()
 
 
@@ -76,15 +84,15 @@ class _Trainer:
             if isinstance(event, EpochReport) and event.best:
                 self._best = self._run.state()
             if isinstance(event, Finished):
-                self._hand_over(final=True)
+                self._hand_over_at_last(final=True)
                 self._line.tell("finished", result=_result(event))
                 return
             if self._line.stop_asked.is_set():
-                self._hand_over()
+                self._hand_over_at_last()
                 self._line.tell("stopped")
                 return
             if time.monotonic() >= due and self._line.outstanding == 0:
-                self._hand_over()
+                self._hand_over_meanwhile()
                 due = time.monotonic() + self._order.checkpoint_seconds
 
     def _prepare(self) -> Training:
@@ -111,6 +119,35 @@ class _Trainer:
             self._line.tell("progress", **dataclasses.asdict(event))
         elif isinstance(event, EpochReport):
             self._line.tell("report", **dataclasses.asdict(event))
+
+    def _hand_over_meanwhile(self) -> None:
+        """Hands a checkpoint over; where there is no room for one, training goes on without."""
+        try:
+            self._hand_over()
+        except OSError as error:
+            self._tell_unwritten(error, periodic=True)
+
+    def _hand_over_at_last(self, *, final: bool = False) -> None:
+        """Hands the last checkpoint over, waiting for room if need be.
+
+        The supervisor ends a wait that takes too long.
+        """
+        told = False
+        while True:
+            try:
+                self._hand_over(final=final)
+            except OSError as error:
+                if not told:
+                    self._tell_unwritten(error, periodic=False)
+                told = True
+                time.sleep(_ROOM_SECONDS)
+            else:
+                return
+
+    def _tell_unwritten(self, error: OSError, *, periodic: bool) -> None:
+        reason = error.strerror or str(error)
+        step = self._run.state().meta["step"]
+        self._line.tell("unwritten", step=step, reason=reason, periodic=periodic)
 
     def _hand_over(self, *, final: bool = False) -> None:
         """Writes the best state if it is new, then the present one, and tells of both."""

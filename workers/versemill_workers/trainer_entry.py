@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,8 +15,15 @@ Pydantic would otherwise be imported by every trainer as it validates its job.
 """
 
 
-def nothing() -> None:
-    """Does nothing: once a process has run it, the fork server is warm."""
+def report_machine(pipe: Connection, device: str, environment: dict[str, str]) -> None:
+    """Tells what kind of machine a slot is (`KernelPlan.machine`).
+
+    The worker itself imports no torch. Once this has run, the fork server is warm, too.
+    """
+    os.environ.update(environment)
+    from versemill.plan import KernelPlan
+
+    pipe.send_bytes(KernelPlan.current(device=device).machine.encode())
 
 
 def main(pipe: Connection, order_json: str) -> None:

@@ -287,9 +287,7 @@ class TestRecording:
         job = floor.job(second.job_id)
         assert (job.step, job.epoch, job.train_perplexity) == (15, 1, 10.0)
         assert job.valid_perplexity == 10.0
-        assert (
-            floor.details(second).events[-1].message == "resumed from step 15; 15 steps to repeat"
-        )
+        assert floor.details(second).events[-1].message == "resumed from step 15; 15 steps repeated"
         leases.record(floor.store, second, metrics=[metric(20), metric(30)])
         points = service.curve(floor.store, second.job_id)
         assert [(point.step, point.attempt) for point in points] == [(10, 1), (20, 2), (30, 2)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -103,10 +105,23 @@ def _statements(engine: Engine) -> dict[str, list[str]]:
     with engine.connect() as connection:
         rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql NOT NULL"))
         return {
-            name: sorted(line.strip(" \t,") for line in sql.splitlines())
+            name: sorted(part.strip(" \t\n") for part in re.split(r",(?![^(]*\))", _inside(sql)))
             for name, sql in rows
             if name != "alembic_version"
         }
+
+
+def _inside(sql: str) -> str:
+    """What a statement creates: a column added later stands behind the constraints."""
+    return sql[sql.index("(") + 1 : sql.rindex(")")] + "," + sql[sql.rindex(")") + 1 :]
+
+
+def _migrate_to(engine: Engine, revision: str) -> None:
+    config = Config()
+    config.set_main_option("script_location", "versemill_migrations:")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
 
 
 class TestRevisions:
@@ -125,6 +140,11 @@ class TestRevisions:
         assert not (folder / "__init__.py").exists()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 class TestOtherSchemas:
     def test_newer_is_refused(self, database_url: str) -> None:
         _set_revision(database_url, "9999")
@@ -134,10 +154,29 @@ class TestOtherSchemas:
             upgrade(database_url)
 
     def test_older_is_refused(self, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(database, "REVISIONS", ("0001", "0002"))
-        monkeypatch.setattr(database, "HEAD", "0002")
-        with pytest.raises(SchemaError, match=r"schema 0001.*needs 0002.*versemill db upgrade"):
+        monkeypatch.setattr(database, "REVISIONS", (*database.REVISIONS, "0999"))
+        monkeypatch.setattr(database, "HEAD", "0999")
+        with pytest.raises(SchemaError, match=r"schema \d+.*needs 0999.*versemill db upgrade"):
             connect(database_url)
+
+    def test_the_first_schema_is_upgraded_with_its_rows(
+        self, request: pytest.FixtureRequest, kind: str, tmp_path: Path
+    ) -> None:
+        url = f"sqlite:///{tmp_path / 'old.db'}"
+        if kind == "postgresql":
+            url = request.getfixturevalue("empty_postgres_url")
+        engine = create_engine(parse_url(url))
+        _migrate_to(engine, "0001")
+        user = "INSERT INTO users (id, name, created_at) VALUES (7, 'ann', '2026-11-24 00:00:00')"
+        with engine.begin() as connection:
+            connection.execute(text(user))
+        assert upgrade(url).revision == "0001"
+        with engine.begin() as connection:
+            assert connection.execute(text("SELECT id, name FROM users")).all() == [(7, "ann")]
+            context = MigrationContext.configure(connection)
+            assert compare_metadata(context, Base.metadata) == []
+        engine.dispose()
+        connect(url).close()
 
     def test_empty_postgresql_is_never_migrated_silently(self, empty_postgres_url: str) -> None:
         with pytest.raises(SchemaError, match="versemill db upgrade"):

@@ -1,4 +1,4 @@
-"""Steering jobs: wait, pause, resume, cancel, retry, rm."""
+"""Steering jobs: wait, pause, yield, resume, cancel, retry, rm."""
 
 from __future__ import annotations
 
@@ -30,16 +30,14 @@ def wait(ctx: click.Context, job: str, timeout: float | None) -> None:
     \b
     Example:  versemill wait my-job --timeout 3600 && versemill lyrics my-job
     """
-    from versemill.cli.installation import installation, note, worker_note
+    from versemill.cli.installation import installation, note_waiting
     from versemill.errors import JobStateError
     from versemill.jobs import service
 
     end = None if timeout is None else time.monotonic() + timeout
     with installation() as here:
         found = here.job(job)
-        remark = worker_note(here) if found.state == "queued" else None
-        if remark is not None:
-            note(remark)
+        note_waiting(here, found)
         while not found.state.ended and found.state != "paused":
             if end is not None and time.monotonic() >= end:
                 raise JobStateError(
@@ -87,6 +85,26 @@ def pause(jobs: tuple[str, ...]) -> None:
             found = here.job(key)
             state = service.request_pause(here.store, found.id, here.settings.user)
             click.echo(_asked(found, state, "paused"))
+
+
+@click.command("yield")
+@click.argument("jobs", nargs=-1, required=True)
+def yield_(jobs: tuple[str, ...]) -> None:
+    """Let running jobs make room for those that wait.
+
+    Each is checkpointed and queued again, behind the others.
+
+    \b
+    Example:  versemill yield my-long-job
+    """
+    from versemill.cli.installation import installation
+    from versemill.jobs import service
+
+    with installation() as here:
+        for key in jobs:
+            found = here.job(key)
+            state = service.request_yield(here.store, found.id, here.settings.user)
+            click.echo(_asked(found, state, "queued again"))
 
 
 @click.command()
@@ -185,12 +203,10 @@ def _asked(job: JobView, state: State, participle: str) -> str:
 
 
 def _queued(here: Installation, job: JobView) -> None:
-    from versemill.cli.installation import note, worker_note
+    from versemill.cli.installation import note_waiting
 
     click.echo(f"{_label(job)} is queued, at epoch {job.epoch} of {job.epochs}")
-    remark = worker_note(here)
-    if remark is not None:
-        note(remark)
+    note_waiting(here, job)
 
 
 def _label(job: JobView) -> str:

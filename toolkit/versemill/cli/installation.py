@@ -61,14 +61,10 @@ def note(message: str) -> None:
     click.echo(message, err=True)
 
 
-def worker_note(here: Installation) -> str | None:
-    """What to say to somebody whose job nobody may take up; None if a slot is free."""
-    from versemill.jobs.service import live_workers
+def note_waiting(here: Installation, job: JobView) -> None:
+    """Says why a job waits, unless a free slot may take it at once."""
+    from versemill.jobs.service import waiting
 
-    alive = live_workers(here.store)
-    if not alive:
-        return "no worker is running: start one with `versemill worker`"
-    if all(worker.busy >= worker.slots for worker in alive):
-        slots = sum(worker.slots for worker in alive)
-        return f"every worker is busy ({slots} slots): the job waits its turn"
-    return None
+    why = waiting(here.store, job.id)
+    if why is not None:
+        note(why)

@@ -29,6 +29,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     "Steer": {
         "wait": "control:wait",
         "pause": "control:pause",
+        "yield": "control:yield_",
         "resume": "control:resume",
         "cancel": "control:cancel",
         "retry": "control:retry",

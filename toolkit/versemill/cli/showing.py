@@ -9,7 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
-    from versemill.jobs.views import JobDetails
+    from versemill.jobs.views import AttemptView, JobDetails
 
 _POLL_SECONDS = 0.5
 
@@ -106,6 +106,8 @@ def _figures(details: JobDetails) -> list[str]:
         left = duration(job.seconds_left)
         pace = f"{speed(job.characters_per_second)} characters/s, {left} left"
         lines.append(f"  worker     {job.worker}, {pace}")
+    if details.waiting is not None:
+        lines.append(f"  waits      {details.waiting}")
     if job.error is not None:
         lines.append(f"  error      {job.error}")
     for part, held_out in (details.result or {}).get("held_out", {}).items():
@@ -138,6 +140,15 @@ def _settings(details: JobDetails) -> list[str]:
     return lines
 
 
+def _attempt(attempt: AttemptView) -> str:
+    """Its steps and how it ended, on one line."""
+    steps = "no step"
+    if attempt.last_step is not None:
+        steps = f"steps {attempt.first_step or 0:,} to {attempt.last_step:,}"
+    how = ", ".join(str(part) for part in (attempt.outcome or "running", attempt.exit) if part)
+    return f"{steps}; {how}"
+
+
 def _story(details: JobDetails) -> list[str]:
     from versemill.cli.tables import ago, size
 
@@ -146,12 +157,11 @@ def _story(details: JobDetails) -> list[str]:
     if details.attempts:
         lines.append("attempts")
     for attempt in details.attempts:
-        steps = f"steps {attempt.first_step} to {attempt.last_step}"
-        how = " ".join(str(part) for part in (attempt.outcome or "running", attempt.exit) if part)
-        lines.append(f"  {attempt.number:>3}  on {attempt.worker}: {steps}, {how}")
+        lines.append(f"  {attempt.number:>3}  on {attempt.worker}: {_attempt(attempt)}")
+        lines += [f"       | {line}" for line in attempt.last_words]
     if details.checkpoints:
         lines.append("checkpoints")
     for kept in details.checkpoints:
         kinds = ", ".join(kept.kinds)
-        lines.append(f"  step {kept.step}, epoch {kept.epoch}: {kinds}, {size(kept.size)}")
+        lines.append(f"  step {kept.step:,}, epoch {kept.epoch}: {kinds}, {size(kept.size)}")
     return lines

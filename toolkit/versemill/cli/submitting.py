@@ -249,7 +249,7 @@ def submit(
     Examples:  versemill submit --corpus starter-zh --cell lstm --set training.epochs=50
                versemill submit job.toml --name second-try --follow
     """
-    from versemill.cli.installation import installation, note, worker_note
+    from versemill.cli.installation import installation, note_waiting
 
     with installation() as here:
         job = queue(here, prepare(here, file, options))
@@ -259,9 +259,7 @@ def submit(
             print_json(job.to_json())
         else:
             click.echo(f"submitted job {job.id} ({job.name})")
-        remark = worker_note(here)
-        if remark is not None:
-            note(remark)
+        note_waiting(here, job)
         if follow:
             from versemill.cli.following import follow_to_end
 

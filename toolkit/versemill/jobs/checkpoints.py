@@ -14,7 +14,7 @@ from sqlalchemy import delete, func, insert, or_, select, update
 
 from versemill.errors import CheckpointError
 from versemill.jobs.claims import fence
-from versemill.jobs.tables import Attempt, CheckpointChunk, StoredCheckpoint
+from versemill.jobs.tables import Attempt, CheckpointChunk, Job, StoredCheckpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +132,8 @@ def complete_checkpoint(store: Store, claim: Claim, checkpoint_id: int, sha256: 
             cleared = dict.fromkeys(taken, False)
             uow.execute(update(StoredCheckpoint).where(*others).values(cleared))
         uow.execute(delete(StoredCheckpoint).where(*others, *_unflagged()))
+        if claim.plan is not None:
+            uow.execute(update(Job).where(Job.id == claim.job_id).values(plan=claim.plan))
         uow.execute(
             update(Attempt)
             .where(Attempt.job_id == claim.job_id, Attempt.number == claim.attempt)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import insert, or_, select, update
 
 from versemill.contracts import Text
 from versemill.errors import FencedError
@@ -24,6 +24,8 @@ from versemill.jobs.transitions import close_attempt, move
 from versemill.jobs.workers import LEASE_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
@@ -43,6 +45,7 @@ class Claim:
         plugins: records of the plugins it was submitted with.
         content_hash: of its text; see `load_text`.
         inexact: whether it may go on although this machine computes in another way.
+        plan: the kind of machine that works on it (`KernelPlan.machine`); None if not known.
     """
 
     job_id: int
@@ -54,15 +57,20 @@ class Claim:
     plugins: list[dict[str, Any]]
     content_hash: str
     inexact: bool
+    plan: str | None
 
 
-def runnable(store: Store, *, only: int | None = None) -> bool:
-    """Whether a claim would probably find a job; a cheap read for pollers."""
+def runnable(
+    store: Store, *, plans: Collection[str] | None = None, only: int | None = None
+) -> bool:
+    """Whether a claim by a machine of one of these kinds would probably find a job; cheap."""
     with store.reading() as session:
-        return _next(session, only) is not None
+        return _next(session, plans, only) is not None
 
 
-def claim(store: Store, worker: WorkerRecord, *, only: int | None = None) -> Claim | None:
+def claim(
+    store: Store, worker: WorkerRecord, *, plan: str | None = None, only: int | None = None
+) -> Claim | None:
     """Claims the job that has waited longest, and opens an attempt.
 
     Claims are serialised over all workers, so that order is decided by one at a time.
@@ -70,32 +78,38 @@ def claim(store: Store, worker: WorkerRecord, *, only: int | None = None) -> Cla
     Args:
         store: where the jobs are.
         worker: who claims.
+        plan: the kind of machine the slot is (`KernelPlan.machine`). A job with a checkpoint
+            made on another kind is left to workers of that kind, unless it may go on inexactly;
+            None takes any job.
         only: this job or none.
 
     Returns:
         The claim, or None if nothing can be run now.
     """
-    if not runnable(store, only=only):  # most polls end here, without the lock
+    plans = None if plan is None else (plan,)
+    if not runnable(store, plans=plans, only=only):  # most polls end here, without the lock
         return None
     with store.unit_of_work() as uow:
         uow.lock("claims")
-        while (job_id := _next(uow.session, only)) is not None:
+        while (job_id := _next(uow.session, plans, only)) is not None:
             # A person may cancel or pause it in between; then the next one is looked at.
-            claimed = _take(uow, job_id, worker)
+            claimed = _take(uow, job_id, worker, plan)
             if claimed is not None:
                 uow.commit()
                 return claimed
     return None
 
 
-def _next(session: Session, only: int | None) -> int | None:
+def _next(session: Session, plans: Collection[str] | None, only: int | None) -> int | None:
     waiting = select(Job.id).where(Job.state == State.QUEUED, Job.available_at <= db_now())
+    if plans is not None:
+        waiting = waiting.where(or_(Job.plan.is_(None), Job.inexact, Job.plan.in_(plans)))
     if only is not None:
         waiting = waiting.where(Job.id == only)
     return session.scalar(waiting.order_by(Job.queued_at, Job.id).limit(1))
 
 
-def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord) -> Claim | None:
+def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord, plan: str | None) -> Claim | None:
     taken = {
         "attempt": Job.attempt + 1,
         "worker_id": worker.id,
@@ -131,6 +145,7 @@ def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord) -> Claim | None:
         plugins=plugins,
         content_hash=content_hash,
         inexact=inexact,
+        plan=plan,
     )
 
 
@@ -225,6 +240,8 @@ def finish(
         values: dict[str, Any] = {"error": error}
         if result is not None:
             values["result"] = result
+        if end is State.QUEUED and request is Request.YIELD:
+            values["queued_at"] = db_now()  # it makes room: everybody who waits comes first
         move(
             uow,
             claim.job_id,

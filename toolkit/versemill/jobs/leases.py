@@ -35,10 +35,12 @@ from versemill.jobs.recording import (
     rewind,
 )
 from versemill.jobs.recovery import fail_or_retry, sweep
+from versemill.jobs.retention import free_checkpoints
 from versemill.jobs.workers import (
     LEASE_SECONDS,
     WorkerRecord,
     beat,
+    drained_by,
     forget_worker,
     register_worker,
 )
@@ -58,9 +60,11 @@ __all__ = [
     "begin_checkpoint",
     "claim",
     "complete_checkpoint",
+    "drained_by",
     "fail_or_retry",
     "finish",
     "forget_worker",
+    "free_checkpoints",
     "latest_checkpoint",
     "load_text",
     "peek_request",

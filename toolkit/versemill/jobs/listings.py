@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import case, func, select, text
 
 from versemill.errors import UnknownNameError
 from versemill.jobs import glance
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from versemill.jobs.checkpoints import CheckpointRow
     from versemill.jobs.store import Store
+
+
+_LAST_LINES = 5
 
 
 def find(store: Store, key: str, *, owner: str | None = None) -> JobView:
@@ -74,15 +77,17 @@ def jobs(
 def details(store: Store, job_id: int) -> JobDetails:
     """A job with its events, attempts and checkpoints; raises `UnknownNameError`."""
     kept = tuple(_checkpoint(row) for row in checkpoints(store, job_id))
+    why = waiting(store, job_id)
     with store.reading() as session:
         job = job_view(session, job_id)
         more = session.execute(
-            select(Job.config, Job.plugins, Job.content_hash, Job.inexact, Job.result).where(
-                Job.id == job_id
-            )
+            select(
+                Job.config, Job.plugins, Job.content_hash, Job.inexact, Job.plan, Job.result
+            ).where(Job.id == job_id)
         ).one()
         return JobDetails(
             job=job,
+            waiting=why,
             **more._mapping,
             events=_events(session, job_id),
             attempts=_attempts(session, job_id),
@@ -154,10 +159,38 @@ def live_workers(store: Store) -> list[WorkerView]:
         Worker.version,
         Worker.started_at,
         Worker.seen_at,
+        Worker.plans,
+        Worker.drained_by,
     ).where(Worker.seen_at >= db_now(-LEASE_SECONDS))
     with store.reading() as session:
         rows = session.execute(query.order_by(Worker.name, Worker.started_at)).mappings()
         return [WorkerView(**row) for row in rows]
+
+
+def waiting(store: Store, job_id: int) -> str | None:
+    """Why a queued job waits and what can be done; None if a free slot may take it at once."""
+    query = select(Job.plan, Job.inexact, Job.available_at, db_now().label("now"))
+    with store.reading() as session:
+        found = session.execute(query.where(Job.id == job_id, Job.state == State.QUEUED)).first()
+    if found is None:
+        return None
+    alive = live_workers(store)
+    if not alive:
+        return "no worker is running: start one with `versemill worker`"
+    if found.available_at > found.now:
+        return f"it is tried again in {(found.available_at - found.now).total_seconds():.0f} s"
+    anywhere = found.plan is None or found.inexact
+    able = [w for w in alive if anywhere or w.plans is None or found.plan in w.plans]
+    if not able:
+        return (
+            f"it goes on bit for bit only on a machine like the first ({found.plan}), and no live "
+            f"worker is one: start one there, or allow small differences with `versemill pause "
+            f"{job_id}` and `versemill resume {job_id} --inexact`"
+        )
+    if all(worker.busy >= worker.slots for worker in able):
+        slots = sum(worker.slots for worker in able)
+        return f"every worker is busy ({slots} slots): the job waits its turn"
+    return None
 
 
 def job_view(session: Session, job_id: int) -> JobView:
@@ -192,9 +225,15 @@ def _attempts(session: Session, job_id: int) -> tuple[AttemptView, ...]:
         Attempt.exit,
         Attempt.first_step,
         Attempt.last_step,
+        case((Attempt.failure.is_not(None), Attempt.output), else_="").label("output"),
     ).where(Attempt.job_id == job_id)
     rows = session.execute(query.order_by(Attempt.number)).mappings()
-    return tuple(AttemptView(**row) for row in rows)
+    return tuple(_attempt(dict(row)) for row in rows)
+
+
+def _attempt(row: dict[str, Any]) -> AttemptView:
+    lines = [line for line in row.pop("output").splitlines() if line.strip()]
+    return AttemptView(**row, last_words=tuple(lines[-_LAST_LINES:]))
 
 
 def _checkpoint(row: CheckpointRow) -> CheckpointView:

@@ -62,9 +62,12 @@ def record(
     progress: ProgressRow | None = None,
     metrics: Sequence[MetricRow] = (),
     lyrics: Sequence[LyricRow] = (),
+    remarks: Sequence[str] = (),
     output: str | None = None,
 ) -> None:
     """Writes what training has yielded, in one transaction; writing it twice does no harm.
+
+    (Only a remark is then there twice.)
 
     Args:
         store: where to.
@@ -72,6 +75,7 @@ def record(
         progress: where the job is now.
         metrics: figures of new reports.
         lyrics: texts of new reports.
+        remarks: what else has happened; appended to the events.
         output: what the trainer has written so far, as a whole; the last 64 KiB are kept.
 
     Raises:
@@ -92,6 +96,8 @@ def record(
         for row in lyrics:
             uow.execute(_same_lyric(claim, row))
             uow.execute(insert(LyricText).values(**mine, **asdict(row)))
+        for message in remarks:
+            note(uow, claim.job_id, actor=claim.worker_name, message=message)
         uow.commit()
 
 
@@ -117,17 +123,25 @@ def rewind(
     job_id = claim.job_id
     with store.unit_of_work() as uow:
         fence(uow, claim)
-        reached = uow.scalar(select(Job.step).where(Job.id == job_id)) or 0
+        reached, plan = uow.session.execute(
+            select(Job.step, Job.plan).where(Job.id == job_id)
+        ).one()
         for table in (Metric, LyricText):
             uow.execute(delete(table).where(table.job_id == job_id, table.epoch > epoch))
         later = (StoredCheckpoint.job_id == job_id, StoredCheckpoint.step > step)
         uow.execute(update(StoredCheckpoint).where(*later).values(is_last=False, is_final=False))
         uow.execute(delete(StoredCheckpoint).where(*later, StoredCheckpoint.is_best.is_(False)))
-        fence(uow, claim, step=step, epoch=epoch, **_newest_figures(uow, job_id))
+        figures = _newest_figures(uow, job_id)
+        if checkpoint_id is None:
+            figures["plan"] = None  # nothing binds it to a kind of machine any more
+        fence(uow, claim, step=step, epoch=epoch, **figures)
         uow.execute(_this_attempt(claim).values(first_step=step, last_step=step))
-        again = f"; {reached - step} steps to repeat" if reached > step else ""
-        start = "from the beginning" if checkpoint_id is None else f"resumed from step {step}"
-        note(uow, job_id, actor=claim.worker_name, message=start + again)
+        message = f"resumed from step {step:,}" if checkpoint_id else "from the beginning"
+        if reached > step:
+            message += f"; {reached - step:,} steps repeated"
+        if checkpoint_id and claim.plan is not None and plan not in {None, claim.plan}:
+            message += f"; inexactly: made on {plan}, goes on on {claim.plan}"
+        note(uow, job_id, actor=claim.worker_name, message=message)
         uow.commit()
 
 

@@ -131,10 +131,12 @@ def _take_off(store: Store, job_id: int, attempt: int, worker: WorkerRecord | No
         request = uow.execute(lock).scalar_one_or_none()
         if request is None:
             return None
-        holder = uow.scalar(
-            select(Attempt.worker_name).where(Attempt.job_id == job_id, Attempt.number == attempt)
-        )
-        error = f"worker {holder} stopped answering: the lease of attempt {attempt} expired"
+        holder, step = uow.session.execute(
+            select(Attempt.worker_name, Job.step)
+            .join(Job, Job.id == Attempt.job_id)
+            .where(Attempt.job_id == job_id, Attempt.number == attempt)
+        ).one()
+        error = f"worker {holder} was lost at step {step:,} (it stopped renewing its lease)"
         infrastructure = FailureClass.INFRASTRUCTURE
         decision = _decide(uow, job_id, attempt, request, infrastructure, error)
         moved = move(

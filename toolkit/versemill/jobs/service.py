@@ -32,9 +32,10 @@ from versemill.jobs.listings import (
     live_workers,
     lyrics,
     output,
+    waiting,
 )
 from versemill.jobs.states import FailureClass, Outcome, Request, State
-from versemill.jobs.tables import Job, LyricText, Metric, StoredCheckpoint
+from versemill.jobs.tables import Job, LyricText, Metric, StoredCheckpoint, Worker
 from versemill.jobs.transitions import close_attempt, move, note
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from versemill.config import JobConfig
     from versemill.contracts import Text
     from versemill.jobs.store import Store, UnitOfWork
-    from versemill.jobs.views import JobView
+    from versemill.jobs.views import JobView, WorkerView
 
 __all__ = [
     "add_corpus",
@@ -51,6 +52,7 @@ __all__ = [
     "corpus_text",
     "curve",
     "details",
+    "drain",
     "find",
     "jobs",
     "live_workers",
@@ -65,6 +67,7 @@ __all__ = [
     "retry",
     "submit",
     "text_by_hash",
+    "waiting",
 ]
 
 _NAME = re.compile(r"(?![@-])(?!\d+$)[^\s\x00-\x1f\x7f/\\]{1,100}")
@@ -230,7 +233,7 @@ def retry(
             )
         values: dict[str, Any] = {"inexact": inexact}
         if from_scratch:
-            values |= {"step": 0, "epoch": 0}
+            values |= {"step": 0, "epoch": 0, "plan": None}
             values |= dict.fromkeys(("train_perplexity", "valid_perplexity"))
             for table in (Metric, LyricText, StoredCheckpoint):
                 uow.execute(delete(table).where(table.job_id == job_id))
@@ -260,6 +263,27 @@ def remove(store: Store, job_id: int) -> None:
         content_hash = uow.execute(gone.returning(Job.content_hash)).scalar_one()
         drop_unused_text(uow, content_hash)
         uow.commit()
+
+
+def drain(store: Store, name: str, actor: str) -> list[WorkerView]:
+    """Tells every live worker called `name` to hand its jobs over and end.
+
+    Returns:
+        The workers. Each looks every two seconds at least, and is off the list once it has ended.
+
+    Raises:
+        UnknownNameError: no live worker is called so.
+    """
+    alive = live_workers(store)
+    found = [worker for worker in alive if name in {worker.name, worker.id}]
+    if not found:
+        names = sorted({worker.name for worker in alive})
+        raise UnknownNameError("live worker", name, names, hint="`versemill workers` lists them")
+    with store.unit_of_work() as uow:
+        told = update(Worker).where(Worker.id.in_([worker.id for worker in found]))
+        uow.execute(told.values(drained_by=actor))
+        uow.commit()
+    return found
 
 
 class _Locked(NamedTuple):

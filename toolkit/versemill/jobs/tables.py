@@ -50,6 +50,7 @@ class Base(DeclarativeBase):
         float: Double(),
         dict[str, Any]: JSON(none_as_null=True),
         list[dict[str, Any]]: JSON(none_as_null=True),
+        list[str]: JSON(none_as_null=True),
         State: by_value(State, "state"),
         Request: by_value(Request, "request"),
         FailureClass: by_value(FailureClass, "failure"),
@@ -102,6 +103,8 @@ class Job(Base):
         retries_from: failures of attempts up to this number no longer count.
         error: why it failed, one line.
         result: held-out figures and the like.
+        plan: the kind of machine that goes on with its newest checkpoint bit for bit
+            (`KernelPlan.machine`); None while any will do.
     """
 
     __tablename__ = "jobs"
@@ -135,6 +138,7 @@ class Job(Base):
     retries_from: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
     result: Mapped[JSONTable | None]
+    plan: Mapped[str | None]
 
     __table_args__ = (
         CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease"),
@@ -266,6 +270,8 @@ class Worker(Base):
     Attributes:
         id: UUID per process start; the name is only a label.
         steady_since: since when it has been seen without a gap of one lease.
+        plans: the kinds of machine its slots are; None until it has found out.
+        drained_by: who told it to hand its jobs over and end.
     """
 
     __tablename__ = "workers"
@@ -279,3 +285,5 @@ class Worker(Base):
     started_at: Mapped[Stamp]
     seen_at: Mapped[Stamp]
     steady_since: Mapped[Stamp]
+    plans: Mapped[list[str] | None]
+    drained_by: Mapped[str | None]

@@ -82,7 +82,13 @@ class EventView(View):
 
 @dataclass(frozen=True, kw_only=True)
 class AttemptView(View):
-    """One attempt at a job, without its output."""
+    """One attempt at a job.
+
+    Attributes:
+        failure: the class of its failure, if it failed.
+        exit: how its trainer ended, such as `killed by signal 9 (SIGKILL)`.
+        last_words: the last lines its trainer printed, if it failed.
+    """
 
     number: int
     worker: str
@@ -93,6 +99,7 @@ class AttemptView(View):
     exit: str | None
     first_step: int | None
     last_step: int | None
+    last_words: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +128,10 @@ class JobDetails(View):
     """Everything about a job but its curve, lyrics and output.
 
     `to_json` has the fields of `job` at its top level.
+
+    Attributes:
+        waiting: why it waits, if it does and a free slot may not take it at once.
+        plan: the kind of machine that goes on with it bit for bit; None while any will do.
     """
 
     job: JobView
@@ -128,6 +139,8 @@ class JobDetails(View):
     plugins: list[dict[str, Any]]
     content_hash: str
     inexact: bool
+    plan: str | None
+    waiting: str | None
     result: dict[str, Any] | None
     events: tuple[EventView, ...]
     attempts: tuple[AttemptView, ...]
@@ -168,7 +181,12 @@ class LyricView(View):
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerView(View):
-    """A live worker; `busy` of its `slots` run a job."""
+    """A live worker; `busy` of its `slots` run a job.
+
+    Attributes:
+        plans: the kinds of machine its slots are; None until it has found out.
+        drained_by: who told it to hand its jobs over and end.
+    """
 
     id: str
     name: str
@@ -179,6 +197,8 @@ class WorkerView(View):
     version: str
     started_at: datetime
     seen_at: datetime
+    plans: list[str] | None
+    drained_by: str | None
 
 
 @dataclass(frozen=True, kw_only=True)

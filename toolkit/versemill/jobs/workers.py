@@ -1,4 +1,4 @@
-"""The list of workers: who is alive, and since when without a gap."""
+"""The list of workers: who is alive, since when without a gap, and who is to end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import uuid
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from versemill.jobs.columns import db_now
 from versemill.jobs.tables import Worker
@@ -28,6 +28,7 @@ class WorkerRecord:
         id: UUID of this process start.
         name: a label for people; may be shared or used again.
         slots: jobs it works on at a time.
+        plans: the kinds of machine its slots are (`KernelPlan.machine`); None if not known yet.
     """
 
     id: str
@@ -36,6 +37,7 @@ class WorkerRecord:
     pid: int
     slots: int
     version: str
+    plans: list[str] | None = None
 
 
 def register_worker(store: Store, name: str, slots: int, *, version: str = "") -> WorkerRecord:
@@ -59,8 +61,14 @@ def beat(store: Store, worker: WorkerRecord) -> None:
         if not uow.insert_if_absent(Worker, asdict(worker), key="id"):
             alive = update(Worker).where(Worker.id == worker.id)
             uow.execute(alive.where(gap).values(steady_since=db_now()))
-            uow.execute(alive.values(seen_at=db_now()))
+            uow.execute(alive.values(seen_at=db_now(), plans=worker.plans))
         uow.commit()
+
+
+def drained_by(store: Store, worker: WorkerRecord) -> str | None:
+    """Who has told this worker to hand its jobs over and end; None if nobody has."""
+    with store.reading() as session:
+        return session.scalar(select(Worker.drained_by).where(Worker.id == worker.id))
 
 
 def forget_worker(store: Store, worker: WorkerRecord) -> None:
