@@ -43,7 +43,12 @@ class Checkpoint:
 
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
-    """Writes the checkpoint whole or not at all: to a neighbour first, synced, then renamed."""
+    """Writes the checkpoint whole or not at all: to a neighbour first, synced, then renamed.
+
+    Raises:
+        OSError: it cannot be written, as when the disk is full.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     meta = json.dumps({"format": FORMAT, **checkpoint.meta}, ensure_ascii=False)
@@ -56,6 +61,8 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
+    except SafetensorError as error:  # how the library tells of a full disk
+        raise OSError(str(error).rpartition("error: ")[2]) from None
     finally:
         partial.unlink(missing_ok=True)
 

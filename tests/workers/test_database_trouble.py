@@ -1,0 +1,152 @@
+"""The database goes away in every way there is: trainers compute on, writes follow."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from worker_stage import ENDLESS, Stage
+
+from servers import PostgreSQL
+from versemill.jobs.database import upgrade
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import psutil
+
+    from versemill.jobs.views import JobView
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+    """A server of this file's own, which its tests may do anything to."""
+    with PostgreSQL(tmp_path_factory.mktemp("postgresql")) as started:
+        yield started
+
+
+@pytest.fixture
+def team(server: PostgreSQL, tmp_path: Path) -> Iterator[Stage]:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    upgrade(server.url)
+    stage = Stage(tmp_path, server.url)
+    yield stage
+    stage.close()
+
+
+def assert_undisturbed(stage: Stage, job: JobView, trainer: psutil.Process, step: int) -> None:
+    """The very trainer has gone on, and what it did has been written."""
+    stage.until(lambda: _step(stage, job) > step)
+    stage.until_checkpoint(job, after=step)
+    assert stage.trainer() == trainer
+    assert stage.job(job).attempt == 1
+
+
+def _step(stage: Stage, job: JobView) -> int:
+    from versemill.errors import DatabaseError
+
+    try:
+        return stage.job(job).step
+    except DatabaseError:  # the test's own connection has to find back, too
+        return 0
+
+
+def test_a_restart(team: Stage, server: PostgreSQL) -> None:
+    job = team.submit(**ENDLESS)
+    team.start_worker()
+    trainer, step = team.until_training(job), team.job(job).step
+    server.restart()
+    assert_undisturbed(team, job, trainer, step)
+
+
+def test_terminated_backends(team: Stage, server: PostgreSQL) -> None:
+    job = team.submit(**ENDLESS)
+    team.start_worker()
+    trainer, step = team.until_training(job), team.job(job).step
+    for _ in range(3):
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'versemill'"
+            )
+        time.sleep(0.3)
+    assert_undisturbed(team, job, trainer, step)
+
+
+def test_away_for_longer_than_a_lease(team: Stage, server: PostgreSQL) -> None:
+    """When it is back every lease has expired: the holder comes before those who sweep."""
+    job = team.submit(**ENDLESS)
+    team.start_worker("--name", "idle")  # registered first, it sweeps when it may
+    team.until(lambda: team.job(job).state == "running")
+    team.start_worker("--name", "other")
+    holder = team.job(job).worker
+    trainer, step = _trainer(team), team.job(job).step
+    server.kill()
+    time.sleep(40)
+    assert trainer.is_running()
+    server.start()
+    team.until(lambda: _step(team, job) > step)
+    assert team.job(job).worker == holder
+    assert team.job(job).attempt == 1
+    assert trainer.is_running()
+
+
+def test_exhausted_connections(team: Stage, server: PostgreSQL) -> None:
+    job = team.submit(**ENDLESS)
+    team.start_worker()
+    trainer, step = team.until_training(job), team.job(job).step
+    with contextlib.ExitStack() as taken:
+        _take_all_connections(server, taken)
+        team.until(lambda: "too many clients" in team.log())
+        assert trainer.is_running()
+    assert_undisturbed(team, job, trainer, step)
+
+
+def test_a_locked_sqlite(alone: Stage) -> None:
+    job = alone.submit(**ENDLESS)
+    alone.start_worker()
+    trainer, step = alone.until_training(job), alone.job(job).step
+    with contextlib.closing(sqlite3.connect(alone.home / "versemill.db")) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        alone.until(lambda: "locked" in alone.log())
+        holder.rollback()
+    assert_undisturbed(alone, job, trainer, step)
+
+
+def _trainer(stage: Stage) -> psutil.Process:
+    """The trainer of whichever worker has one."""
+    import psutil
+
+    def found() -> psutil.Process | None:
+        for worker in stage.workers:
+            for server in psutil.Process(worker.pid).children():
+                for child in server.children():
+                    return child
+        return None
+
+    process = stage.until(found)
+    assert isinstance(process, psutil.Process)
+    return process
+
+
+def _take_all_connections(server: PostgreSQL, taken: contextlib.ExitStack) -> None:
+    """Terminates everybody else and takes every connection there is."""
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        (limit,) = connection.execute("SHOW max_connections").fetchone() or ("0",)
+        others = "SELECT pid FROM pg_stat_activity WHERE application_name = 'versemill'"
+        while True:
+            with contextlib.suppress(psycopg.OperationalError):
+                for _ in range(int(limit)):
+                    taken.enter_context(psycopg.connect(server.url))
+            if not connection.execute(others).fetchall():
+                return
+            connection.execute(f"SELECT pg_terminate_backend(pid) FROM ({others}) AS other")
