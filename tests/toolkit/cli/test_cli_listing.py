@@ -7,7 +7,7 @@ from sqlalchemy import update
 from versemill.cli.tables import cell_width
 from versemill.jobs.columns import db_now
 from versemill.jobs.states import State
-from versemill.jobs.tables import Job
+from versemill.jobs.tables import Job, Worker
 
 
 def test_jobs_as_json_newest_first(command: Any, floor: Any) -> None:
@@ -107,6 +107,39 @@ def test_workers_are_listed(command: Any, floor: Any) -> None:
     (worker,) = command("workers", "--json").json
     assert (worker["name"], worker["slots"], worker["busy"]) == ("attic", 1, 1)
     assert "1 of 1" in command("workers").out
+
+
+class TestWorkersHere:
+    """The health check of a container: its exit code is what counts."""
+
+    def test_a_live_one_is_well(self, command: Any, floor: Any) -> None:
+        floor.running()
+        found = command("workers", "--here", "--json")
+        assert (found.code, [worker["name"] for worker in found.json]) == (0, ["attic"])
+        assert command("workers", "--here").code == 0
+
+    def test_one_of_another_machine_does_not_count(self, command: Any, floor: Any) -> None:
+        floor.running()
+        _update_workers(floor, host="elsewhere")
+        assert len(command("workers", "--json").json) == 1
+        found = command("workers", "--here", "--json")
+        assert (found.code, found.json) == (1, [])
+
+    def test_one_that_has_not_looked_for_work_is_ill(self, command: Any, floor: Any) -> None:
+        floor.running()
+        _update_workers(floor, seen_at=db_now(-31))
+        found = command("workers", "--here")
+        assert found.code == 1
+        assert "no worker is running on this machine" in found.err
+
+    def test_without_the_option_none_is_no_failure(self, command: Any) -> None:
+        assert command("workers").code == 0
+
+
+def _update_workers(floor: Any, **values: Any) -> None:
+    with floor.store.unit_of_work() as uow:
+        uow.execute(update(Worker).values(**values))
+        uow.commit()
 
 
 def test_database_status(command: Any, home: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 
@@ -65,9 +66,14 @@ def worker_command() -> list[str]:
 
 
 @click.command()
+@click.option("--here", "only_here", is_flag=True, help="This machine's; exit code 1 if none is.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
-def workers(as_json: bool) -> None:
+@click.pass_context
+def workers(ctx: click.Context, only_here: bool, as_json: bool) -> None:
     """List the workers that are alive.
+
+    A worker is alive if it has looked for work within the last 30 seconds, so that
+    `workers --here` is also the health check of a container.
 
     \b
     Example:  versemill workers --json
@@ -78,12 +84,16 @@ def workers(as_json: bool) -> None:
 
     with installation() as here:
         alive = service.live_workers(here.store)
+    if only_here:
+        alive = [view for view in alive if view.host == socket.gethostname()]
+    code = 1 if only_here and not alive else 0
     if as_json:
         print_json([view.to_json() for view in alive])
-        return
+        ctx.exit(code)
     if not alive:
-        note("no worker is running; start one with `versemill worker`")
-        return
+        where = " on this machine" if only_here else ""
+        note(f"no worker is running{where}; start one with `versemill worker`")
+        ctx.exit(code)
     header = ("NAME", "HOST", "PID", "BUSY", "STARTED", "SEEN", "VERSION")
     rows = [
         (
