@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,6 +92,23 @@ def test_a_disk_that_fails_leaves_no_partial_file(
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="no space left"):
         write(checkpoint(), path)
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_full_disk_is_an_os_error_that_says_so(path: Path) -> None:
+    # In a process of its own: the limit on the size of files would hit the test's output too.
+    script = (
+        "import resource, sys, torch\n"
+        "from pathlib import Path\n"
+        "from versemill.checkpoint import Checkpoint, write\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))\n"
+        "try:\n"
+        "    write(Checkpoint({'x': torch.zeros(100)}, {'step': 1}), Path(sys.argv[1]))\n"
+        "except OSError as error:\n"
+        "    sys.exit(error.strerror == 'File too large' and 7)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    assert done.returncode == 7
     assert list(path.parent.iterdir()) == []
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -16,7 +18,6 @@ from versemill.jobs.database import upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     import psutil
 
@@ -26,9 +27,11 @@ pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQL]:
+def server() -> Iterator[PostgreSQL]:
     """A server of this file's own, which its tests may do anything to."""
-    with PostgreSQL(tmp_path_factory.mktemp("postgresql")) as started:
+    # Not in pytest's folder, which the server's user cannot reach when the tests run as root.
+    folder = tempfile.TemporaryDirectory(prefix="versemill-pg-")
+    with folder, PostgreSQL(Path(folder.name)) as started:
         yield started
 
 

@@ -7,6 +7,7 @@ from outside: from then on its writes fail as they do on a full disk, with anoth
 from __future__ import annotations
 
 import resource
+import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -101,16 +102,19 @@ def test_a_database_without_room_is_waited_for(alone: Stage) -> None:
 
 
 def test_a_worker_without_room_hands_back_and_it_does_not_count(alone: Stage) -> None:
-    (alone.home / "spool").write_text("not a folder")
-    jobs = [alone.submit() for _ in range(3)]
+    spool = alone.home / "spool"
     alone.start_worker("--name", "broken")
+    alone.until(lambda: service.live_workers(alone.store) and list(spool.iterdir()))
+    shutil.rmtree(spool)
+    spool.write_text("not a folder")
+    jobs = [alone.submit() for _ in range(3)]
     alone.until(lambda: any(has_said(alone, job, "is in trouble") for job in jobs))
     (job,) = [job for job in jobs if alone.job(job).attempt]
     alone.until(lambda: alone.job(job).state == "queued")
     assert alone.messages(job)[-1].endswith("; handed back")
     (attempt,) = service.details(alone.store, job.id).attempts
     assert attempt.failure is None
-    (alone.home / "spool").unlink()
+    spool.unlink()
     alone.start_worker("--name", "sound")
     for each in jobs:
         alone.until_state(each, "succeeded")

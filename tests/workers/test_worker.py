@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from sqlalchemy import delete
 from worker_stage import ENDLESS, Stage
 
 from versemill.checkpoint import Checkpoint, read
 from versemill.jobs import checkpoints, recovery, service
+from versemill.jobs.tables import Worker
 
 if TYPE_CHECKING:
     from versemill.jobs.views import JobView
@@ -118,14 +121,42 @@ def test_more_epochs_equal_a_longer_job(alone: Stage) -> None:
     assert_same_end(alone, short, long)
 
 
-def test_a_broken_worker_says_so_and_does_not_eat_the_queue(alone: Stage) -> None:
+def test_a_worker_without_a_spool_does_not_start(alone: Stage) -> None:
     (alone.home / "spool").write_text("not a folder")
-    jobs = [alone.submit() for _ in range(3)]
+    worker = alone.start_worker()
+    assert worker.wait(60) == 1
+    assert alone.log().count("\n") == 1
+    assert "set VERSEMILL_HOME to a folder" in alone.log()
+
+
+def test_a_broken_worker_says_so_and_does_not_eat_the_queue(alone: Stage) -> None:
+    spool = alone.home / "spool"
     alone.start_worker("--name", "broken")
+    alone.until(lambda: spool.exists() and list(spool.iterdir()))
+    shutil.rmtree(spool)
+    spool.write_text("not a folder")
+    jobs = [alone.submit() for _ in range(3)]
     alone.until(lambda: any("is in trouble" in m for job in jobs for m in alone.messages(job)))
     time.sleep(2)  # it has looked for work four times by then
     assert sum(alone.job(job).attempt for job in jobs) == 1
     assert [alone.job(job).state for job in jobs] == ["queued"] * 3
+
+
+def test_files_of_a_frozen_worker_are_left_alone(alone: Stage) -> None:
+    job = alone.submit(**ENDLESS)
+    frozen = alone.start_worker()
+    alone.until_training(job)
+    files = list((alone.home / "spool").glob("*-job-*/corpus"))
+    os.kill(frozen.pid, signal.SIGSTOP)
+    with alone.store.unit_of_work() as uow:
+        uow.execute(delete(Worker))  # as sweeping does to one that has not been seen for long
+        uow.commit()
+    other = alone.start_worker()
+    alone.until(lambda: service.live_workers(alone.store))
+    other.terminate()
+    assert other.wait(60) == 0
+    assert [path for path in files if not path.exists()] == []
+    os.kill(frozen.pid, signal.SIGCONT)
 
 
 def test_what_killed_workers_left_is_removed(alone: Stage) -> None:

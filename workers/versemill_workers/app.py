@@ -26,6 +26,7 @@ def build(broker_url: str, crew: Crew) -> Celery:
     """A Celery app whose task hands a pool thread to the crew and whose boot step polls."""
     app = queue.app(broker_url)
     app.conf.worker_hijack_root_logger = False
+    app.conf.worker_redirect_stdouts = False  # it would log a traceback letter by letter
 
     @app.task(name=queue.TASK)  # type: ignore[untyped-decorator]
     def work() -> None:

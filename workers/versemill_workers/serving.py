@@ -17,13 +17,13 @@ from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
 from versemill.errors import DatabaseError
-from versemill.jobs import leases, service
+from versemill.jobs import leases
 from versemill.jobs.filesystems import refuse_network_filesystem
 from versemill.jobs.store import Store
 from versemill.settings import BROKER_URL, DATABASE_URL, Settings, bound_spinning
 from versemill_workers import devices, trainer_entry
 from versemill_workers.crew import Crew
-from versemill_workers.spool import remove_abandoned
+from versemill_workers.spool import holding, remove_abandoned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from versemill_workers.devices import Slot
 
+logger = logging.getLogger("versemill.worker")
+
+_AGAIN_SECONDS = 1.0
 OTHER_CONNECTIONS = 2  # beside one per slot: the poller and the claims
 
 
@@ -51,13 +54,15 @@ def serve(arguments: Sequence[str]) -> None:
         refuse_network_filesystem(store.database.path)
     version = importlib.metadata.version("versemill")
     worker = leases.register_worker(store, options.name, len(slots), version=version)
-    remove_abandoned(settings.home / "spool", {w.id for w in service.live_workers(store)})
     crew = Crew(settings, store, worker, context, only=options.only)
     if options.tethered:
         threading.Thread(target=_end_with_parent, args=(crew,), daemon=True).start()
     threading.Thread(target=_warm_up, args=(context, slots, crew), daemon=True).start()
+    spool = settings.home / "spool"
     try:
-        _run_celery(settings, crew, slots=len(slots), name=options.name)
+        with holding(spool, worker.id):
+            remove_abandoned(spool)
+            _run_celery(settings, crew, slots=len(slots), name=options.name)
     finally:
         with contextlib.suppress(DatabaseError):  # others will see that it is gone
             leases.forget_worker(store, worker)
@@ -94,8 +99,15 @@ def _warm_up(context: ForkServerContext, slots: list[Slot], crew: Crew) -> None:
     A job claimed before would hold a lease that nothing renews until its trainer is started. By
     the way each slot learns what kind of machine it is.
     """
-    machines = {slot.gpu: _machine(context, slot) for slot in slots}
-    crew.get_going([replace(slot, plan=machines[slot.gpu]) for slot in slots])
+    while not crew.handing_over.is_set():
+        try:
+            machines = {slot.gpu: _machine(context, slot) for slot in slots}
+        except (OSError, EOFError) as error:  # the fork server has died; the next try starts it
+            logger.warning("cannot start a trainer: %s; trying again", error)
+            crew.handing_over.wait(_AGAIN_SECONDS)
+        else:
+            crew.get_going([replace(slot, plan=machines[slot.gpu]) for slot in slots])
+            return
 
 
 def _machine(context: ForkServerContext, slot: Slot) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import shutil
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from versemill.errors import VersemillError
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
 OUTPUT = "output.txt"
 _OUTPUT_BYTES = 64 * 1024
 _MARK = "-job-"
+_LOCK = ".lock"
 
 
 class Spool:
@@ -51,11 +57,39 @@ class Spool:
             return ""
 
 
-def remove_abandoned(root: Path, alive: Collection[str]) -> None:
-    """Removes what workers that were killed have left; `alive` holds the ids of those that live."""
-    if not root.is_dir():
-        return
-    for folder in root.iterdir():
-        worker, mark, _ = folder.name.partition(_MARK)
-        if mark and worker not in alive:
-            shutil.rmtree(folder, ignore_errors=True)
+@contextmanager
+def holding(root: Path, worker_id: str) -> Iterator[None]:
+    """Lets `remove_abandoned` know, while the block lasts, that this worker process is there.
+
+    By a file lock, which the system gives up when the process ends, however it ends, and not
+    before: a worker that is frozen still has its files.
+
+    Raises:
+        VersemillError: the folder cannot be used.
+    """
+    path = root / f"{worker_id}{_LOCK}"
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb")
+    except OSError as error:
+        raise VersemillError(
+            f"{root} cannot be used for files of running jobs ({error.strerror}); "
+            "set VERSEMILL_HOME to a folder that you can write"
+        ) from None
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+    with contextlib.suppress(OSError):
+        path.unlink()
+
+
+def remove_abandoned(root: Path) -> None:
+    """Removes what workers that were killed have left on this machine."""
+    left = {path.name.removesuffix(_LOCK).partition(_MARK)[0] for path in root.glob("*")}
+    for worker_id in left:
+        lock = root / f"{worker_id}{_LOCK}"
+        with contextlib.suppress(OSError), lock.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while that worker is there
+            for folder in root.glob(f"{worker_id}{_MARK}*"):
+                shutil.rmtree(folder, ignore_errors=True)
+            lock.unlink()

@@ -10,8 +10,9 @@ import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import delete, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
-from versemill.errors import ConfigError, JobStateError, UnknownNameError
+from versemill.errors import ConfigError, DatabaseError, JobStateError, UnknownNameError
 from versemill.jobs.columns import db_now
 from versemill.jobs.corpora import (
     add_corpus,
@@ -122,7 +123,7 @@ def submit(
             _name_automatically(uow, job_id, config)
         note(uow, job_id, actor=owner, message="submitted", end=State.QUEUED)
         view = job_view(uow.session, job_id)
-        uow.commit()
+        _commit_knowingly(uow, view)
     wake()
     return view
 
@@ -382,6 +383,17 @@ def _more_epochs(uow: UnitOfWork, job: _Locked, epochs: int) -> dict[str, Any]:
     config = uow.session.scalars(select(Job.config).where(Job.id == job.id)).one()
     training = {**config["training"], "epochs": epochs}
     return {"config": {**config, "training": training}, "epochs": epochs}
+
+
+def _commit_knowingly(uow: UnitOfWork, job: JobView) -> None:
+    """Commits a new job. Where nobody can tell whether it was kept, the error says so."""
+    try:
+        uow.commit()
+    except SQLAlchemyError as error:
+        raise DatabaseError(
+            f"the database went away at the very moment job {job.name} was to be queued; look "
+            "whether it is there with `versemill jobs` before you submit it again"
+        ) from error
 
 
 def _name_automatically(uow: UnitOfWork, job_id: int, config: JobConfig) -> None:
