@@ -14,6 +14,7 @@ import pytest
 from worker_stage import ENDLESS, Stage
 
 from servers import PostgreSQL
+from versemill.jobs import service
 from versemill.jobs.database import upgrade
 
 if TYPE_CHECKING:
@@ -88,17 +89,17 @@ def test_terminated_backends(team: Stage, server: PostgreSQL) -> None:
 def test_away_for_longer_than_a_lease(team: Stage, server: PostgreSQL) -> None:
     """When it is back every lease has expired: the holder comes before those who sweep."""
     job = team.submit(**ENDLESS)
-    team.start_worker("--name", "idle")  # registered first, it sweeps when it may
-    team.until(lambda: team.job(job).state == "running")
-    team.start_worker("--name", "other")
-    holder = team.job(job).worker
-    trainer, step = _trainer(team), team.job(job).step
+    team.start_worker("--name", "holder")
+    trainer = team.until_training(job)
+    team.start_worker("--name", "heir")
+    team.until(lambda: len(service.live_workers(team.store)) == 2)
+    step = team.job(job).step
     server.kill()
     time.sleep(40)
     assert trainer.is_running()
     server.start()
     team.until(lambda: _step(team, job) > step)
-    assert team.job(job).worker == holder
+    assert team.job(job).worker == "holder"
     assert team.job(job).attempt == 1
     assert trainer.is_running()
 
@@ -123,22 +124,6 @@ def test_a_locked_sqlite(alone: Stage) -> None:
         alone.until(lambda: "locked" in alone.log())
         holder.rollback()
     assert_undisturbed(alone, job, trainer, step)
-
-
-def _trainer(stage: Stage) -> psutil.Process:
-    """The trainer of whichever worker has one."""
-    import psutil
-
-    def found() -> psutil.Process | None:
-        for worker in stage.workers:
-            for server in psutil.Process(worker.pid).children():
-                for child in server.children():
-                    return child
-        return None
-
-    process = stage.until(found)
-    assert isinstance(process, psutil.Process)
-    return process
 
 
 def _take_all_connections(server: PostgreSQL, taken: contextlib.ExitStack) -> None:

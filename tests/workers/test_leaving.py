@@ -74,4 +74,4 @@ def test_a_worker_thawed_before_anybody_swept_goes_on(alone: Stage) -> None:
     alone.until(lambda: alone.job(job).step > step)
     assert alone.trainer() == trainer
     assert alone.job(job).attempt == 1
-    assert alone.job(job).state_shown == "running"
+    alone.until(lambda: alone.job(job).state_shown == "running")  # it has renewed its lease

@@ -1,6 +1,6 @@
 """How soon a running job does what people ask of it, at the sizes of the `default` recipe.
 
-    python benchmarks/requests.py [--rounds 5]
+    python benchmarks/request_latency.py [--rounds 5]
 
 Pause, resume, yield, cancel and retry in turn on one job and one warm worker, on SQLite. Measured
 is the time from the call to the new state in the database: for pause, yield and cancel that is
@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,19 +51,20 @@ def measure(store: Store, rounds: int) -> dict[str, list[float]]:
     """Seconds that each request took, by its name."""
     times: dict[str, list[float]] = {}
 
-    def ask(name: str, request: Callable[[], object], done: Callable[[], bool]) -> None:
-        training(store)
-        timed(times, name, request, done)
+    def let_go(attempt: int) -> Callable[[], bool]:
+        return lambda: service.details(store, 1).attempts[attempt - 1].ended_at is not None
 
     for _ in range(rounds):
-        ask(
-            "pause", lambda: service.request_pause(store, 1, "me"), lambda: state(store) == "paused"
-        )
-        timed(times, "resume", lambda: service.resume(store, 1, "me"), lambda: runs(store))
-        attempt = service.find(store, "1").attempt
-        ask("yield", lambda: service.request_yield(store, 1, "me"), lambda: ended(store, attempt))
-        ask("cancel", lambda: service.request_cancel(store, 1, "me"), lambda: runs(store) is False)
-        timed(times, "retry", lambda: service.retry(store, 1, "me"), lambda: runs(store))
+        for name, request, again, take_up in (
+            ("pause", service.request_pause, "resume", service.resume),
+            ("yield", service.request_yield, None, None),
+            ("cancel", service.request_cancel, "retry", service.retry),
+        ):
+            training(store)
+            done = let_go(service.find(store, "1").attempt)
+            timed(times, name, partial(request, store, 1, "me"), done)
+            if again is not None:
+                timed(times, again, partial(take_up, store, 1, "me"), partial(runs, store))
     return times
 
 
@@ -92,19 +94,9 @@ def training(store: Store) -> None:
     wait_for(steps)
 
 
-def state(store: Store) -> str:
-    """The job's state."""
-    return service.find(store, "1").state
-
-
 def runs(store: Store) -> bool:
     """Whether a worker has the job."""
-    return state(store) == "running"
-
-
-def ended(store: Store, attempt: int) -> bool:
-    """Whether the attempt has been closed."""
-    return service.details(store, 1).attempts[attempt - 1].ended_at is not None
+    return service.find(store, "1").state == "running"
 
 
 def wait_for(done: Callable[[], bool]) -> None:
