@@ -26,6 +26,7 @@ def test_everything_has_a_default() -> None:
     assert settings.broker_url == "memory://localhost"
     assert settings.corpus_limit == 64 * 1024 * 1024
     assert settings.checkpoint_seconds == 60
+    assert settings.checkpoint_limit is None
     assert settings.user == getpass.getuser()
 
 
@@ -36,6 +37,7 @@ def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("VERSEMILL_USER", "小明")
     monkeypatch.setenv("VERSEMILL_CORPUS_LIMIT_MB", "2")
     monkeypatch.setenv("VERSEMILL_CHECKPOINT_SECONDS", "7")
+    monkeypatch.setenv("VERSEMILL_CHECKPOINT_LIMIT_GB", "3")
     assert Settings.from_environment() == Settings(
         home=Path("/data/mill"),
         database_url="postgresql+psycopg://db/mill",
@@ -43,7 +45,23 @@ def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None
         user="小明",
         corpus_limit=2 * 1024 * 1024,
         checkpoint_seconds=7,
+        checkpoint_limit=3 * 10**9,
     )
+
+
+def test_another_process_can_be_given_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(
+        home=Path("/data/mill"),
+        database_url="postgresql+psycopg://db/mill",
+        broker_url="redis://broker",
+        user="小明",
+        corpus_limit=2 * 1024 * 1024,
+        checkpoint_seconds=7,
+        checkpoint_limit=3 * 10**9,
+    )
+    for name, value in settings.to_environment().items():
+        monkeypatch.setenv(name, value)
+    assert Settings.from_environment() == settings
 
 
 def test_the_database_lies_in_the_home(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,18 @@ class Settings:
             ),
         )
 
+    def to_environment(self) -> dict[str, str]:
+        """Inverse of `from_environment`: what a process needs to have these settings too."""
+        return {
+            HOME: str(self.home),
+            DATABASE_URL: self.database_url,
+            BROKER_URL: self.broker_url,
+            USER: self.user,
+            CORPUS_LIMIT: str(self.corpus_limit // 1024**2),
+            CHECKPOINT_SECONDS: str(self.checkpoint_seconds),
+            CHECKPOINT_LIMIT: str((self.checkpoint_limit or 0) // 10**9 or ""),
+        }
+
 
 def _user_name() -> str:
     try:

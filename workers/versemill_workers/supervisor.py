@@ -114,9 +114,9 @@ class Supervisor:
         except DatabaseError as error:
             logger.warning("job %d is left to its lease: %s", job_id, error)
             return False
-        except OSError as error:
-            # A full disk or no more processes: this machine's trouble, never counted against
-            # the job.
+        except (OSError, EOFError) as error:
+            # A full disk, no more processes, a fork server that died: this machine's trouble,
+            # never counted against the job.
             logger.exception("job %d: this worker is in trouble", job_id)
             self._hand_back(_trouble(self._claim, error))
             return False

@@ -159,6 +159,24 @@ def test_the_worker_hands_over_when_the_command_is_killed(home: Path, floor: Any
     assert service.details(floor.store, job.id).checkpoints
 
 
+def test_ctrl_c_while_verifying_leaves_nothing(home: Path, monkeypatch: Any) -> None:
+    scratch = home.parent / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    process = start(home, "verify-resume", *LONG)
+    deadline = time.monotonic() + 90
+    while not (made := list(scratch.glob("versemill-*"))) or not children(made[0]):
+        assert process.poll() is None
+        assert time.monotonic() < deadline, "no worker was started"
+        time.sleep(0.2)
+    wait_until(made[0], step=20)
+    process.send_signal(signal.SIGINT)
+    code, out, err = end(process)
+    assert (code, out, err) == (130, "", "")
+    assert children(made[0]) == []
+    assert list(scratch.glob("versemill-*")) == []
+
+
 def await_no_children(home: Path) -> None:
     deadline = time.monotonic() + 60
     while children(home):

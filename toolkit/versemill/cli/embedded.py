@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ class TetheredWorker:
 
     def __init__(self, settings: Settings, job_id: int) -> None:
         self._command = [*worker_command(), "--only", str(job_id), "--tethered"]
+        self._environment = os.environ | settings.to_environment()
         self._log = settings.home / "logs" / f"worker-{job_id}.log"
         self._restarts = 0
         self._wait_at_end = True
@@ -53,6 +55,11 @@ class TetheredWorker:
         except subprocess.TimeoutExpired:
             self._process.kill()  # the job is safe: its lease expires
             self._process.wait()
+
+    @property
+    def pid(self) -> int:
+        """Of the worker process that was started last."""
+        return self._process.pid
 
     def leave(self) -> None:
         """Does not wait for the worker at the end of the block: it hands over by itself."""
@@ -82,6 +89,7 @@ class TetheredWorker:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 self._command,
+                env=self._environment,
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -40,6 +40,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "plugins": "plugins:plugins",
         "db": "database:db",
         "doctor": "doctor:doctor",
+        "verify-resume": "verifying:verify_resume",
     },
 }
 """Help sections, and where each command is: `module:attribute` below `versemill.cli`."""
