@@ -181,8 +181,8 @@ class TestWorkers:
 def hand_over_seconds() -> float:
     """The longest that a hand-over takes, uploading aside.
 
-    The trainer's checkpoint and its end; as long again with the database away; and a call that nobody
-    answers, both while that time runs out and as the worker takes itself off the list.
+    The trainer's checkpoint and its end; as long again with the database away; and a call that
+    nobody answers, both while that time runs out and as the worker takes itself off the list.
     """
     unanswered = database._PATIENCE["tcp_user_timeout"] / 1000
     return 2 * supervisor.STOP_SECONDS + supervisor._EXIT_SECONDS + 2 * unanswered

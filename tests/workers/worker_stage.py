@@ -39,13 +39,17 @@ SMALL = {
     "training.report_every": 10,
     "generation.length": 12,
 }
-ENDLESS = {"training.epochs": 1_000_000, "training.report_every": 1_000_000}
+ENDLESS = {
+    "training.epochs": 1_000_000,
+    "training.report_every": 1_000_000,
+    "training.patience": 0,
+}
 
 
 class Stage:
     """One installation: its store, its workers, and jobs small enough for a test."""
 
-    def __init__(self, home: Path, url: str) -> None:
+    def __init__(self, home: Path, url: str, broker_url: str = "") -> None:
         self.home = home
         self.store = Store.open(url, connections=2)
         self.environment = {
@@ -53,6 +57,7 @@ class Stage:
             "HOME": str(home),
             "VERSEMILL_HOME": str(home),
             "VERSEMILL_DATABASE_URL": url,
+            "VERSEMILL_BROKER_URL": broker_url,
             "VERSEMILL_CHECKPOINT_SECONDS": "1",
             "OMP_NUM_THREADS": "1",
         }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import warnings
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, bootsteps
@@ -17,16 +18,25 @@ from celery.platforms import SecurityWarning
 from celery.worker import state as celery_state
 
 from versemill.jobs import queue
+from versemill_workers import hearing
 
 if TYPE_CHECKING:
     from versemill_workers.crew import Crew
 
 
 def build(broker_url: str, crew: Crew) -> Celery:
-    """A Celery app whose task hands a pool thread to the crew and whose boot step polls."""
+    """A Celery app whose task hands a pool thread to the crew and whose boot step polls.
+
+    Raises:
+        ConfigError: the URL cannot be one of a broker's.
+    """
     app = queue.app(broker_url)
     app.conf.worker_hijack_root_logger = False
     app.conf.worker_redirect_stdouts = False  # it would log a traceback letter by letter
+    app.conf.worker_enable_prefetch_count_reduction = False  # after a reconnect hear as before
+    if broker_url.startswith("redis"):
+        app.conf.broker_transport_options = hearing.TRANSPORT
+    hearing.refuse_orders()
 
     @app.task(name=queue.TASK)  # type: ignore[untyped-decorator]
     def work() -> None:
@@ -66,6 +76,7 @@ def serve(app: Celery, crew: Crew, *, slots: int, name: str) -> None:
     QueueWorker(
         app=app,
         hostname=f"{name}@{os.uname().nodename}",
+        consumer_cls=partial(hearing.Listener, has_room=crew.has_room),
         pool="threads",
         concurrency=slots,
         loglevel="WARNING",

@@ -96,6 +96,10 @@ class Crew:
         self._sweep_at = 0.0  # which tells the others what kind of machine this is
         self._nudge.set()
 
+    def has_room(self) -> bool:
+        """Whether a job could be started now."""
+        return not self.handing_over.is_set() and not self._free.empty()
+
     def start_polling(self, dispatch: Callable[[], object]) -> None:
         """Looks at the database every so often from a thread of its own.
 
