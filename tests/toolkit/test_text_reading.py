@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import struct
 import tracemalloc
 import unicodedata
@@ -215,6 +216,83 @@ def test_nothing_is_written_by_reading_a_zip(
     path = zipped(inner / "a.zip", {"../outside.txt": b"la"})
     assert read_path(path, limit=MIB).songs == ("la",)
     assert [p.name for p in tmp_path.rglob("*")] == ["in", "a.zip"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/etc/passwd",
+        "../../up.txt",
+        r"a\..\up.txt",
+        r"C:\up.txt",
+        "C:up.txt",
+        r"\\host\up.txt",
+        "a/../../up.txt",
+        "up.txt\n\x1b[2J.txt",
+        "a" * 60_000,
+    ],
+    ids=lambda name: ascii(name)[:20],
+)
+def test_a_name_that_leads_out_is_only_a_name(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = zipped(folder / "a.zip", {name: b"la"})
+    assert read_path(path, limit=MIB).songs == ("la",)
+    assert [p.name for p in tmp_path.rglob("*")] == ["in", "a.zip"]
+    message = refusal(zipped(path, {name: b"la\xff"}))
+    assert "is not UTF-8" in message
+    assert "\x1b" not in message
+    assert len(message) < 1000 + len(str(path))
+
+
+def test_a_link_in_a_zip_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    link = zipfile.ZipInfo("a.txt")
+    link.create_system = 3  # Unix
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(link, b"/etc/passwd")
+    assert "'a.txt' in" in refusal(path)
+    assert "is a link, not a text" in refusal(path)
+
+
+def test_an_archive_in_an_archive_is_not_unpacked(tmp_path: Path) -> None:
+    inner = zipped(tmp_path / "inner.zip", {"a.txt": b"la"}, compresslevel=0)
+    path = zipped(tmp_path / "a.zip", {"inner.zip": inner.read_bytes()})
+    assert "'inner.zip' in" in refusal(path)
+
+
+def test_entries_that_share_their_bytes_are_counted_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", b"a" * MIB)
+        for number in range(50):  # as in a bomb without nesting: one kernel, many names
+            copy = zipfile.ZipInfo(f"{number}.bin")
+            first = archive.getinfo("a.txt")
+            for field in ("header_offset", "CRC", "compress_size", "file_size", "compress_type"):
+                setattr(copy, field, getattr(first, field))
+            archive.filelist.append(copy)
+    try:
+        assert read_path(path, limit=MIB).characters == MIB
+    except CorpusError as error:
+        assert "overlap" in str(error).lower()  # noqa: PT017 - newer Pythons refuse
+
+
+def test_a_list_of_entries_made_to_fill_the_memory(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {"a.txt": b"la"})
+    whole = path.read_bytes()
+    start, end = whole.index(b"PK\x01\x02"), whole.index(b"PK\x05\x06")
+    entry = whole[start:end]
+    count = 8 * MIB // len(entry)
+    tail = bytearray(whole[end:])
+    tail[12:16] = struct.pack("<L", count * len(entry))
+    path.write_bytes(whole[:start] + entry * count + tail)
+    tracemalloc.start()
+    message = refusal(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "list of entries is too long" in message
+    assert peak < 4 * MIB
 
 
 def test_the_limit_counts_uncompressed_bytes(tmp_path: Path) -> None:

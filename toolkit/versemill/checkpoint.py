@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from versemill.errors import CheckpointError
+from versemill.files import open_regular
+from versemill.headers import LENGTH_BYTES, header_size, metadata, parsed_meta, refuse_absurd_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _KEY = "versemill"
+_REASON_SHOWN = 200  # characters; the library may repeat what it read
+_MALFORMED = (  # what reading a malformed file may raise, beside `SafetensorError`
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -48,11 +59,16 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
     Raises:
         OSError: it cannot be written, as when the disk is full.
+        CheckpointError: its metadata is more than `read` takes.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     meta = json.dumps({"format": FORMAT, **checkpoint.meta}, ensure_ascii=False)
+    try:
+        refuse_absurd_meta(meta)
+    except ValueError as error:
+        raise CheckpointError(f"{path} cannot be written: {error}") from None
     tensors = {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()}
     # One entry only: equal checkpoints are then equal files.
     header = {_KEY: f"{_digest(meta, tensors)} {meta}"}
@@ -72,19 +88,54 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def read(path: Path) -> Checkpoint:
-    """Reads a checkpoint onto the CPU; raises `CheckpointError` for a damaged or foreign file."""
-    from safetensors import SafetensorError, safe_open
+    """Reads a checkpoint onto the CPU; raises `CheckpointError` for a damaged or foreign file.
+
+    Whatever the file holds, nothing of it is run, and memory stays within a small multiple of its
+    size.
+    """
+    from safetensors import SafetensorError
 
     try:
-        with safe_open(path, framework="pt") as file:
-            digest, _, meta = (file.metadata() or {}).get(_KEY, "").partition(" ")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is no readable checkpoint: {error}") from None
-    parsed = _parsed(meta, path)
-    if digest != _digest(meta, tensors):
+        return _checked(_content(path), path)
+    except CheckpointError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except MemoryError:
+        reason = "it is larger than this machine's memory"
+    except (SafetensorError, *_MALFORMED) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:_REASON_SHOWN]
+    raise CheckpointError(f"{path} is no readable checkpoint: {reason}")
+
+
+def _content(path: Path) -> bytes:
+    """All bytes of a regular file whose header promises no more than it has."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        header_size(file.read(LENGTH_BYTES), size)
+        file.seek(0)
+        data = file.read(size)
+        if len(data) != size or file.read(1):
+            raise ValueError("its size changed while it was read")
+    return data
+
+
+def _checked(data: bytes, path: Path) -> Checkpoint:
+    from safetensors.torch import load
+
+    end = LENGTH_BYTES + header_size(data[:LENGTH_BYTES], len(data))
+    entry = metadata(data[LENGTH_BYTES:end]).get(_KEY)
+    if not isinstance(entry, str):
+        raise CheckpointError(f"{path} was not written by Versemill")
+    digest, _, text = entry.partition(" ")
+    meta = parsed_meta(text)
+    if meta.get("format") != FORMAT:
+        got = f"{meta.get('format')!r:.20}"
+        raise CheckpointError(f"{path} has checkpoint format {got}; this version reads {FORMAT}")
+    tensors = load(data)
+    if digest != _digest(text, tensors):
         raise CheckpointError(f"{path} is damaged: its content does not fit its SHA-256")
-    return Checkpoint(tensors, parsed)
+    return Checkpoint(tensors, meta)
 
 
 def _digest(meta: str, tensors: Mapping[str, Tensor]) -> str:
@@ -97,14 +148,3 @@ def _digest(meta: str, tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
-
-
-def _parsed(text: str, path: Path) -> dict[str, Any]:
-    try:
-        meta = json.loads(text)
-    except ValueError:
-        raise CheckpointError(f"{path} was not written by Versemill") from None
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        got = meta.get("format") if isinstance(meta, dict) else None
-        raise CheckpointError(f"{path} has checkpoint format {got}; this version reads {FORMAT}")
-    return meta

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from versemill.config import GenerationOptions, JobConfig, validated
-from versemill.errors import CheckpointError
+from versemill.errors import CheckpointError, PluginError, UnknownNameError
 from versemill.model import LanguageModel, build_model
 from versemill.perplexity import HeldOut, evaluate, primer_id
 from versemill.registry import Registry, parse_decoder
 from versemill.seeds import derived
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
@@ -89,15 +89,21 @@ class TrainedModel:
         meta = checkpoint.meta
         try:
             config = JobConfig.from_json(meta["config"])
+            registry.find("cell", config.cell).validate(config.cell_options)
             tokenizer_class = registry.find("tokenizer", config.tokenizer).load()
             tokenizer: Tokenizer = tokenizer_class.from_json(meta["vocabulary"])
-            model = build_model(config, len(tokenizer.tokens), registry)
             weights = (checkpoint.part("best") if best else {}) or checkpoint.part("model")
+            _refuse_misfit(config, len(tokenizer.tokens), registry, weights)
+            model = build_model(config, len(tokenizer.tokens), registry)
             model.load_state_dict(weights)
             unseen = float(meta["unseen"])
             step = int((best and meta["best_step"]) or meta["step"])
-        except (KeyError, RuntimeError, TypeError) as error:
-            reason = str(error).splitlines()[0]
+        except (CheckpointError, PluginError, UnknownNameError):
+            raise
+        except (
+            ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
+        ) as error:  # fmt: skip
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointError(f"the checkpoint does not fit its model: {reason}") from None
         return cls(model, tokenizer, config, registry, unseen=unseen, step=step)
 
@@ -233,3 +239,33 @@ class _Lines:
                 self.ended = True
                 return piece[:at]
         return piece
+
+
+def _refuse_misfit(
+    config: JobConfig, vocabulary_size: int, registry: Registry, weights: Mapping[str, Tensor]
+) -> None:
+    """Compares a file's weights with its configuration, before memory for a model is taken.
+
+    Raises:
+        CheckpointError: other layers, names or shapes, or a weight that is not finite.
+    """
+    if config.model.layers > len(weights):
+        raise CheckpointError(
+            f"the checkpoint does not fit its model: {config.model.layers:,} layers, "
+            f"but only {len(weights)} weights"
+        )
+    try:
+        with torch.device("meta"):  # shapes alone
+            expected = build_model(config, vocabulary_size, registry).state_dict()
+    except (RuntimeError, TypeError):
+        return  # a stranger's cell that is not made without memory; loading compares as well
+    for name in sorted(expected.keys() | weights.keys()):
+        want, got = (tuple(t[name].shape) if name in t else None for t in (expected, weights))
+        if want != got:
+            raise CheckpointError(
+                f"the checkpoint does not fit its model: {name} has shape {got}, its "
+                f"configuration needs {want}"
+            )
+    odd = [name for name, weight in weights.items() if not bool(weight.isfinite().all())]
+    if odd:
+        raise CheckpointError(f"the checkpoint's weight {odd[0]} is not finite")

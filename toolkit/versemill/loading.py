@@ -40,7 +40,10 @@ def load(path_or_job: str | int | os.PathLike[str], *, at: str | int = "best") -
     if not isinstance(path_or_job, int) and (
         not isinstance(path_or_job, str) or path_or_job.endswith(SUFFIX)
     ):
-        path = Path(os.fspath(path_or_job)).expanduser()
+        try:
+            path = Path(os.fspath(path_or_job)).expanduser()
+        except RuntimeError as error:  # `~` of somebody who has no home
+            raise CheckpointError(f"{path_or_job!s} is not a usable path: {error}") from None
         return _model(path, Registry.discover(), best=at == "best")
     settings = Settings.from_environment()
     store = Store.open(settings.database_url)

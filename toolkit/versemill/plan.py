@@ -13,6 +13,8 @@ from versemill.errors import CheckpointError, PlanMismatchError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_THREADS = range(1, 1025)
+
 
 @dataclass(frozen=True, kw_only=True)
 class KernelPlan:
@@ -97,6 +99,11 @@ class KernelPlan:
     def from_json(cls, stored: Mapping[str, Any]) -> KernelPlan:
         """Inverse of `to_json`; raises `CheckpointError` for anything else."""
         try:
-            return cls(**stored)
+            plan = cls(**stored)
         except TypeError:
             raise CheckpointError("the checkpoint's kernel plan is malformed") from None
+        names = (plan.device, plan.hardware, plan.torch_version, plan.dtype)
+        # PyTorch would start any number of threads.
+        if not all(isinstance(name, str) for name in names) or plan.threads not in _THREADS:
+            raise CheckpointError("the checkpoint's kernel plan is malformed")
+        return plan

@@ -6,6 +6,7 @@ out of an archive, and anything that is not plain UTF-8 text is refused with the
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -19,6 +20,7 @@ from typing import IO, TYPE_CHECKING
 
 from versemill.contracts import Text
 from versemill.errors import ConfigError, CorpusError
+from versemill.files import IrregularFileError, open_regular
 from versemill.settings import CORPUS_LIMIT
 from versemill.text import normalised, songs_between, without_blank_edges
 
@@ -30,6 +32,7 @@ _CHUNK = 1 << 20  # bytes read at a time
 _ZIP_EXTRA = 16 << 20  # an archive may be so much larger than the text allowed in it
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")  # an archive with entries, and an empty one
 _NAMES_SHOWN = 5
+_NAME_SHOWN = 200  # characters
 _ENCRYPTED = 0x1  # bit of the flags of a zip entry
 _DAMAGED = (  # what `zipfile` raises over malformed archives
     zipfile.BadZipFile,
@@ -144,6 +147,37 @@ class _Budget:
         return b"".join(chunks)
 
 
+class _InShortReads(io.BufferedIOBase):
+    """A file of which nobody reads much at a time.
+
+    `zipfile` reads an archive's list of entries at once and makes an object of each: without a
+    bound, a list of millions would fill the memory before anything can be refused.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to `size` bytes; raises `ValueError` where more than a chunk was wanted."""
+        most = _CHUNK + 1
+        data = self._file.read(most if size is None or size < 0 else min(size, most))
+        if len(data) == most:
+            raise ValueError("its list of entries is too long")
+        return data
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As a file does."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """As a file does."""
+        return self._file.tell()
+
+    def seekable(self) -> bool:
+        """True."""
+        return True
+
+
 def _checked(separator: str | None) -> str | None:
     if separator is not None and ("\n" in separator or "\r" in separator):
         raise ConfigError("corpus_options.song_separator", separator, "one line of text")
@@ -162,16 +196,23 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except FileNotFoundError:
         raise CorpusError(f"no corpus at {_quoted(path)}; check the path") from None
+    except IrregularFileError as error:
+        raise CorpusError(
+            f"{_quoted(error.filename)} is not a regular file; a corpus is a text file, a zip with "
+            "one text or a folder of .txt files"
+        ) from None
     except OSError as error:
         raise CorpusError(f"cannot read {_quoted(path)}: {error.strerror or error}") from None
-    except RuntimeError as error:  # `~` of somebody who has no home
+    except (CorpusError, ConfigError):
+        raise
+    except (RuntimeError, ValueError) as error:  # `~` of somebody who has no home; a NUL
         raise CorpusError(f"{_quoted(path)} is not a usable path: {error}") from None
 
 
 def _file_text(path: Path, limit: int) -> str:
     budget = _Budget(limit)
     name = _quoted(path)
-    with _regular_file(path) as file:
+    with open_regular(path) as file:
         start = file.read(len(_ZIP_STARTS[0]))
         file.seek(0)
         if start in _ZIP_STARTS or path.suffix.lower() == ".zip":
@@ -186,34 +227,10 @@ def _folder_texts(folder: Path, limit: int) -> list[str]:
     budget.announced(_quoted(folder), sum(path.stat().st_size for path in paths))
     texts = []
     for path in paths:
-        with _regular_file(path) as file:
+        with open_regular(path) as file:
             data = budget.read(file, _quoted(folder))
         texts.append(decode(data, name=_quoted(path)))
     return texts
-
-
-@contextmanager
-def _regular_file(path: Path) -> Iterator[IO[bytes]]:
-    """Opens a file that is sure to be one: a FIFO or a device could block or never end."""
-    try:
-        mode = path.stat().st_mode
-    except ValueError as error:  # a NUL in the path
-        raise CorpusError(f"{_quoted(path)} is not a usable path: {error}") from None
-    if not stat.S_ISREG(mode):
-        raise _not_regular(path)
-    # Looked at again once open, without waiting for a FIFO's writer: the path may have changed.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise _not_regular(path)
-        yield file
-
-
-def _not_regular(path: Path) -> CorpusError:
-    return CorpusError(
-        f"{_quoted(path)} is not a regular file; a corpus is a text file, a zip with one text "
-        "or a folder of .txt files"
-    )
 
 
 def _text_files(folder: Path) -> list[Path]:
@@ -249,9 +266,9 @@ def _zipped_text(file: IO[bytes], name: str, budget: _Budget) -> str:
     if size > budget.limit + _ZIP_EXTRA:  # its list of entries alone could fill the memory
         raise budget.refuse(name, f"{size:,}")
     try:
-        with zipfile.ZipFile(file) as archive:
+        with zipfile.ZipFile(_InShortReads(file)) as archive:
             entry = _only_text(archive.infolist(), name)
-            inner = f"{_quoted(entry.filename)} in {name}"
+            inner = f"{_quoted(_short(entry.filename))} in {name}"
             budget.announced(inner, entry.file_size)
             with archive.open(entry) as member:
                 data = budget.read(member, inner)
@@ -272,6 +289,8 @@ def _only_text(entries: Sequence[zipfile.ZipInfo], name: str) -> zipfile.ZipInfo
             "pack exactly one, or unpack them into a folder and give the folder"
         )
     (entry,) = texts
+    if stat.S_ISLNK(entry.external_attr >> 16):  # where Unix keeps the file's mode
+        raise CorpusError(f"{_quoted(_short(entry.filename))} in {name} is a link, not a text")
     if entry.flag_bits & _ENCRYPTED:
         raise CorpusError(f"{name} is encrypted; pack it without a password")
     if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
@@ -293,4 +312,10 @@ def _some(names: Sequence[str]) -> str:
     if not names:
         return ""
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return f" ({', '.join(map(_quoted, names[:_NAMES_SHOWN]))}{more})"
+    shown = (_quoted(_short(name)) for name in names[:_NAMES_SHOWN])
+    return f" ({', '.join(shown)}{more})"
+
+
+def _short(name: str) -> str:
+    """The name of an entry, of which an archive may have 64 KiB."""
+    return name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}…"

@@ -67,5 +67,8 @@ def _settings(config: object) -> dict[str, Any]:
 
 
 def _plugins(meta: Mapping[str, Any]) -> str:
-    records = meta.get("plugins") or []
-    return ", ".join(f"{r['name']} ({r['distribution']} {r['version']})" for r in records)
+    try:
+        records = meta.get("plugins") or []
+        return ", ".join(f"{r['name']} ({r['distribution']} {r['version']})" for r in records)
+    except (TypeError, KeyError):
+        raise CheckpointError("the checkpoint's list of plugins is malformed") from None

@@ -424,6 +424,8 @@ class Training:
                 )
                 for layer, zero in enumerate(self._states)
             )
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+        except CheckpointError:
+            raise
+        except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointError(f"the checkpoint does not fit this job: {reason}") from None

@@ -18,6 +18,7 @@ from celery.worker.consumer import Consumer
 from celery.worker.control import Panel, nok
 
 from versemill.jobs import queue
+from versemill.redaction import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,7 @@ class Listener(Consumer):  # type: ignore[misc]
         self.heard = 0
         """Messages that have arrived, of whatever kind."""
         self._has_room = has_room
-        self._broker = queue.shown(self.app.conf.broker_url)
+        self._broker = shown(self.app.conf.broker_url)
 
     def start(self) -> None:
         """Connects and listens, again and again, until the worker ends."""

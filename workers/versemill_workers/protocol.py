@@ -1,7 +1,7 @@
 """What a supervisor and its trainer say to each other: JSON over a pipe, files in a spool folder.
 
 The trainer tells: `progress`, `report`, `checkpoint`, `unwritten` (a checkpoint could not be
-written), `finished`, `stopped`, `failed`.
+written), `unreadable` (the one to go on from), `finished`, `stopped`, `failed`.
 The supervisor tells: `alive`, `stored` (a checkpoint is durable) and `stop` (checkpoint, then end).
 """
 

@@ -20,6 +20,7 @@ from versemill.errors import DatabaseError
 from versemill.jobs import leases
 from versemill.jobs.filesystems import refuse_network_filesystem
 from versemill.jobs.store import Store
+from versemill.redaction import RedactingFormatter
 from versemill.settings import BROKER_URL, DATABASE_URL, Settings, bound_spinning
 from versemill_workers import devices, trainer_entry
 from versemill_workers.crew import Crew
@@ -44,9 +45,8 @@ def serve(arguments: Sequence[str]) -> None:
         VersemillError: a wrong option, or a database that cannot be used.
     """
     options = _parser().parse_args(arguments)
-    logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
-    logging.getLogger("versemill").setLevel(logging.INFO)
     settings = Settings.from_environment()
+    _log_without_secrets(settings)
     slots = devices.slots(options.devices, options.slots)
     context = _fork_server()
     store = Store.open(settings.database_url, connections=len(slots) + OTHER_CONNECTIONS)
@@ -67,6 +67,23 @@ def serve(arguments: Sequence[str]) -> None:
         with contextlib.suppress(DatabaseError):  # others will see that it is gone
             leases.forget_worker(store, worker)
         store.close()
+
+
+def _log_without_secrets(settings: Settings) -> None:
+    """Sends records to stderr, and what ends a thread or the process with a traceback too."""
+    handler = logging.StreamHandler(sys.stderr)
+    urls = (settings.database_url, settings.broker_url)
+    handler.setFormatter(RedactingFormatter(urls, "%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("versemill").setLevel(logging.INFO)
+    sys.excepthook = lambda *error: logger.critical("the worker breaks off", exc_info=error)
+    threading.excepthook = _log_end_of_thread
+
+
+def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    name = ended.thread.name if ended.thread else "unknown"
+    error = ended.exc_value or ended.exc_type()
+    logger.error("thread %s breaks off", name, exc_info=error)
 
 
 def _parser() -> argparse.ArgumentParser:

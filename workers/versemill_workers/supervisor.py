@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from versemill.errors import CheckpointError, DatabaseError, FencedError, RefusedDataError
 from versemill.jobs import leases
 from versemill.jobs.states import FailureClass, Request, State
+from versemill.redaction import redacted
 from versemill_workers import trainer_entry
 from versemill_workers.journal import Journal
 from versemill_workers.memory import kernel_kills
@@ -81,12 +82,14 @@ class Supervisor:
         self._context = context
         self._handing_over = handing_over
         self._checkpoint_seconds = settings.checkpoint_seconds
+        self._urls = (settings.database_url, settings.broker_url)
         self._spool = Spool(settings.home / "spool", claim)
         self._journal = Journal(store, claim, self._spool)
         self._uploads: list[Upload] = []
         self._stored = 0  # checkpoints that became durable and the trainer was not told of
         self._step = 0
         self._request = Request.NONE
+        self._resumed: int | None = None  # the checkpoint it goes on from
         self._last_word: Message | None = None
         self._stop_by: float | None = None  # once told to stop
         self._killed_for: str | None = None
@@ -118,11 +121,11 @@ class Supervisor:
             # A full disk, no more processes, a fork server that died: this machine's trouble,
             # never counted against the job.
             logger.exception("job %d: this worker is in trouble", job_id)
-            self._hand_back(_trouble(self._claim, error))
+            self._hand_back(self._trouble(error))
             return False
         except Exception as error:
             logger.exception("job %d: this worker is in trouble", job_id)
-            self._give_up(FailureClass.INFRASTRUCTURE, _trouble(self._claim, error))
+            self._give_up(FailureClass.INFRASTRUCTURE, self._trouble(error))
             return False
         finally:
             self.kill()
@@ -187,10 +190,10 @@ class Supervisor:
                 chunks = leases.read_checkpoint(store, row.id)
                 name = self._spool.put("resume", self._renewing(chunks))
             except CheckpointError as error:
-                leases.remark(store, claim, f"{error}; falling back to the one before")
+                leases.remark(store, claim, f"{error}; looking for an older one")
                 continue
             leases.rewind(store, claim, epoch=row.epoch, step=row.step, checkpoint_id=row.id)
-            self._step = row.step
+            self._step, self._resumed = row.step, row.id
             return name
         leases.rewind(store, claim, epoch=0, step=0)
         return None
@@ -314,6 +317,8 @@ class Supervisor:
             )
         elif kind == "stopped" or self._killed_for == "stop":
             self._let_go(how)
+        elif word is not None and kind == "unreadable" and self._resumed is not None:
+            self._condemn(self._resumed, word["message"])
         elif word is not None:
             self._fail(FailureClass(word["failure"]), word["message"], how=how)
         elif self._killed_for == "stall":
@@ -325,6 +330,11 @@ class Supervisor:
         else:
             self._fail(FailureClass.INFRASTRUCTURE, self._died(how), how=how)
 
+    def _condemn(self, checkpoint_id: int, why: str) -> None:
+        """Gives up a checkpoint whose bytes are those stored and yet no checkpoint."""
+        leases.discard_checkpoint(self._store, self._claim, checkpoint_id, why)
+        self._hand_back(f"step {self._step:,} cannot be gone on from")
+
     def _died(self, how: str) -> str:
         return f"the trainer on {self._claim.worker_name} died at step {self._step:,} ({how})"
 
@@ -335,6 +345,10 @@ class Supervisor:
         self.kill()
         with contextlib.suppress(FencedError, DatabaseError):
             self._fail(failure, error)
+
+    def _trouble(self, error: Exception) -> str:
+        told = f"worker {self._claim.worker_name} is in trouble: {type(error).__name__}: {error}"
+        return redacted(told, *self._urls)
 
     def _hand_back(self, trouble: str) -> None:
         self.kill()
@@ -366,10 +380,6 @@ class Supervisor:
             self._stop_by = time.monotonic()  # there is no trainer that could be told
         if self._stop_by is not None and time.monotonic() > self._stop_by + STOP_SECONDS:
             raise DatabaseError("the database stayed away while the worker was to end")
-
-
-def _trouble(claim: Claim, error: Exception) -> str:
-    return f"worker {claim.worker_name} is in trouble: {type(error).__name__}: {error}"
 
 
 def _unwritten(message: Message) -> str:

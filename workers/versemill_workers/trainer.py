@@ -21,7 +21,7 @@ import torch
 from versemill.checkpoint import Checkpoint, read, write
 from versemill.config import JobConfig
 from versemill.contracts import Text
-from versemill.errors import VersemillError
+from versemill.errors import CheckpointError, VersemillError
 from versemill.events import EpochReport, Finished, Progress
 from versemill.plan import KernelPlan
 from versemill.registry import Registry
@@ -98,7 +98,7 @@ class _Trainer:
     def _prepare(self) -> Training:
         order = self._order
         plan = KernelPlan.current(device=order.device, threads=order.threads)
-        state = read(self._spool / order.resume) if order.resume else None
+        state = self._read(order.resume) if order.resume else None
         if state is not None:
             stored = KernelPlan.from_json(state.meta.get("plan", {}))
             plan = plan.resuming(stored, inexact=order.inexact)
@@ -113,6 +113,13 @@ class _Trainer:
             state=state,
             inexact=order.inexact,
         )
+
+    def _read(self, name: str) -> Checkpoint:
+        try:
+            return read(self._spool / name)
+        except CheckpointError as error:
+            self._line.tell("unreadable", message=str(error.__cause__ or error))
+            sys.exit(1)
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Progress):

@@ -105,7 +105,7 @@ def test_doctor_notices_a_dead_broker_and_keeps_its_password(
     monkeypatch.setenv("VERSEMILL_BROKER_URL", "redis://:secret@127.0.0.1:1/0")
     examined = command("doctor")
     assert examined.code == 1
-    assert "wrong  broker: redis://127.0.0.1:1 does not answer" in examined.out
+    assert "wrong  broker: redis://127.0.0.1:1/0 does not answer" in examined.out
     assert "secret" not in examined.out
 
 

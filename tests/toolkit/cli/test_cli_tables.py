@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from versemill.cli.tables import ago, cell_width, duration, perplexity, printable, table
+from versemill.cli.tables import ago, cell_width, duration, harmless, perplexity, printable, table
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -57,8 +57,8 @@ def test_nothing_is_cut_off() -> None:
     assert "x" * 500 in table(("A", "B"), [("x" * 500, 1)])
 
 
-def test_none_is_a_dash_and_control_characters_are_gone() -> None:
-    assert table(("A", "B"), [(None, "a\x1b[31mb\tc")]).splitlines()[1] == "–  a [31mb c"
+def test_none_is_a_dash_and_control_characters_are_escaped() -> None:
+    assert table(("A", "B"), [(None, "a\x1b[31mb\tc")]).splitlines()[1] == r"–  a\x1b[31mb c"
 
 
 @pytest.mark.parametrize(
@@ -100,3 +100,24 @@ def test_durations_have_units(seconds: float | None, words: str) -> None:
 )
 def test_perplexities_have_the_digits_that_matter(value: float | None, words: str) -> None:
     assert perplexity(value) == words
+
+
+STEERING = [chr(n) for n in range(0x20) if chr(n) not in "\n\t"]
+STEERING += [chr(n) for n in range(0x7F, 0xA0)] + list("\u2028\u2029\u202e\u2066\u2069\ud800")
+
+
+@given(st.text(st.characters() | st.sampled_from(STEERING)))
+def test_nothing_that_steers_a_terminal_is_left(text: str) -> None:
+    shown = harmless(text)
+    assert not set(STEERING) & set(shown)
+    assert harmless(shown) == shown
+    assert "\n" not in printable(text)
+
+
+@pytest.mark.parametrize("text", ["分开\n\t不分开\u3000", "e\u0301", "👩\u200d👧", "می\u200cخواهم"])
+def test_scripts_of_the_world_are_left_alone(text: str) -> None:
+    assert harmless(text) == text
+
+
+def test_what_is_hidden_can_still_be_read() -> None:
+    assert harmless("\x1b[2J\x9b\u202e") == r"\x1b[2J\x9b\u202e"

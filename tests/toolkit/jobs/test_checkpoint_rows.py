@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,10 @@ from versemill.jobs.states import State
 from versemill.jobs.tables import CheckpointChunk, StoredCheckpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jobs_floor import Floor
+    from sqlalchemy import Update
     from sqlalchemy.sql.base import Executable
 
 LARGE = os.urandom(1024) * (9 * 1024)  # 9 MiB: three chunks
@@ -28,6 +32,10 @@ def damage(floor: Floor, statement: Executable) -> None:
     with floor.store.unit_of_work() as uow:
         assert uow.execute(statement).rowcount == 1
         uow.commit()
+
+
+def _chunk(position: int) -> Update:
+    return update(CheckpointChunk).where(CheckpointChunk.number == position)
 
 
 class TestBytes:
@@ -65,6 +73,65 @@ class TestBytes:
         number = floor.checkpoint(floor.running(), step=10)
         damage(floor, update(StoredCheckpoint).values(sha256="0" * 64))
         with pytest.raises(CheckpointError, match="its checksum differs"):
+            read(floor, number)
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda data: data[:-1],
+            lambda data: data[:1000],
+            lambda data: b"",
+            lambda data: data + b"x",
+            lambda data: bytes([data[0] ^ 1]) + data[1:],
+            lambda data: data[:-1] + bytes([data[-1] ^ 128]),
+        ],
+        ids=["cut", "short", "empty", "longer", "first bit", "last bit"],
+    )
+    @pytest.mark.parametrize("covered_up", [False, True])
+    def test_spoilt_chunk(
+        self, floor: Floor, spoil: Callable[[bytes], bytes], covered_up: bool
+    ) -> None:
+        """Whether its own checksum is wrong too, or right for what is there now."""
+        number = floor.checkpoint(floor.running(), step=10, data=LARGE)
+        data = spoil(LARGE[leases.CHUNK_BYTES : 2 * leases.CHUNK_BYTES])
+        values = {"data": data}
+        if covered_up:
+            values["sha256"] = hashlib.sha256(data).hexdigest()
+        damage(floor, _chunk(1).values(values))
+        with pytest.raises(CheckpointError, match=r"\(step 10\) is damaged"):
+            read(floor, number)
+
+    def test_swapped_chunks(self, floor: Floor) -> None:
+        number = floor.checkpoint(floor.running(), step=10, data=os.urandom(9 << 20))
+        for old, new in ((0, 7), (1, 0), (7, 1)):
+            damage(floor, _chunk(old).values(number=new))
+        with pytest.raises(CheckpointError, match="its checksum differs"):
+            read(floor, number)
+
+    def test_a_chunk_of_another_checkpoint(self, floor: Floor) -> None:
+        first = floor.checkpoint(floor.running(), step=10, data=b"first")
+        second = floor.checkpoint(floor.running(), step=10, data=b"other")
+        of_first = delete(CheckpointChunk).where(CheckpointChunk.checkpoint_id == first)
+        damage(floor, of_first)
+        of_second = update(CheckpointChunk).where(CheckpointChunk.checkpoint_id == second)
+        damage(floor, of_second.values(checkpoint_id=first))
+        for number in (first, second):
+            with pytest.raises(CheckpointError, match="is damaged"):
+                read(floor, number)
+
+    def test_a_chunk_too_many_changes_nothing(self, floor: Floor) -> None:
+        number = floor.checkpoint(floor.running(), step=10, data=b"right")
+        more = {"checkpoint_id": number, "number": 1, "data": b"x", "sha256": "0" * 64}
+        with floor.store.unit_of_work() as uow:
+            uow.put(CheckpointChunk, [more], key=("checkpoint_id", "number"))
+            uow.commit()
+        assert read(floor, number) == b"right"
+
+    @pytest.mark.parametrize("size", [0, 1, 4 << 20, 2**62])
+    def test_a_wrong_size(self, floor: Floor, size: int) -> None:
+        number = floor.checkpoint(floor.running(), step=10, data=LARGE)
+        damage(floor, update(StoredCheckpoint).values(size=size))
+        with pytest.raises(CheckpointError, match="is damaged"):
             read(floor, number)
 
     def test_gone(self, floor: Floor) -> None:

@@ -16,6 +16,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from versemill.errors import DatabaseError, SchemaError
 from versemill.jobs import database
@@ -292,8 +293,10 @@ class TestSecrets:
         assert "\n" not in message
 
     def test_a_driver_that_repeats_the_password(self) -> None:
-        url = parse_url("postgresql://me:hunter2@host/db")
-        assert database.redacted(url, "no login with hunter2") == "no login with ***"
+        opened = database.open_unchecked("postgresql://me:hunter2@host/db")
+        with pytest.raises(DatabaseError, match=r"no login with \*\*\*;"), opened.plain_errors():
+            raise SQLAlchemyError("no login with hunter2")
+        opened.close()
 
 
 class _Partition:

@@ -31,6 +31,7 @@ def wait(ctx: click.Context, job: str, timeout: float | None) -> None:
     Example:  versemill wait my-job --timeout 3600 && versemill lyrics my-job
     """
     from versemill.cli.installation import installation, note_waiting
+    from versemill.cli.tables import harmless
     from versemill.errors import JobStateError
     from versemill.jobs import service
 
@@ -45,7 +46,7 @@ def wait(ctx: click.Context, job: str, timeout: float | None) -> None:
                 )
             time.sleep(_POLL_SECONDS)
             found = service.find(here.store, str(found.id))
-    click.echo(ending(found))
+    click.echo(harmless(ending(found)))
     ctx.exit(0 if found.state == "succeeded" else 1)
 
 

@@ -8,7 +8,6 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +15,8 @@ import click
 from versemill.errors import VersemillError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from versemill.settings import Settings
 
 _LEAST_FREE = 1024**3
@@ -55,14 +56,14 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     \b
     Example:  versemill doctor
     """
+    from versemill.cli.tables import harmless, print_json
+
     findings = examine()
     if as_json:
-        from versemill.cli.tables import print_json
-
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            click.echo(_line(finding))
+            click.echo(harmless(_line(finding)))
     ctx.exit(0 if all(finding.ok for finding in findings) else 1)
 
 
@@ -152,16 +153,21 @@ def check_broker(settings: Settings) -> list[Finding]:
     """The broker answers within a second."""
     if settings.embedded:
         return [Finding(check="broker", ok=True, detail="none needed: workers poll the database")]
-    shown = _without_secrets(settings.broker_url)
+    from versemill.redaction import ENCODE, is_ambiguous, shown
+
+    where = shown(settings.broker_url)
+    if is_ambiguous(settings.broker_url):
+        detail = f"VERSEMILL_BROKER_URL ({where}) can be read in two ways"
+        return [Finding(check="broker", ok=False, detail=detail, mend=ENCODE)]
     began = time.monotonic()
     try:
         _ask_broker(settings.broker_url)
     except Exception as error:  # noqa: BLE001 - clients raise whatever they like
         mend = "start it or correct VERSEMILL_BROKER_URL; jobs are safe meanwhile"
-        detail = f"{shown} does not answer ({type(error).__name__})"
+        detail = f"{where} does not answer ({type(error).__name__})"
         return [Finding(check="broker", ok=False, detail=detail, mend=mend)]
     took = (time.monotonic() - began) * 1000
-    return [Finding(check="broker", ok=True, detail=f"{shown} answered in {took:.0f} ms")]
+    return [Finding(check="broker", ok=True, detail=f"{where} answered in {took:.0f} ms")]
 
 
 def _ask_broker(url: str) -> None:
@@ -182,17 +188,6 @@ def _ask_broker(url: str) -> None:
     parts = urlsplit(url)
     address = (parts.hostname or "localhost", parts.port or 5672)
     socket.create_connection(address, _BROKER_SECONDS).close()
-
-
-def _without_secrets(url: str) -> str:
-    from urllib.parse import urlsplit
-
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "VERSEMILL_BROKER_URL"
-    return f"{parts.scheme}://{parts.hostname or ''}{port}"
 
 
 def check_devices(_settings: Settings) -> list[Finding]:
@@ -290,12 +285,9 @@ def _from_error(check: str, error: VersemillError) -> Finding:
 
 
 def _sqlite_path(settings: Settings) -> Path | None:
-    from versemill.jobs.database import parse_url
+    from versemill.jobs.database import parse_url, sqlite_path
 
-    url = parse_url(settings.database_url)
-    if url.get_backend_name() != "sqlite":
-        return None
-    return Path((url.database or "").removeprefix("file:"))
+    return sqlite_path(parse_url(settings.database_url))
 
 
 def _existing(folder: Path) -> Path:

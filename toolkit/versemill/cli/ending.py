@@ -44,12 +44,14 @@ def perform(arguments: Sequence[str]) -> int:
 
 def _complain(error: click.ClickException | VersemillError) -> int:
     """Tells it in one line and returns the exit code."""
+    from versemill.cli.tables import printable
+
     message = str(error)
     if isinstance(error, click.UsageError):
         message = _where_to_look(error)
     elif isinstance(error, click.ClickException):
         message = error.format_message()
-    click.echo(f"versemill: {' '.join(message.split())}", err=True)
+    click.echo(f"versemill: {printable(' '.join(message.split()))}", err=True)
     return USAGE if isinstance(error, click.UsageError) else FAILED
 
 

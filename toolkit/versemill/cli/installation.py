@@ -58,7 +58,9 @@ def installation() -> Iterator[Installation]:
 
 def note(message: str) -> None:
     """A remark on stderr, where no script mistakes it for a result."""
-    click.echo(message, err=True)
+    from versemill.cli.tables import harmless
+
+    click.echo(harmless(message), err=True)
 
 
 def note_waiting(here: Installation, job: JobView) -> None:

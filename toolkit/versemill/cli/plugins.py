@@ -18,7 +18,7 @@ def list_(as_json: bool) -> None:
     \b
     Example:  versemill plugins list
     """
-    from versemill.cli.tables import print_json, table
+    from versemill.cli.tables import print_json, printable, table
     from versemill.registry import Registry
 
     registry = Registry.discover()
@@ -50,4 +50,5 @@ def list_(as_json: bool) -> None:
     header = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "SUMMARY")
     click.echo(table(header, [[row[name.lower()] for name in header] for row in rows]))
     for plugin in registry.disabled:
-        click.echo(f"disabled: {plugin.distribution} {plugin.version}: {plugin.reason}")
+        reason = printable(plugin.reason)
+        click.echo(f"disabled: {plugin.distribution} {plugin.version}: {reason}")

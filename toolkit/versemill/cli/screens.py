@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
+from versemill.cli.tables import harmless
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -32,7 +34,7 @@ class PlainScreen:
 
     def line(self, text: str) -> None:
         """Adds a line."""
-        click.echo(text)
+        click.echo(harmless(text))
         sys.stdout.flush()
 
     def status(self, text: str) -> None:
@@ -50,13 +52,13 @@ class LiveScreen:
         """Adds a line above the status."""
         from rich.text import Text
 
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(harmless(text)), soft_wrap=True)
 
     def status(self, text: str) -> None:
         """Replaces the status."""
         from rich.text import Text
 
-        shown = Text(text, style="bold", no_wrap=True, overflow="ellipsis")
+        shown = Text(harmless(text), style="bold", no_wrap=True, overflow="ellipsis")
         self._live.update(shown, refresh=True)
 
 

@@ -26,7 +26,7 @@ def show(job: str, as_json: bool) -> None:
     Example:  versemill show @last
     """
     from versemill.cli.installation import installation
-    from versemill.cli.tables import print_json
+    from versemill.cli.tables import harmless, print_json
     from versemill.jobs import service
 
     with installation() as here:
@@ -35,7 +35,7 @@ def show(job: str, as_json: bool) -> None:
         print_json(details.to_json())
         return
     for line in (*_figures(details), *_settings(details), *_story(details)):
-        click.echo(line)
+        click.echo(harmless(line))
 
 
 @click.command()
@@ -70,14 +70,17 @@ def logs(job: str, follow: bool, as_json: bool) -> None:
 
 def _print_output(here: Installation, job_id: int, printed: dict[int, str]) -> dict[int, str]:
     """Prints what is new of each attempt, and returns what has been printed."""
+    from versemill.cli.installation import note
+    from versemill.cli.tables import harmless
     from versemill.jobs import service
 
     now: dict[int, str] = {}
     for view in service.output(here.store, job_id):
         before = printed.get(view.attempt, "")
         if view.output and not before:
-            click.echo(f"--- attempt {view.attempt} on {view.worker}", err=True)
-        click.echo(_added(before, view.output), nl=False)
+            note(f"--- attempt {view.attempt} on {view.worker}")
+        fresh = _added(before, view.output).replace("\r\n", "\n")
+        click.echo(harmless(fresh), nl=False)
         now[view.attempt] = view.output
     return now
 

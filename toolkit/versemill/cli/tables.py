@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 NONE = "–"
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def cell_width(text: str) -> int:
@@ -33,9 +35,18 @@ def _character_width(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
+def harmless(text: str) -> str:
+    """The text as a terminal may show it: what could steer the terminal is shown escaped.
+
+    Those are control characters other than line end and tab, marks that reverse the order of
+    what follows, and line separators that are no line ends. JSON has the exact text.
+    """
+    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def printable(value: object) -> str:
-    """The value on one line, without control characters that would break a table."""
-    return "".join(c if c.isprintable() else " " for c in str(value))
+    """The value on one line, harmless."""
+    return harmless(str(value).replace("\n", " ").replace("\t", " "))
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: str = "") -> str:
@@ -116,6 +127,7 @@ def size(value: int) -> str:
 
 
 def print_json(value: object) -> None:
-    """JSON on stdout: UTF-8 whatever the terminal's encoding, never NaN."""
+    """JSON on stdout: UTF-8 whatever the terminal's encoding, never NaN, no control characters."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
+    text = _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     click.echo(text.encode("utf-8", "replace"))

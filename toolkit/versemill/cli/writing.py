@@ -47,7 +47,9 @@ def lyrics(job: str, step: int | None, everything: bool, as_json: bool) -> None:
 
 def lyric_lines(lyric: LyricView) -> list[str]:
     """A lyric under a line that says after which prefix and when it was written."""
-    head = f"{lyric.prefix!s} — epoch {lyric.epoch}, step {lyric.step:,}, {lyric.decoder}"
+    from versemill.cli.tables import printable
+
+    head = f"{printable(lyric.prefix)} — epoch {lyric.epoch}, step {lyric.step:,}, {lyric.decoder}"
     return [head, *indented(lyric.text), ""]
 
 
@@ -110,6 +112,8 @@ def generate(
     Examples:  versemill generate @last --prefix 分开 --length 100 --seed 7
                versemill generate my-job --temperature 0.7 --top-k 20 --count 3
     """
+    from versemill.cli.tables import harmless
+
     model = _model(job, at)
     options = {
         "length": length,
@@ -126,7 +130,7 @@ def generate(
     else:
         for prefix in asked:
             for text in model.generate_batch(prefix, count, **options):
-                click.echo(text + "\n")
+                click.echo(harmless(text) + "\n")
 
 
 def _model(job: str, at: str) -> TrainedModel:
@@ -144,11 +148,13 @@ def _chain(
 
 def _stream(model: TrainedModel, prefix: str, options: dict[str, Any]) -> None:
     """Prints each character as it is drawn; line ends at the very end are left out."""
+    from versemill.cli.tables import harmless
+
     pieces = model.stream(prefix, **options)
     first = next(pieces, "")  # a wrong option is refused before anything is printed
-    click.echo(prefix, nl=False)
+    click.echo(harmless(prefix), nl=False)
     for piece in _without_last_newlines(_chained(first, pieces)):
-        click.echo(piece, nl=False)
+        click.echo(harmless(piece), nl=False)
     click.echo("\n")
 
 

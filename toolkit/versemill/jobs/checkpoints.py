@@ -15,6 +15,7 @@ from sqlalchemy import delete, func, insert, or_, select, update
 from versemill.errors import CheckpointError
 from versemill.jobs.claims import fence
 from versemill.jobs.tables import Attempt, CheckpointChunk, Job, StoredCheckpoint
+from versemill.jobs.transitions import note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,6 +144,24 @@ def complete_checkpoint(store: Store, claim: Claim, checkpoint_id: int, sha256: 
         uow.commit()
 
 
+def discard_checkpoint(store: Store, claim: Claim, checkpoint_id: int, why: str) -> None:
+    """Deletes a checkpoint that cannot be gone on from, and says so.
+
+    Raises:
+        FencedError: the job was requeued or ended meanwhile.
+    """
+    with store.unit_of_work() as uow:
+        fence(uow, claim)
+        spoilt = delete(StoredCheckpoint).where(
+            StoredCheckpoint.id == checkpoint_id, StoredCheckpoint.job_id == claim.job_id
+        )
+        step = uow.execute(spoilt.returning(StoredCheckpoint.step)).scalar_one_or_none()
+        if step is not None:
+            message = f"{_name(checkpoint_id, step)} deleted: {why}"
+            note(uow, claim.job_id, actor=claim.worker_name, message=message)
+        uow.commit()
+
+
 def latest_checkpoint(store: Store, job_id: int) -> CheckpointRow | None:
     """The checkpoint to resume from: the first of `resumable_checkpoints`."""
     return next(iter(resumable_checkpoints(store, job_id)), None)
@@ -254,7 +273,7 @@ def _chunks(size: int) -> int:
 
 
 def _name(checkpoint_id: int, step: int) -> str:
-    return f"checkpoint {checkpoint_id} (step {step})"
+    return f"checkpoint {checkpoint_id} (step {step:,})"
 
 
 def _row(stored: StoredCheckpoint) -> CheckpointRow:

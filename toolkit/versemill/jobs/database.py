@@ -28,6 +28,7 @@ from sqlalchemy.pool import QueuePool
 from versemill.errors import DatabaseError, RefusedDataError, SchemaError
 from versemill.jobs.filesystems import refuse_network_filesystem
 from versemill.jobs.revisions import HEAD, REVISIONS
+from versemill.redaction import ENCODE, is_ambiguous, redacted, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +88,10 @@ class Database:
     def _in_words(self, error: SQLAlchemyError) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
-        return f"database {self.shown}: {redacted(self.engine.url, reason)}; {_advice(reason)}"
+        return f"database {self.shown}: {self._redacted(reason)}; {_advice(reason)}"
+
+    def _redacted(self, message: str) -> str:
+        return redacted(message, self.engine.url.render_as_string(hide_password=False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +164,9 @@ def schema_status(url: str) -> SchemaStatus:
         DatabaseError: it cannot be reached or read.
     """
     parsed = parse_url(url)
-    if parsed.get_backend_name() == "sqlite" and not _sqlite_path(parsed).exists():
-        return SchemaStatus(database=shown(parsed), revision=None, head=HEAD)
+    path = sqlite_path(parsed)
+    if path is not None and not path.exists():
+        return SchemaStatus(database=shown(url), revision=None, head=HEAD)
     database = open_unchecked(url)
     try:
         return _status(database)
@@ -194,6 +199,8 @@ def parse_url(url: str) -> URL:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
         raise DatabaseError(f"VERSEMILL_DATABASE_URL is no database URL; {_WRITE_HERE}") from None
+    if is_ambiguous(url):
+        raise DatabaseError(f"VERSEMILL_DATABASE_URL can be read in two ways; {ENCODE}")
     if parsed.drivername in {"postgres", "postgresql"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
@@ -208,26 +215,19 @@ def parse_url(url: str) -> URL:
     return parsed
 
 
-def shown(url: URL) -> str:
-    """The URL as messages may show it; its query may hold a password too."""
-    return url.set(query={}).render_as_string(hide_password=True)
-
-
-def redacted(url: URL, message: str) -> str:
-    """The message without the URL's secrets, should a driver ever repeat them."""
-    secrets = [url.password, url.query.get("password"), url.query.get("sslpassword")]
-    for secret in secrets:
-        if isinstance(secret, str) and secret:
-            message = message.replace(secret, "***")
-    return message
+def sqlite_path(url: URL) -> Path | None:
+    """The file of an SQLite database; None on PostgreSQL."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    return Path((url.database or "").removeprefix("file:"))
 
 
 def open_unchecked(url: str, *, connections: int = 1) -> Database:
     """Opens a database whatever its schema; only migration and diagnosis want this."""
     parsed = parse_url(url)
-    path = _sqlite_path(parsed) if parsed.get_backend_name() == "sqlite" else None
+    path = sqlite_path(parsed)
     if path is not None and not path.exists():
-        _make_room(path, shown(parsed))
+        _make_room(path, shown(url))
     settings: dict[str, Any] = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
     if path is None:
         settings = {"connect_timeout": 10, "application_name": "versemill"} | _PATIENCE
@@ -245,18 +245,13 @@ def open_unchecked(url: str, *, connections: int = 1) -> Database:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     writer = engine.execution_options(**{WRITING: True})
-    return Database(engine=engine, writer=writer, shown=shown(parsed), path=path)
+    return Database(engine=engine, writer=writer, shown=shown(url), path=path)
 
 
 def is_locked(error: BaseException) -> bool:
     """Whether SQLite says that somebody else is writing, so that trying again may help."""
     cause = getattr(error, "orig", None) or error
     return isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause)
-
-
-def _sqlite_path(url: URL) -> Path:
-    name = url.database or ""
-    return Path(name.removeprefix("file:"))
 
 
 def _make_room(path: Path, database: str) -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from versemill.errors import ConfigError
+from versemill.redaction import ENCODE, is_ambiguous, redacted, shown
 from versemill.settings import BROKER_URL
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ STEP_SECONDS = 1.0
 """Longest wait for one answer of the broker's."""
 SEND_SECONDS = 1.5
 """Longest wait for all of it, looking up the host's name included."""
-HIDDEN = "***"
 _SAFE = "the job is safe, workers find it within seconds"
 
 _log = logging.getLogger(__name__)
@@ -39,10 +38,13 @@ def app(broker_url: str) -> Celery:
     Workers add their pool and their task; see `versemill_workers`. Nothing is connected yet.
 
     Raises:
-        ConfigError: the URL cannot be one of a broker's.
+        ConfigError: the URL cannot be one of a broker's, or nobody can tell which part of it is
+            the password.
     """
     from celery import Celery
 
+    if is_ambiguous(broker_url):
+        raise ConfigError(BROKER_URL, shown(broker_url), ENCODE)
     made = Celery("versemill", broker=broker_url, set_as_current=False)
     made.conf.update(
         accept_content=["json"],
@@ -56,9 +58,9 @@ def app(broker_url: str) -> Celery:
     try:
         made.connection_for_write().transport  # noqa: B018 - parses the URL, imports the client
     except Exception:  # noqa: BLE001 - transports raise whatever they like
-        raise _malformed(broker_url) from None  # what was raised may quote the password
-    if shown(broker_url) == HIDDEN:
-        raise _malformed(broker_url)
+        # What was raised may quote the password.
+        allowed = "a URL such as redis://:password@host:6379/0"
+        raise ConfigError(BROKER_URL, shown(broker_url), allowed) from None
     return made
 
 
@@ -84,7 +86,8 @@ def wake(settings: Settings, *, warn: Callable[[str], None] | None = None) -> Ca
         except ConfigError as error:
             tell(f"{error}; {_SAFE}")
         except Exception as error:  # noqa: BLE001 - transports raise whatever they like
-            tell(f"broker {shown(settings.broker_url)} did not answer: {_reason(error)}; {_SAFE}")
+            reason = redacted(_reason(error), settings.broker_url)
+            tell(f"broker {shown(settings.broker_url)} did not answer: {reason}; {_SAFE}")
 
     return send
 
@@ -118,27 +121,6 @@ def _send(broker_url: str) -> None:
         raise trouble[0]
 
 
-def _malformed(broker_url: str) -> ConfigError:
-    allowed = (
-        "a URL such as redis://:password@host:6379/0, "
-        "with / in the password written %2F, @ %40, # %23 and ? %3F"
-    )
-    return ConfigError(BROKER_URL, shown(broker_url), allowed)
-
-
 def _reason(error: Exception) -> str:
     cause = error.__cause__ or error  # Celery's own error around the client's
     return str(cause).partition("\n")[0][:200] or type(cause).__name__
-
-
-def shown(broker_url: str) -> str:
-    """The URL's scheme, host and port, without secrets; `HIDDEN` if they cannot be told apart."""
-    try:
-        parts = urlsplit(broker_url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return HIDDEN
-    # An @ further on: a / in the password made its first half look like host and port.
-    if "@" in parts.path + parts.query + parts.fragment:
-        return HIDDEN
-    return f"{parts.scheme}://{parts.hostname or ''}{port}"

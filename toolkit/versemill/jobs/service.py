@@ -71,9 +71,11 @@ __all__ = [
     "waiting",
 ]
 
-_NAME = re.compile(r"(?![@-])(?!\d+$)[^\s\x00-\x1f\x7f/\\]{1,100}")
+_INVISIBLE = r"\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+_NAME = re.compile(rf"(?![@-])(?!\d+$)[^{_INVISIBLE}/\\]{{1,100}}")
 _NAME_RULE = (
-    "1 to 100 characters without spaces or slashes, not only digits, not beginning with '@' or '-'"
+    "1 to 100 characters without spaces, slashes or invisible ones, not only digits, "
+    "not beginning with '@' or '-'"
 )
 
 
