@@ -58,7 +58,7 @@ def test_every_command_has_help_with_an_example(command: Any) -> None:
 @pytest.mark.parametrize(
     "name",
     ["plugins list", "corpora list", "corpora add", "corpora show", "checkpoints list",
-     "checkpoints export", "db upgrade", "db status"],
+     "checkpoints export", "db upgrade", "db status", "db copy-to", "db backup"],
 )  # fmt: skip
 def test_every_subcommand_has_help_with_an_example(command: Any, name: str) -> None:
     assert f"versemill {name}" in command(*name.split(), "--help").out.split("Example", 1)[1]

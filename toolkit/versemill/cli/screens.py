@@ -63,15 +63,15 @@ class LiveScreen:
 
 
 @contextmanager
-def screen() -> Iterator[Screen]:
-    """The screen that suits stdout."""
-    if not sys.stdout.isatty():
+def screen(*, err: bool = False) -> Iterator[Screen]:
+    """The screen that suits stdout, or stderr."""
+    if not (sys.stderr if err else sys.stdout).isatty():
         yield PlainScreen()
         return
     from rich.console import Console
     from rich.live import Live
 
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = Console(stderr=err, highlight=False, markup=False, emoji=False)
     with Live(
         console=console, transient=True, auto_refresh=False, redirect_stdout=False,
         redirect_stderr=True,

@@ -193,20 +193,19 @@ def upgrade(url: str) -> SchemaStatus:
         database.close()
 
 
-def parse_url(url: str) -> URL:
-    """Reads a database URL; raises `DatabaseError`, which never repeats a password."""
+def parse_url(url: str, *, name: str = "VERSEMILL_DATABASE_URL") -> URL:
+    """Reads a database URL; raises `DatabaseError`, which says `name` and never a password."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        raise DatabaseError(f"VERSEMILL_DATABASE_URL is no database URL; {_WRITE_HERE}") from None
+        raise DatabaseError(f"{name} is no database URL; {_WRITE_HERE}") from None
     if is_ambiguous(url):
-        raise DatabaseError(f"VERSEMILL_DATABASE_URL can be read in two ways; {ENCODE}")
+        raise DatabaseError(f"{name} can be read in two ways; {ENCODE}")
     if parsed.drivername in {"postgres", "postgresql"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
         raise DatabaseError(
-            f"VERSEMILL_DATABASE_URL names {parsed.drivername!r}, "
-            f"which is not supported; {_WRITE_HERE}"
+            f"{name} names {parsed.drivername!r}, which is not supported; {_WRITE_HERE}"
         )
     if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
         raise DatabaseError(
