@@ -27,6 +27,7 @@ STEP_SECONDS = 1.0
 """Longest wait for one answer of the broker's."""
 SEND_SECONDS = 1.5
 """Longest wait for all of it, looking up the host's name included."""
+_ALLOWED = "a URL such as redis://:password@host:6379/0"
 _SAFE = "the job is safe, workers find it within seconds"
 
 _log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def app(broker_url: str) -> Celery:
     from celery import Celery
 
     if is_ambiguous(broker_url):
-        raise ConfigError(BROKER_URL, shown(broker_url), ENCODE)
+        raise ConfigError(BROKER_URL, shown(broker_url), f"{_ALLOWED}; {ENCODE}")
     made = Celery("versemill", broker=broker_url, set_as_current=False)
     made.conf.update(
         accept_content=["json"],
@@ -59,8 +60,7 @@ def app(broker_url: str) -> Celery:
         made.connection_for_write().transport  # noqa: B018 - parses the URL, imports the client
     except Exception:  # noqa: BLE001 - transports raise whatever they like
         # What was raised may quote the password.
-        allowed = "a URL such as redis://:password@host:6379/0"
-        raise ConfigError(BROKER_URL, shown(broker_url), allowed) from None
+        raise ConfigError(BROKER_URL, shown(broker_url), _ALLOWED) from None
     return made
 
 
