@@ -158,6 +158,9 @@ def _worker_side(store: Store, checkpoint_id: int) -> dict[str, Callable[[Claim]
         "complete_checkpoint": lambda claim: leases.complete_checkpoint(
             store, claim, checkpoint_id, "0" * 64
         ),
+        "discard_checkpoint": lambda claim: leases.discard_checkpoint(
+            store, claim, checkpoint_id, "late"
+        ),
         "remark": lambda claim: leases.remark(store, claim, "late"),
         "rewind": lambda claim: leases.rewind(store, claim, epoch=0, step=0),
         "finish": lambda claim: leases.finish(store, claim, State.SUCCEEDED, message="done"),
