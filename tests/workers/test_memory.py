@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import threading
-from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 from worker_stage import ENDLESS, Stage
 
-from versemill.jobs import leases, service
-from versemill.settings import Settings
-from versemill_workers import supervisor, trainer_entry
-from versemill_workers.devices import Slot
+from versemill.jobs import service
+from versemill_workers import supervisor
 from versemill_workers.memory import kernel_kills
 
 if TYPE_CHECKING:
@@ -65,25 +60,9 @@ def test_a_trainer_the_kernel_ended_ran_out_of_memory(
     monkeypatch.setattr(supervisor, "kernel_kills", lambda: kills[0])
     monkeypatch.setenv("VERSEMILL_HOME", str(alone.home))
     job = alone.submit(**ENDLESS)
-    worker = leases.register_worker(alone.store, "small", 1)
-    claim = leases.claim(alone.store, worker)
-    assert claim is not None
-    context = get_context("forkserver")
-    context.set_forkserver_preload(trainer_entry.PRELOADED)
-    supervised = supervisor.Supervisor(
-        Settings.from_environment(),
-        alone.store,
-        claim,
-        Slot(device="cpu", gpu=None, threads=1),
-        context,
-        threading.Event(),
-    )
-    thread = threading.Thread(target=supervised.run)
-    thread.start()
-    alone.until(lambda: alone.job(job).step > 0)
+    trainer, thread = alone.supervise_here(job)
     kills[0] = 1
-    assert supervised._pid is not None
-    psutil.Process(supervised._pid).kill()
+    trainer.kill()
     thread.join(60)
     (attempt,) = service.details(alone.store, job.id).attempts
     assert attempt.failure == "out_of_memory"

@@ -6,19 +6,25 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import psutil
 from sqlalchemy import update
 
 from versemill.contracts import Text
-from versemill.jobs import checkpoints, service
+from versemill.jobs import checkpoints, leases, service
 from versemill.jobs.columns import db_now
 from versemill.jobs.store import Store
 from versemill.jobs.tables import Job
 from versemill.recipes import apply_overrides, resolve
 from versemill.registry import Registry
+from versemill.settings import Settings
+from versemill_workers import trainer_entry
+from versemill_workers.devices import Slot
+from versemill_workers.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +85,26 @@ class Stage:
             )
         self.workers.append(worker)
         return worker
+
+    def supervise_here(self, job: JobView) -> tuple[psutil.Process, threading.Thread]:
+        """Supervises the waiting job from a thread of this process.
+
+        Returns:
+            Its trainer, once that trains, and the thread.
+        """
+        claim = leases.claim(self.store, leases.register_worker(self.store, "here", 1))
+        assert claim is not None
+        assert claim.job_id == job.id
+        context = get_context("forkserver")
+        context.set_forkserver_preload(trainer_entry.PRELOADED)
+        settings = Settings.from_environment()
+        slot = Slot(device="cpu", gpu=None, threads=1)
+        supervisor = Supervisor(settings, self.store, claim, slot, context, threading.Event())
+        thread = threading.Thread(target=supervisor.run)
+        thread.start()
+        self.until(lambda: self.job(job).step > 0)
+        assert supervisor._pid is not None
+        return psutil.Process(supervisor._pid), thread
 
     def log(self, number: int = 0) -> str:
         return (self.home / f"worker-{number}.log").read_text()
