@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from versemill.cli import picture
-from versemill.cli.curves import ROWS, thinned
+from versemill.cli.curves import ROWS
 from versemill.jobs import service
+from versemill.jobs.listings import spread
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,13 +44,23 @@ def test_a_long_curve_is_thinned_to_a_screenful(command: Any, floor: Any) -> Non
     assert "validation (held out)" in lines[-1]
 
 
+def test_thinning_shows_the_reports_themselves(floor: Any) -> None:
+    claim = floor.finished("long", epochs=100)
+    floor.finished("another", epochs=5)
+    whole = service.curve(floor.store, claim.job_id)
+    for most in (2, 30, 99, 100, 101):
+        shown, count = service.thinned_curve(floor.store, claim.job_id, most)
+        assert count == 100
+        assert shown == [whole[place] for place in spread(100, most)]
+
+
 @given(st.integers(0, 500))
 def test_thinning_keeps_both_ends_and_order(count: int) -> None:
-    points: Any = list(range(count))
-    kept = thinned(points, ROWS)
+    kept = spread(count, ROWS)
     assert len(kept) == min(count, ROWS)
     assert kept == sorted(set(kept))
-    assert kept[:1] + kept[-1:] == points[:1] + points[-1:]
+    everything = list(range(count))
+    assert kept[:1] + kept[-1:] == everything[:1] + everything[-1:]
 
 
 def test_bars_fall_with_perplexity(command: Any, floor: Any) -> None:

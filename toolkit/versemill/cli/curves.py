@@ -40,7 +40,11 @@ def curve(job: str, png: Path | None, as_json: bool) -> None:
 
     with installation() as here:
         found = here.job(job)
-        points = service.curve(here.store, found.id)
+        if as_json or png is not None:
+            points = service.curve(here.store, found.id)
+            count = len(points)
+        else:
+            points, count = service.thinned_curve(here.store, found.id, ROWS)
     if as_json:
         print_json([point.to_json() for point in points])
         if png is None:
@@ -50,14 +54,13 @@ def curve(job: str, png: Path | None, as_json: bool) -> None:
     if png is not None:
         _draw(found, points, png)
     else:
-        click.echo("\n".join(curve_lines(found, points)))
+        click.echo("\n".join(curve_lines(found, points, count)))
 
 
-def curve_lines(job: JobView, points: Sequence[CurvePoint]) -> list[str]:
-    """A table with a bar per row, at most `ROWS` of them."""
+def curve_lines(job: JobView, shown: Sequence[CurvePoint], count: int) -> list[str]:
+    """A table with a bar per row, of the points shown of `count`."""
     from versemill.cli.tables import perplexity, speed, table
 
-    shown = thinned(points, ROWS)
     scale = _Scale(shown)
     header = ("EPOCH", "STEP", "TRAINING", "VALIDATION", "CHARACTERS/S", "LOG SCALE")
     rows = [
@@ -71,20 +74,13 @@ def curve_lines(job: JobView, points: Sequence[CurvePoint]) -> list[str]:
         )
         for point in shown
     ]
-    count = f"{len(shown)} of {len(points)} reports" if len(shown) < len(points) else ""
+    part = f"; {len(shown)} of {count} reports" if len(shown) < count else ""
     return [
-        f"perplexity of job {job.id} ({job.name}), {job.state_shown}" + (count and f"; {count}"),
+        f"perplexity of job {job.id} ({job.name}), {job.state_shown}{part}",
         table(header, rows, right="EPOCH STEP TRAINING VALIDATION CHARACTERS/S"),
         f"{_TRAINING} training   {_VALIDATION} validation (held out)   from "
         f"{perplexity(scale.low)} to {perplexity(scale.high)}",
     ]
-
-
-def thinned(points: Sequence[CurvePoint], most: int) -> list[CurvePoint]:
-    """At most `most` points, evenly spread, the first and the last among them."""
-    if len(points) <= most:
-        return list(points)
-    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
 
 
 class _Scale:

@@ -35,6 +35,15 @@ if TYPE_CHECKING:
 
 
 _LAST_LINES = 5
+_POINT = (
+    Metric.epoch,
+    Metric.step,
+    Metric.train_perplexity,
+    Metric.valid_perplexity,
+    Metric.characters_per_second,
+    Metric.attempt,
+    Metric.at,
+)
 
 
 def find(store: Store, key: str, *, owner: str | None = None) -> JobView:
@@ -97,21 +106,33 @@ def details(store: Store, job_id: int) -> JobDetails:
 
 def curve(store: Store, job_id: int) -> list[CurvePoint]:
     """The figures of every report, by step."""
-    query = (
-        select(
-            Metric.epoch,
-            Metric.step,
-            Metric.train_perplexity,
-            Metric.valid_perplexity,
-            Metric.characters_per_second,
-            Metric.attempt,
-            Metric.at,
-        )
-        .where(Metric.job_id == job_id)
-        .order_by(Metric.step)
-    )
+    query = select(*_POINT).where(Metric.job_id == job_id).order_by(Metric.step)
     with store.reading() as session:
         return [CurvePoint(**row) for row in session.execute(query).mappings()]
+
+
+def thinned_curve(store: Store, job_id: int, most: int) -> tuple[list[CurvePoint], int]:
+    """At most `most` points of the curve, and how many it has.
+
+    They are evenly spread, the first and the last among them. The database chooses them: fetching
+    each of a hundred thousand to show thirty would take longer than all the rest of a command.
+    """
+    mine = Metric.job_id == job_id
+    place = (func.row_number().over(order_by=Metric.step) - 1).label("place")
+    numbered = select(*_POINT, place).where(mine).subquery()
+    columns = [numbered.c[column.key] for column in _POINT]
+    with store.reading() as session:
+        count = session.scalar(select(func.count()).where(mine)) or 0
+        chosen = select(*columns).where(numbered.c.place.in_(spread(count, most)))
+        rows = session.execute(chosen.order_by(numbered.c.step)).mappings()
+        return [CurvePoint(**row) for row in rows], count
+
+
+def spread(count: int, most: int) -> list[int]:
+    """At most `most` of the numbers below `count`, evenly spread, both ends among them."""
+    if count <= most:
+        return list(range(count))
+    return [round(i * (count - 1) / (most - 1)) for i in range(most)]
 
 
 def lyrics(store: Store, job_id: int, *, step: int | None = None) -> list[LyricView]:

@@ -33,6 +33,7 @@ from versemill.jobs.listings import (
     live_workers,
     lyrics,
     output,
+    thinned_curve,
     waiting,
 )
 from versemill.jobs.states import FailureClass, Outcome, Request, State
@@ -68,6 +69,7 @@ __all__ = [
     "retry",
     "submit",
     "text_by_hash",
+    "thinned_curve",
     "waiting",
 ]
 
