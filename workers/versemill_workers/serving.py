@@ -11,12 +11,14 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
-from versemill.errors import DatabaseError
+from versemill.errors import DatabaseError, VersemillError
 from versemill.jobs import leases
 from versemill.jobs.filesystems import refuse_network_filesystem
 from versemill.jobs.store import Store
@@ -27,7 +29,7 @@ from versemill_workers.crew import Crew
 from versemill_workers.spool import holding, remove_abandoned
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from multiprocessing.context import ForkServerContext
 
     from versemill_workers.devices import Slot
@@ -36,6 +38,9 @@ logger = logging.getLogger("versemill.worker")
 
 _AGAIN_SECONDS = 1.0
 OTHER_CONNECTIONS = 2  # beside one per slot: the poller and the claims
+_SOCKET = "/pymp-xxxxxxxx/listener-xxxxxxxx"  # where, below it, the fork server listens
+_SOCKET_BYTES = 103  # longest path of a socket on macOS; Linux allows 107
+_SHORT = ("/tmp", "/var/tmp")  # noqa: S108 - what is made in them has a random name and mode 700
 
 
 def serve(arguments: Sequence[str]) -> None:
@@ -104,10 +109,42 @@ def _fork_server() -> ForkServerContext:
     bound_spinning()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(trainer_entry.PRELOADED)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's alone
-    forkserver.ensure_running()
-    signal.signal(signal.SIGINT, before)
+    with _room_for_a_socket():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's alone
+        forkserver.ensure_running()
+        signal.signal(signal.SIGINT, before)
     return context
+
+
+@contextmanager
+def _room_for_a_socket() -> Iterator[None]:
+    """While the block lasts, the temporary folder's path is short enough for a socket in it.
+
+    multiprocessing makes a folder of its own there the first time, and keeps to that one until
+    the process ends, also when it starts another fork server. Whatever else is temporary goes
+    where it always does. Newer Pythons look for a short folder themselves (gh-132124).
+
+    Raises:
+        VersemillError: the path is too long, and no short one can be written to.
+    """
+    usual = tempfile.gettempdir()
+    if len(os.fsencode(usual + _SOCKET)) > _SOCKET_BYTES:
+        tempfile.tempdir = _short_folder(usual)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = usual
+
+
+def _short_folder(usual: str) -> str:
+    for folder in _SHORT:
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    most = _SOCKET_BYTES - len(_SOCKET)
+    raise VersemillError(
+        f"the path of the temporary folder {usual} is too long for a socket in it (at most {most} "
+        f"bytes), and {' and '.join(_SHORT)} cannot be written to; set TMPDIR to a shorter one"
+    )
 
 
 def _warm_up(context: ForkServerContext, slots: list[Slot], crew: Crew) -> None:

@@ -1,0 +1,70 @@
+"""Workers that start in odd surroundings, and those told to end before they have started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import pytest
+from worker_stage import ENDLESS, Stage
+
+from versemill.errors import VersemillError
+from versemill_workers import serving
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def fork_server(stage: Stage) -> tuple[psutil.Process, Path]:
+    """The last worker's, and the socket at which it listens."""
+
+    def find() -> tuple[psutil.Process, Path] | None:
+        for child in psutil.Process(stage.workers[-1].pid).children():
+            for connection in child.net_connections(kind="unix"):
+                if "listener-" in str(connection.laddr):
+                    return child, Path(str(connection.laddr))
+        return None
+
+    found: tuple[psutil.Process, Path] = stage.until(find)
+    return found
+
+
+@pytest.fixture
+def far_away(alone: Stage) -> Path:
+    """A temporary folder whose path is too long for a socket in it."""
+    folder = alone.home / ("晨" * 50)
+    folder.mkdir()
+    alone.environment["TMPDIR"] = str(folder)
+    assert len(bytes(folder)) > 110
+    return folder
+
+
+def test_a_temporary_folder_with_a_long_path(alone: Stage, far_away: Path) -> None:
+    job = alone.submit(**ENDLESS)
+    worker = alone.start_worker()
+    trainer = alone.until_training(job)
+    server, socket = fork_server(alone)
+    assert not socket.is_relative_to(far_away)
+    assert trainer.environ()["TMPDIR"] == str(far_away), "for all else it is the one to use"
+
+    server.kill()
+    trainer.kill()  # the next attempt needs another fork server
+    alone.until(lambda: alone.job(job).attempt > 1)
+    alone.until_training(job)
+    other, other_socket = fork_server(alone)
+    assert other.pid != server.pid
+    assert other_socket.parent == socket.parent
+
+    worker.terminate()
+    assert worker.wait(60) == 0
+    assert not socket.parent.exists()
+    assert list(far_away.iterdir()) == []
+
+
+def test_no_temporary_folder_with_a_short_path(
+    far_away: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving.tempfile, "tempdir", str(far_away))
+    monkeypatch.setattr(serving, "_SHORT", ("/nowhere", "/no/where"))
+    said = r"at most 71 bytes\), and /nowhere and /no/where .*; set TMPDIR to a shorter one$"
+    with pytest.raises(VersemillError, match=said), serving._room_for_a_socket():
+        pass
