@@ -30,6 +30,9 @@ def test_a_drained_worker_hands_over_and_ends(stage: Stage) -> None:
     assert (done.returncode, done.stdout) == (0, "drained attic\n"), done.stderr
     assert leaving.wait(60) == 0
     assert "told to end by ann" in stage.log()
+    asked, done_so = service.details(stage.store, job.id).events[-2:]
+    assert (asked.actor, asked.message) == ("ann", "drain of worker attic requested")
+    assert done_so.message.endswith(", since worker attic ends")
     queued = stage.job(job)
     assert queued.state == "queued"
     (row,) = [r for r in checkpoints.checkpoints(stage.store, job.id) if r.is_last]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -193,7 +194,8 @@ def test_the_first_signal_hands_over(alone: Stage, number: signal.Signals) -> No
     assert worker.wait(60) == 0
     job = alone.job(job)
     assert job.state == "queued"
-    assert alone.messages(job)[-1] == f"handed over at step {job.step:,}"
+    told = f"handed over at step {job.step:,}, since worker {socket.gethostname()} ends"
+    assert alone.messages(job)[-1] == told
     assert service.live_workers(alone.store) == []
     alone.start_worker()
     alone.until_training(job)

@@ -358,6 +358,8 @@ class Supervisor:
     def _let_go(self, how: str) -> None:
         end, message = _ENDS[self._wanted()]
         message = f"{message} at step {self._step:,}"
+        if self._request is Request.NONE:
+            message += f", since worker {self._claim.worker_name} ends"
         if self._killed_for:
             message += f": no checkpoint within {STOP_SECONDS:.0f} s, the last one stands"
         leases.finish(self._store, self._claim, end, message=message, exit=how)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from versemill.jobs.views import AttemptView, JobDetails
 
 _POLL_SECONDS = 0.5
+_FAILURES = {"user": "user error", "out_of_memory": "out of memory"}
 
 
 @click.command()
@@ -65,7 +66,7 @@ def logs(job: str, follow: bool, as_json: bool) -> None:
             found = service.find(here.store, str(found.id))
             printed = _print_output(here, found.id, printed)
         if not any(printed.values()):
-            note(f"job {found.id} ({found.name}) has printed nothing; it is {found.state_shown}")
+            note(f"job {found.id} ({found.name}) has printed nothing; state: {found.state_shown}")
 
 
 def _print_output(here: Installation, job_id: int, printed: dict[int, str]) -> dict[int, str]:
@@ -148,7 +149,11 @@ def _attempt(attempt: AttemptView) -> str:
     steps = "no step"
     if attempt.last_step is not None:
         steps = f"steps {attempt.first_step or 0:,} to {attempt.last_step:,}"
-    how = ", ".join(str(part) for part in (attempt.outcome or "running", attempt.exit) if part)
+    how = str(attempt.outcome or "running")
+    if attempt.failure is not None and attempt.outcome == "failed":
+        how += f" ({_FAILURES.get(attempt.failure, attempt.failure)})"
+    if attempt.exit is not None:
+        how += f", {attempt.exit}"
     return f"{steps}; {how}"
 
 

@@ -284,9 +284,12 @@ def drain(store: Store, name: str, actor: str) -> list[WorkerView]:
     if not found:
         names = sorted({worker.name for worker in alive})
         raise UnknownNameError("live worker", name, names, hint="`versemill workers` lists them")
+    ids = [worker.id for worker in found]
     with store.unit_of_work() as uow:
-        told = update(Worker).where(Worker.id.in_([worker.id for worker in found]))
-        uow.execute(told.values(drained_by=actor))
+        uow.execute(update(Worker).where(Worker.id.in_(ids)).values(drained_by=actor))
+        held = select(Job.id).where(Job.state == State.RUNNING, Job.worker_id.in_(ids))
+        for job_id in uow.session.scalars(held).all():
+            note(uow, job_id, actor=actor, message=f"drain of worker {found[0].name} requested")
         uow.commit()
     return found
 

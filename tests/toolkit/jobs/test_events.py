@@ -1,0 +1,122 @@
+"""The log of a job: every act adds to it, none changes what is there."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import select
+
+from versemill.jobs import leases, service
+from versemill.jobs.states import FailureClass, State
+from versemill.jobs.tables import Event
+
+if TYPE_CHECKING:
+    from jobs_floor import Floor
+
+READING = {
+    *("corpora", "corpus_text", "curve", "details", "find", "jobs", "live_workers", "lyrics"),
+    *("output", "text_by_hash", "waiting"),
+    *("drained_by", "latest_checkpoint", "load_text", "peek_request", "read_checkpoint"),
+    *("resumable_checkpoints", "runnable"),
+}
+"""Functions of the two fronts that write nothing."""
+
+ELSEWHERE = {"add_corpus", "remove_corpus", "register_worker", "beat", "forget_worker", "remove"}
+"""Those that have to do with no job, or leave none."""
+
+Act = Callable[..., Any]
+
+
+def life(floor: Floor) -> Iterator[Act]:
+    """One job to which everything happens; yields each function that has just been called."""
+    store = floor.store
+    job_id = floor.submit("one").id
+    yield service.submit
+    service.request_pause(store, job_id, "ann")
+    yield service.request_pause
+    service.resume(store, job_id, "ann")
+    yield service.resume
+    service.request_cancel(store, job_id, "ann")
+    yield service.request_cancel
+    service.retry(store, job_id, "ann", from_scratch=True)
+    yield service.retry
+    claim = floor.claim(job_id)
+    yield leases.claim
+    yield from _attempt(floor, claim)
+    service.request_yield(store, job_id, "ann")
+    yield service.request_yield
+    service.drain(store, claim.worker_name, "ann")
+    yield service.drain
+    floor.fail(claim, FailureClass.STALLED)
+    yield leases.fail_or_retry
+    floor.expire(floor.claim(job_id))
+    assert leases.sweep(store) == [job_id]
+    yield leases.sweep
+    leases.finish(store, floor.claim(job_id), State.FAILED, message="it failed", error="it failed")
+    yield leases.finish
+    assert leases.free_checkpoints(store, 0)
+    yield leases.free_checkpoints
+
+
+def _attempt(floor: Floor, claim: leases.Claim) -> Iterator[Act]:
+    store = floor.store
+    leases.renew(store, claim)
+    yield leases.renew
+    leases.record(store, claim, progress=leases.ProgressRow(step=9, epoch=1), remarks=["no room"])
+    yield leases.record
+    leases.remark(store, claim, "damaged")
+    yield leases.remark
+    spoilt = floor.checkpoint(claim, step=10)
+    yield from (leases.begin_checkpoint, leases.add_chunk, leases.complete_checkpoint)
+    leases.discard_checkpoint(store, claim, spoilt, "no checkpoint")
+    yield leases.discard_checkpoint
+    floor.checkpoint(claim, step=20)
+    leases.rewind(store, claim, epoch=0, step=0)
+    yield leases.rewind
+    floor.checkpoint(claim, step=30)
+
+
+def log(floor: Floor) -> list[tuple[Any, ...]]:
+    """Every column of every event, in the order in which they were written."""
+    with floor.store.reading() as session:
+        return [tuple(row) for row in session.execute(select(Event.__table__).order_by(Event.id))]
+
+
+def test_whatever_happens_adds_to_the_log_and_changes_nothing_in_it(floor: Floor) -> None:
+    written: list[tuple[Any, ...]] = []
+    seen = set()
+    for act in life(floor):
+        now = log(floor)
+        assert now[: len(written)] == written, act.__name__
+        written = now
+        seen.add(act.__name__)
+    assert len(written) > 15
+    assert seen == {*service.__all__, *leases.__all__} - READING - ELSEWHERE - _not_functions()
+
+
+def test_only_the_whole_job_takes_its_log_along(floor: Floor) -> None:
+    floor.submit("other")
+    kept = log(floor)
+    for _ in life(floor):
+        pass
+    service.remove(floor.store, service.find(floor.store, "one").id)
+    assert log(floor) == kept
+
+
+def test_every_move_says_who_and_why(floor: Floor) -> None:
+    for _ in life(floor):
+        pass
+    events = service.details(floor.store, service.find(floor.store, "one").id).events
+    moves = [event for event in events if event.to_state is not None]
+    # Each begins where the one before has ended: no move without an event.
+    for before, after in itertools.pairwise(moves):
+        assert after.from_state is before.to_state
+    assert moves[0].from_state is None
+    assert moves[-1].to_state is State.FAILED
+    assert all(event.actor and event.message for event in events)
+
+
+def _not_functions() -> set[str]:
+    return {name for name in leases.__all__ if name.isupper() or name[0].isupper()}
