@@ -14,7 +14,7 @@ import pytest
 from worker_stage import ENDLESS, Stage
 
 from servers import PostgreSQL
-from versemill.jobs import service
+from versemill.jobs import recovery, service
 from versemill.jobs.database import upgrade
 
 if TYPE_CHECKING:
@@ -45,6 +45,37 @@ def team(server: PostgreSQL, tmp_path: Path) -> Iterator[Stage]:
     stage = Stage(tmp_path, server.url)
     yield stage
     stage.close()
+
+
+class Login:
+    """A role that one worker logs in as, and that can be kept out."""
+
+    def __init__(self, server: PostgreSQL) -> None:
+        self.url = server.url.replace("postgres@", "alone@")
+        self._server = server
+
+    def create(self) -> None:
+        self._do("DROP ROLE IF EXISTS alone", "CREATE ROLE alone SUPERUSER LOGIN")
+
+    def refuse(self) -> None:
+        terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'alone'"
+        self._do("ALTER ROLE alone NOLOGIN", terminate)
+
+    def allow(self) -> None:
+        self._do("ALTER ROLE alone LOGIN")
+
+    def _do(self, *statements: str) -> None:
+        with psycopg.connect(self._server.url, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+
+@contextlib.contextmanager
+def login_of_its_own(server: PostgreSQL) -> Iterator[Login]:
+    login = Login(server)
+    login.create()
+    yield login
+    login.allow()
 
 
 def assert_undisturbed(stage: Stage, job: JobView, trainer: psutil.Process, step: int) -> None:
@@ -102,6 +133,36 @@ def test_away_for_longer_than_a_lease(team: Stage, server: PostgreSQL) -> None:
     assert team.job(job).worker == "holder"
     assert team.job(job).attempt == 1
     assert trainer.is_running()
+
+
+def test_one_that_was_cut_off_stops_when_its_job_was_requeued_meanwhile(
+    team: Stage, server: PostgreSQL
+) -> None:
+    """The network between one worker and the database fails; everybody else goes on."""
+    everybodys = team.environment["VERSEMILL_DATABASE_URL"]
+    job = team.submit(**ENDLESS)
+    with login_of_its_own(server) as login:
+        team.environment["VERSEMILL_DATABASE_URL"] = login.url
+        team.start_worker("--name", "cut-off")
+        trainer = team.until_training(job)
+        team.until_checkpoint(job)
+        login.refuse()
+        team.until(lambda: "job 1: database" in team.log())
+        assert trainer.is_running()
+        team.expire_lease(job)
+        assert recovery.sweep(team.store) == [job.id]
+        team.environment["VERSEMILL_DATABASE_URL"] = everybodys
+        team.start_worker("--name", "heir")
+        team.until(lambda: any(m.startswith("resumed") for m in team.messages(job)))
+        resumed = team.job(job).step
+        login.allow()
+        team.until(lambda: not trainer.is_running())
+        team.until(lambda: "attempt 1 no longer holds job" in team.log(0))
+        team.until_checkpoint(job, after=resumed)
+    now = team.job(job)
+    assert (now.worker, now.attempt) == ("heir", 2)
+    epochs = [point.epoch for point in service.curve(team.store, job.id)]
+    assert epochs == list(range(1, len(epochs) + 1))
 
 
 def test_exhausted_connections(team: Stage, server: PostgreSQL) -> None:
