@@ -134,6 +134,27 @@ main()
 """
 
 
+def test_what_is_to_happen_at_exit_happens(home: Path) -> None:
+    code = (
+        "import atexit, sys; atexit.register(print, 'bye'); from versemill.cli import main; main()"
+    )
+    for arguments, said, status in (
+        (["--version"], "versemill", 0),
+        (["show", "none"], "", 1),
+        (["nonsense"], "", 2),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments],
+            env=environment(home),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status
+        assert done.stdout.startswith(said)
+        assert done.stdout.endswith("bye\n")  # into a pipe, so that it was flushed, too
+
+
 def test_the_module_runs_too(home: Path) -> None:
     assert run_process(home, "--version").out.startswith("versemill ")
 
