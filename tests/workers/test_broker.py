@@ -264,6 +264,29 @@ def test_no_password_is_told(tmp_path: Path, sqlite_url: str) -> None:
             assert "Traceback" not in log
 
 
+def test_what_is_sent_and_answered_over_the_broker_holds_no_password(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    folder = tmp_path / "redis"
+    folder.mkdir()
+    with (
+        Valkey(folder, password="swordfish") as redis,
+        open_stage(tmp_path, sqlite_url, redis.url) as stage,
+        closing(redis.client()) as client,
+    ):
+        wake(redis.url)
+        (message,) = client.lrange(queue.QUEUE, 0, -1)
+        assert b"swordfish" not in message
+        stage.start_worker()
+        await_listening(stage)
+        inspect = queue.app(redis.url).control.inspect(timeout=5, limit=1)
+        stage.until(inspect.ping)
+        conf = str(inspect.conf(with_defaults=True))
+        assert f"127.0.0.1:{redis.port}" in conf
+        assert "swordfish" not in conf
+        assert "swordfish" not in str(inspect.stats())
+
+
 def final(stage: Stage, job: JobView) -> Checkpoint:
     (row,) = [row for row in checkpoints.checkpoints(stage.store, job.id) if row.is_final]
     path = stage.home / f"final-{job.id}.safetensors"

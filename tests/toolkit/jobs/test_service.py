@@ -186,7 +186,9 @@ class TestRequests:
         claim = floor.running()
         floor.expire(claim)
         assert service.request_pause(floor.store, claim.job_id, "ann") is State.PAUSED
-        assert floor.details(claim).attempts[0].outcome is Outcome.LEASE_EXPIRED
+        shown = floor.details(claim)
+        assert shown.attempts[0].outcome is Outcome.LEASE_EXPIRED
+        assert "its worker is gone: the last checkpoint stands" in shown.events[-1].message
 
     @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED])
     def test_ended_jobs_have_nothing_to_cancel(self, floor: Floor, state: State) -> None:

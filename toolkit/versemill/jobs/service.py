@@ -357,7 +357,7 @@ def _stop_now(uow: UnitOfWork, job: _Locked, actor: str, request: Request, end: 
     """Moves a waiting job, or one whose worker is gone, without asking anybody."""
     message = f"{request} requested"
     if job.state is State.RUNNING:
-        message += "; its worker is gone"
+        message += "; its worker is gone: the last checkpoint stands, if there is one"
         close_attempt(
             uow,
             job.id,
