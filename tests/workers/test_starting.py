@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
-from worker_stage import ENDLESS, Stage
+from worker_stage import ENDLESS, PATIENCE, Stage
 
+from servers import free_port
 from versemill.errors import VersemillError
+from versemill.jobs import service
 from versemill_workers import serving
 
 pytestmark = pytest.mark.timeout(400)
@@ -19,9 +25,10 @@ def fork_server(stage: Stage) -> tuple[psutil.Process, Path]:
 
     def find() -> tuple[psutil.Process, Path] | None:
         for child in psutil.Process(stage.workers[-1].pid).children():
-            for connection in child.net_connections(kind="unix"):
-                if "listener-" in str(connection.laddr):
-                    return child, Path(str(connection.laddr))
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                for connection in child.net_connections(kind="unix"):
+                    if "listener-" in str(connection.laddr):
+                        return child, Path(str(connection.laddr))
         return None
 
     found: tuple[psutil.Process, Path] = stage.until(find)
@@ -68,3 +75,50 @@ def test_no_temporary_folder_with_a_short_path(
     said = r"at most 71 bytes\), and /nowhere and /no/where .*; set TMPDIR to a shorter one$"
     with pytest.raises(VersemillError, match=said), serving._room_for_a_socket():
         pass
+
+
+def assert_nothing_is_left(stage: Stage) -> None:
+    assert stage.workers[-1].wait(PATIENCE) == 0, stage.log()
+    assert service.live_workers(stage.store) == []
+    spool = stage.home / "spool"
+    assert not spool.exists() or list(spool.iterdir()) == []
+    assert "Traceback" not in stage.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("broker_url", ["memory://", "redis://127.0.0.1:{port}/0"])
+def test_a_signal_to_a_worker_that_is_starting(
+    alone: Stage, number: signal.Signals, broker_url: str
+) -> None:
+    alone.environment["VERSEMILL_BROKER_URL"] = broker_url.format(port=free_port())
+    worker = alone.start_worker()
+    alone.until(lambda: service.live_workers(alone.store))
+    worker.send_signal(number)
+    assert_nothing_is_left(alone)
+
+
+def test_a_tether_cut_while_the_worker_is_starting(alone: Stage) -> None:
+    worker = alone.start_worker("--tethered", stdin=subprocess.PIPE)
+    assert worker.stdin is not None
+    worker.stdin.close()
+    assert_nothing_is_left(alone)
+
+
+TWO_SIGNALS = """
+import os, signal, threading
+from versemill_workers.serving import _note_signals
+
+told = threading.Event()
+_note_signals(told)
+os.kill(os.getpid(), signal.SIGTERM)
+print(told.is_set(), flush=True)
+os.kill(os.getpid(), signal.SIGINT)
+print("still there")
+"""
+
+
+def test_a_second_signal_to_a_worker_that_is_starting_ends_it_at_once() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_SIGNALS], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "True\n", "")

@@ -69,6 +69,8 @@ def serve(app: Celery, crew: Crew, *, slots: int, name: str) -> None:
             """Replaces Celery's handlers, whose cold shutdown raises in the middle of anything."""
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: _asked_to_end(crew))
+            if crew.handing_over.is_set():  # asked while it was starting
+                celery_state.should_stop = 0
 
         def set_process_status(self, info: str) -> None:
             """Leaves the process title alone: no URL gets into it."""

@@ -48,6 +48,7 @@ class Crew:
         store: the jobs.
         worker: this process's registration.
         context: starts trainer processes.
+        handing_over: set once the worker has been told to end.
         only: work on this job alone, and end once it is neither queued nor running.
     """
 
@@ -58,9 +59,10 @@ class Crew:
         worker: WorkerRecord,
         context: ForkServerContext,
         *,
+        handing_over: threading.Event,
         only: int | None = None,
     ) -> None:
-        self.handing_over = threading.Event()
+        self.handing_over = handing_over
         """Set once the worker has been told to end: checkpoint, requeue, end."""
         self._settings = settings
         self._store = store

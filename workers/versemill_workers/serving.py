@@ -58,8 +58,10 @@ def serve(arguments: Sequence[str]) -> None:
     if store.database.path is not None:
         refuse_network_filesystem(store.database.path)
     version = importlib.metadata.version("versemill")
+    told = threading.Event()
+    _note_signals(told)  # from here on there is something to take back
     worker = leases.register_worker(store, options.name, len(slots), version=version)
-    crew = Crew(settings, store, worker, context, only=options.only)
+    crew = Crew(settings, store, worker, context, handing_over=told, only=options.only)
     if options.tethered:
         threading.Thread(target=_end_with_parent, args=(crew,), daemon=True).start()
     threading.Thread(target=_warm_up, args=(context, slots, crew), daemon=True).start()
@@ -145,6 +147,22 @@ def _short_folder(usual: str) -> str:
         f"the path of the temporary folder {usual} is too long for a socket in it (at most {most} "
         f"bytes), and {' and '.join(_SHORT)} cannot be written to; set TMPDIR to a shorter one"
     )
+
+
+def _note_signals(told: threading.Event) -> None:
+    """Has the first signal set `told`, and the second end this process at once.
+
+    Until `app.serve` has its own handlers: importing Celery takes a while, and a worker that is
+    told to end meanwhile would stay on the list, and its files where they are.
+    """
+
+    def note(*_: object) -> None:
+        if told.is_set():
+            os._exit(1)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
 
 
 def _warm_up(context: ForkServerContext, slots: list[Slot], crew: Crew) -> None:
