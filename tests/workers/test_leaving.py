@@ -70,7 +70,7 @@ def test_a_worker_thawed_before_anybody_swept_goes_on(alone: Stage) -> None:
     job = alone.submit(**ENDLESS)
     worker = alone.start_worker()
     trainer = alone.until_training(job)
-    os.kill(worker.pid, signal.SIGSTOP)
+    alone.freeze(worker)
     alone.expire_lease(job)
     step = alone.job(job).step
     os.kill(worker.pid, signal.SIGCONT)

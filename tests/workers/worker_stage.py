@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,9 +13,10 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from sqlalchemy import update
+from sqlalchemy import text, update
 
 from versemill.contracts import Text
+from versemill.errors import DatabaseError
 from versemill.jobs import checkpoints, leases, service
 from versemill.jobs.columns import db_now
 from versemill.jobs.store import Store
@@ -106,6 +108,27 @@ class Stage:
         assert supervisor._pid is not None
         return psutil.Process(supervisor._pid), thread
 
+    def freeze(self, worker: subprocess.Popen[bytes]) -> None:
+        """Stops a worker, but not within a transaction: whoever writes would wait for its end."""
+        while True:
+            worker.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, worker.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            if self._can_write():
+                return
+            worker.send_signal(signal.SIGCONT)
+            time.sleep(0.1)
+
+    def _can_write(self) -> bool:
+        try:
+            with self.store.unit_of_work() as uow:  # which on SQLite is enough
+                if self.store.database.path is None:
+                    uow.execute(text("SET LOCAL lock_timeout = '1s'"))
+                    uow.lock("claims")
+                    uow.execute(text("LOCK TABLE jobs, workers IN EXCLUSIVE MODE"))
+        except DatabaseError:
+            return False
+        return True
+
     def log(self, number: int = 0) -> str:
         return (self.home / f"worker-{number}.log").read_text()
 
@@ -141,8 +164,9 @@ class Stage:
     def trainer(self) -> psutil.Process | None:
         """The one trainer process of the last worker: a child of its fork server."""
         for server in psutil.Process(self.workers[-1].pid).children():
-            for child in server.children():
-                return child
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+                for child in server.children():
+                    return child
         return None
 
     def expire_lease(self, job: JobView) -> None:

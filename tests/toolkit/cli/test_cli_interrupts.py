@@ -134,13 +134,16 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_worker_hands_over(home: Path, fl
     process = start(home, "run", "--name", "夜", *LONG)
     wait_until(home, step=20)
     (worker, *_) = children(home)
-    os.kill(worker, signal.SIGSTOP)  # so that no checkpoint comes
+    with floor.store.unit_of_work():  # so that it is not frozen while it holds the database
+        os.kill(worker, signal.SIGSTOP)  # so that no checkpoint comes
+        await_stopped(worker)
     try:
         process.send_signal(signal.SIGINT)
-        time.sleep(1.0)
-        assert process.poll() is None
+        assert process.stdout is not None
+        while "pausing" not in (line := process.stdout.readline()):
+            assert line, "ended at the first Ctrl-C"
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
+        assert process.wait(20) == 130  # waiting for the checkpoint would take 30 s
     finally:
         os.kill(worker, signal.SIGCONT)
     end(process)
@@ -175,6 +178,17 @@ def test_ctrl_c_while_verifying_leaves_nothing(home: Path, monkeypatch: Any) -> 
     assert (code, out, err) == (130, "", "")
     assert children(made[0]) == []
     assert list(scratch.glob("versemill-*")) == []
+
+
+def await_stopped(pid: int) -> None:
+    """Waits until every thread of the process stands still."""
+    deadline = time.monotonic() + 60
+    while not all(
+        stat.read_text().rpartition(")")[2].split()[0] == "T"
+        for stat in Path(f"/proc/{pid}/task").glob("*/stat")
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def await_no_children(home: Path) -> None:
