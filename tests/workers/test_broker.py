@@ -122,6 +122,26 @@ def test_a_worker_needs_no_broker_and_takes_to_one_that_comes(
         assert "Traceback" not in stage.log()
 
 
+def test_a_message_that_waits_in_a_worker_is_dropped_with_the_connection(
+    team: Stage, redis: Valkey
+) -> None:
+    """Celery would send it back or, as that fails, write it to a file in pickle."""
+    scratch = team.home / "scratch"
+    scratch.mkdir()
+    team.environment["TMPDIR"] = str(scratch)
+    team.start_worker()
+    await_listening(team)
+    team.until_training(team.submit(**ENDLESS))  # its one slot is taken
+    wake(redis.url)
+    await_heard(team, redis)
+    redis.kill()
+    team.until(lambda: "connecting anew" in team.log())
+    redis.start()
+    await_listening(team, times=2)
+    assert "RESTORE" not in team.log()
+    assert [path for path in scratch.rglob("*") if path.is_file()] == []
+
+
 def test_messages_doubled_early_or_lost_change_nothing(listening: Stage, redis: Valkey) -> None:
     for _ in range(20):
         wake(redis.url)  # before its job is there

@@ -36,6 +36,7 @@ def build(broker_url: str, crew: Crew) -> Celery:
     app.conf.worker_enable_prefetch_count_reduction = False  # after a reconnect hear as before
     if broker_url.startswith("redis"):
         app.conf.broker_transport_options = hearing.TRANSPORT
+        hearing.keep_no_messages()
     hearing.refuse_orders()
 
     @app.task(name=queue.TASK)  # type: ignore[untyped-decorator]

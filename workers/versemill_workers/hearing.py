@@ -167,6 +167,16 @@ class Listener(Consumer):  # type: ignore[misc]
             return False
 
 
+def keep_no_messages() -> None:
+    """Has this process drop the messages it holds when it loses Redis: they only ring.
+
+    kombu would send them back, and where it cannot, write them to a file in pickle.
+    """
+    from kombu.transport.redis import Channel  # only where there is Redis
+
+    Channel.do_restore = False
+
+
 def refuse_orders() -> None:
     """Has Celery's remote control answer questions and refuse orders, in this process.
 

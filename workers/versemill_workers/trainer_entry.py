@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,8 @@ def report_machine(pipe: Connection, device: str, environment: dict[str, str]) -
     os.environ.update(environment)
     from versemill.plan import KernelPlan
 
-    pipe.send_bytes(KernelPlan.current(device=device).machine.encode())
+    with contextlib.suppress(OSError):  # the worker may have ended meanwhile
+        pipe.send_bytes(KernelPlan.current(device=device).machine.encode())
 
 
 def main(pipe: Connection, order_json: str) -> None:

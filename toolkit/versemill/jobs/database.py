@@ -46,6 +46,9 @@ _PATIENCE = {
     "keepalives_count": 2,
     "tcp_user_timeout": 15_000,
 }
+_IDLE_SECONDS = 15
+"""A process frozen within a transaction holds its locks for so long, and then loses it."""
+
 _UPGRADE_LOCK = 0x7665_7273_6500  # any number of our own; see `store.LOCKS` for the others
 _WRITE_HERE = "write sqlite:////path/to/file.db or postgresql://user@host/database"
 
@@ -230,6 +233,7 @@ def open_unchecked(url: str, *, connections: int = 1) -> Database:
     settings: dict[str, Any] = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
     if path is None:
         settings = {"connect_timeout": 10, "application_name": "versemill"} | _PATIENCE
+        settings["options"] = f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
     engine = create_engine(
         parsed,
         poolclass=QueuePool,

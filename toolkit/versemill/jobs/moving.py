@@ -31,6 +31,8 @@ from versemill.jobs.workers import LEASE_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sqlalchemy import Connection
+
     from versemill.jobs.database import Database
 
 _SHOWN = 3
@@ -163,6 +165,7 @@ def _snapshot(database: Database) -> Iterator[OpenTransaction]:
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
     with database.plain_errors(), engine.begin() as connection:
+        _take_time(database, connection)
         yield OpenTransaction(database=database, connection=connection)
 
 
@@ -170,7 +173,14 @@ def _snapshot(database: Database) -> Iterator[OpenTransaction]:
 def _writing(database: Database) -> Iterator[OpenTransaction]:
     """A transaction that is committed at the end of the block, and rolled back by any error."""
     with database.plain_errors(), database.writer.begin() as connection:
+        _take_time(database, connection)
         yield OpenTransaction(database=database, connection=connection)
+
+
+def _take_time(database: Database, connection: Connection) -> None:
+    """Lets the transaction wait for the other database for as long as that may take."""
+    if database.path is None:
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
 
 
 def _refuse_use(held: OpenTransaction) -> None:

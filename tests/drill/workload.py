@@ -1,0 +1,124 @@
+"""The drill's jobs: small ones of every cell, what undisturbed ones leave, and people's whims."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from versemill.contracts import Text
+from versemill.errors import DatabaseError, JobStateError, UnknownNameError
+from versemill.jobs import queue, service
+from versemill.jobs.states import State
+from versemill.recipes import apply_overrides, resolve
+from versemill.registry import Registry
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from versemill.jobs.store import Store
+    from versemill.jobs.views import JobView
+    from versemill.settings import Settings
+
+SONG = "小船摇呀摇\n摇到月亮桥\n桥上的人不分开\n分开的人桥下笑\n"
+TEXT = Text(tuple(SONG.replace("月", moon) for moon in "月星云雨风雪花草山水火土"))
+SMALL = {
+    "prefixes": ["分开"],
+    "model.hidden_size": 16,
+    "model.embedding_size": 8,
+    "training.batch_size": 4,
+    "training.window": 10,
+    "training.epochs": 120,
+    "training.report_every": 40,
+    "training.patience": 0,
+    "generation.length": 12,
+}
+KINDS: tuple[dict[str, Any], ...] = (
+    {"cell": "gru", "sampler": "consecutive", "model.dropout": 0.2},
+    {"cell": "rnn", "sampler": "random"},
+    {"cell": "lstm", "sampler": "consecutive"},
+)
+"""Jobs of one kind end the same, bit for bit."""
+
+WAITING = 8
+"""So many jobs are kept waiting, for whatever slot is free."""
+OWNERS = ("ann", "bo", "chen")
+_LOOK_SECONDS = 0.2
+
+
+@dataclass(kw_only=True)
+class Workload:
+    """Submits jobs and remembers what was promised.
+
+    Attributes:
+        accepted: ids of jobs whose submit returned, or was found to have worked; by kind.
+        refused: submits that failed, with nothing promised.
+    """
+
+    store: Store
+    settings: Settings
+    accepted: dict[int, int] = field(default_factory=dict)
+    refused: int = 0
+    submits: int = 0
+
+    def submit(self, kind: int) -> JobView | None:
+        """Queues a job; None if it was refused."""
+        self.submits += 1
+        name = f"drill-{self.submits}"
+        config = resolve(apply_overrides({}, SMALL | KINDS[kind]), Registry.discover())
+        wake = queue.wake(self.settings, warn=lambda _: None)
+        owner = OWNERS[self.submits % len(OWNERS)]
+        try:
+            job = service.submit(self.store, config, TEXT, [], owner=owner, name=name, wake=wake)
+        except DatabaseError:
+            found = self._look_for(name)
+            if found is None:
+                self.refused += 1
+                return None
+            job = found
+        self.accepted[job.id] = kind
+        return job
+
+    def _look_for(self, name: str) -> JobView | None:
+        """What a person does who was not told: looks, as soon as the database is there again."""
+        while True:
+            try:
+                return service.find(self.store, name)
+            except UnknownNameError:
+                return None
+            except DatabaseError:
+                time.sleep(_LOOK_SECONDS)
+
+    def keep_up(self, enough: threading.Event) -> None:
+        """Submits another job whenever few wait, until it is enough."""
+        while not enough.wait(_LOOK_SECONDS):
+            with contextlib.suppress(DatabaseError):
+                waiting = service.jobs(self.store, states=[State.QUEUED], limit=WAITING)
+                if len(waiting) < WAITING:
+                    self.submit(self.submits % len(KINDS))
+
+    def jobs(self, *states: State) -> list[JobView]:
+        """Accepted jobs in one of these states, or all; none while the database is away."""
+        with contextlib.suppress(DatabaseError):
+            found = service.jobs(self.store, states=states or None, limit=None)
+            return [job for job in found if job.id in self.accepted]
+        return []
+
+    def ask(self, what: Callable[..., object], job: JobView, **options: Any) -> bool:
+        """Asks something of a job; whether it could be asked."""
+        try:
+            what(self.store, job.id, "drill", **options)
+        except (DatabaseError, JobStateError):
+            return False
+        return True
+
+    def take_up_again(self) -> int:
+        """Resumes what is paused and retries what was cancelled or given up; how many failed."""
+        for job in self.jobs(State.PAUSED):
+            self.ask(service.resume, job)
+        failed = self.jobs(State.FAILED)
+        for job in [*failed, *self.jobs(State.CANCELLED)]:
+            self.ask(service.retry, job)
+        return len(failed)
