@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench drill clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,11 @@ format: .venv/.installed-dev  ## put the code into house style
 
 bench: .venv/.installed-dev  ## the side-by-side measurements of benchmarks/
 	$(BIN)/python -m benchmarks
+
+MINUTES ?= 1
+SEED ?= 7
+drill: .venv/.installed-dev  ## trouble at random: MINUTES=1 SEED=7 [STACK=sqlite|servers]
+	@cd tests && ../$(BIN)/python -m drill --minutes $(MINUTES) --seed $(SEED) $(STACK:%=--stack %)
 
 clean:  ## remove the environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
