@@ -295,6 +295,12 @@ class TestRecording:
         points = service.curve(floor.store, second.job_id)
         assert [(point.step, point.attempt) for point in points] == [(10, 1), (20, 2), (30, 2)]
 
+    def test_one_step_repeated_is_one(self, floor: Floor) -> None:
+        claim = floor.running()
+        leases.record(floor.store, claim, progress=ProgressRow(step=16, epoch=1))
+        leases.rewind(floor.store, claim, epoch=1, step=15, checkpoint_id=1)
+        assert floor.details(claim).events[-1].message == "resumed from step 15; 1 step repeated"
+
     def test_rewind_to_the_beginning(self, floor: Floor) -> None:
         claim = floor.running()
         leases.record(floor.store, claim, metrics=[metric(10)], lyrics=[lyric(10)])

@@ -138,7 +138,7 @@ def rewind(
         uow.execute(_this_attempt(claim).values(first_step=step, last_step=step))
         message = f"resumed from step {step:,}" if checkpoint_id else "from the beginning"
         if reached > step:
-            message += f"; {reached - step:,} steps repeated"
+            message += f"; {reached - step:,} step{'s' * (reached - step > 1)} repeated"
         if checkpoint_id and claim.plan is not None and plan not in {None, claim.plan}:
             message += f"; inexactly: made on {plan}, goes on on {claim.plan}"
         note(uow, job_id, actor=claim.worker_name, message=message)
