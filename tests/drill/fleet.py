@@ -60,7 +60,7 @@ class Member:
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
-            "PYTHONPATH": str(_TESTS),
+            "PYTHONPATH": os.pathsep.join([str(_TESTS), os.environ.get("PYTHONPATH", "")]),
             "VERSEMILL_HOME": str(self.home),
             "VERSEMILL_DATABASE_URL": stack.database_url,
             "VERSEMILL_BROKER_URL": stack.broker_url,

@@ -168,7 +168,8 @@ class Crew:
             except VersemillError as error:
                 logger.warning("cannot look for work: %s", error)
             except Exception:
-                logger.exception("cannot look for work")
+                if not self.handing_over.is_set():  # as it ends, the pool takes no more
+                    logger.exception("cannot look for work")
             self._nudge.wait(interval)
             self._nudge.clear()
         self.ask_to_end()

@@ -1,0 +1,173 @@
+"""The drill in short, and that it would notice whatever it looks for."""
+
+from __future__ import annotations
+
+import hashlib
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from sqlalchemy import delete, insert, update
+
+from drill.__main__ import STACKS, drill
+from drill.findings import Findings, examine
+from drill.workload import SMALL, TEXT, Workload
+from versemill.checkpoint import Checkpoint, write
+from versemill.cli.comparing import read_record
+from versemill.jobs import leases, service
+from versemill.jobs.columns import db_now
+from versemill.jobs.states import State
+from versemill.jobs.tables import Attempt, CheckpointChunk, Event, Job, Metric, StoredCheckpoint
+from versemill.recipes import apply_overrides, resolve
+from versemill.registry import Registry
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from versemill.cli.comparing import Record
+    from versemill.jobs.store import Store
+
+EPOCHS = 3
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("stack", STACKS)
+def test_nothing_is_lost_or_doubled(stack: str) -> None:
+    assert drill(stack, seconds=12, seed=3, members=2, keep=False)
+
+
+class Aftermath:
+    """A database after a drill in which two jobs were trained to the same end."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store = store
+        self.config = resolve(
+            apply_overrides({}, SMALL | {"training.epochs": EPOCHS}), Registry.discover()
+        )
+        path = folder / "checkpoint.safetensors"
+        write(Checkpoint(tensors={"weights": torch.arange(3.0)}, meta={"step": 30}), path)
+        self.weights = path.read_bytes()
+        self.undisturbed, self.job = self.trained(), self.trained()
+
+    def trained(self) -> int:
+        job = service.submit(self.store, self.config, TEXT, [], owner="ann")
+        claim = leases.claim(self.store, leases.register_worker(self.store, "gpu-1", 1))
+        assert claim is not None
+        rows = [
+            leases.MetricRow(
+                step=10 * epoch,
+                epoch=epoch,
+                train_perplexity=9.0,
+                valid_perplexity=None,
+                characters_per_second=None,
+            )
+            for epoch in range(1, EPOCHS + 1)
+        ]
+        leases.record(self.store, claim, metrics=rows)
+        flags = {"is_last": True, "is_best": True, "is_final": True}
+        number = leases.begin_checkpoint(
+            self.store, claim, step=30, epoch=EPOCHS, size=len(self.weights), **flags
+        )
+        leases.add_chunk(self.store, claim, number, 0, self.weights)
+        digest = hashlib.sha256(self.weights).hexdigest()
+        leases.complete_checkpoint(self.store, claim, number, digest)
+        leases.finish(self.store, claim, State.SUCCEEDED, message="trained", result={"step": 30})
+        return job.id
+
+    def record(self) -> Record:
+        return read_record(self.store, self.undisturbed)
+
+    def change(self, *statements: Any) -> None:
+        with self.store.unit_of_work() as uow:
+            for statement in statements:
+                uow.execute(statement)
+            uow.commit()
+
+    def findings(self) -> Findings:
+        work = Workload(store=self.store, settings=None, accepted={self.job: 0})  # type: ignore[arg-type]
+        campaign = SimpleNamespace(work=work, fleet=[], strikes=[])
+        return examine(campaign, {0: self.record()})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def aftermath(store: Store, tmp_path: Path) -> Aftermath:
+    return Aftermath(store, tmp_path)
+
+
+def broken(found: Findings) -> set[str]:
+    return {name for name, where in found.broken.items() if where}
+
+
+def test_a_sound_aftermath_passes(aftermath: Aftermath) -> None:
+    found = aftermath.findings()
+    assert found.passed
+    assert (found.accepted, found.finished, found.attempts) == (1, 1, 2)
+
+
+def test_a_job_that_is_gone_is_lost(aftermath: Aftermath) -> None:
+    aftermath.change(delete(Job).where(Job.id == aftermath.job))
+    found = aftermath.findings()
+    assert found.lost == [aftermath.job]
+    assert not found.passed
+
+
+def test_a_job_that_still_runs_is_lost(aftermath: Aftermath) -> None:
+    running = {"state": State.RUNNING, "lease_until": db_now(30)}
+    aftermath.change(update(Job).where(Job.id == aftermath.job).values(running))
+    found = aftermath.findings()
+    assert found.lost == [aftermath.job]
+    assert "every job terminal or waiting" in broken(found)
+
+
+def test_attempts_that_overlap_are_doubled(aftermath: Aftermath) -> None:
+    earlier = {"started_at": db_now(-60), "ended_at": db_now(60)}
+    second = {"number": 2, "worker_id": "x", "worker_name": "gpu-2"}
+    aftermath.change(
+        update(Attempt).where(Attempt.job_id == aftermath.job).values(earlier),
+        insert(Attempt).values(job_id=aftermath.job, **second),
+    )
+    found = aftermath.findings()
+    assert found.doubled == [aftermath.job]
+    assert {"one live attempt per job", "attempts monotone"} <= broken(found)
+
+
+def test_a_job_that_ended_twice_is_doubled(aftermath: Aftermath) -> None:
+    again = {"from_state": State.RUNNING, "to_state": State.SUCCEEDED, "message": "again"}
+    aftermath.change(insert(Event).values(job_id=aftermath.job, actor="gpu-2", **again))
+    found = aftermath.findings()
+    assert found.doubled == [aftermath.job]
+    assert "every move allowed, each once" in broken(found)
+
+
+def test_a_gap_in_a_curve_is_found(aftermath: Aftermath) -> None:
+    aftermath.change(delete(Metric).where(Metric.job_id == aftermath.job, Metric.epoch == 2))
+    assert "curves without gap or overlap" in broken(aftermath.findings())
+
+
+def test_figures_in_the_wrong_order_are_found(aftermath: Aftermath) -> None:
+    first = (Metric.job_id == aftermath.job, Metric.epoch == 1)
+    aftermath.change(update(Metric).where(*first).values(attempt=2))
+    assert broken(aftermath.findings()) == {"curves without gap or overlap"}
+
+
+def test_another_figure_is_found(aftermath: Aftermath) -> None:
+    last = (Metric.job_id == aftermath.job, Metric.epoch == EPOCHS)
+    aftermath.change(update(Metric).where(*last).values(train_perplexity=9.000001))
+    assert broken(aftermath.findings()) == {"same as undisturbed, bit for bit"}
+
+
+def test_a_damaged_checkpoint_is_found(aftermath: Aftermath) -> None:
+    mine = StoredCheckpoint.job_id == aftermath.job
+    with aftermath.store.reading() as session:
+        number = session.query(StoredCheckpoint.id).filter(mine).scalar()
+    spoilt = aftermath.weights[:-1] + bytes([aftermath.weights[-1] ^ 1])
+    chunk = CheckpointChunk.checkpoint_id == number
+    aftermath.change(update(CheckpointChunk).where(chunk).values(data=spoilt))
+    assert broken(aftermath.findings()) == {"same as undisturbed, bit for bit"}
+
+
+def test_a_flag_that_is_gone_is_found(aftermath: Aftermath) -> None:
+    mine = StoredCheckpoint.job_id == aftermath.job
+    aftermath.change(update(StoredCheckpoint).where(mine).values(is_final=False))
+    assert "last, best and final kept once" in broken(aftermath.findings())
