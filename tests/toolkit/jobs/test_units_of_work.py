@@ -86,6 +86,38 @@ class TestUnitOfWork:
         store.close()
         assert seen == [[], ["ann"]]
 
+    def test_who_writes_little_comes_before_who_writes_much(self, sqlite_url: str) -> None:
+        store = Store.open(sqlite_url, connections=3)
+        order: list[bool] = []
+
+        def write(*, bulk: bool) -> None:
+            with store.unit_of_work(bulk=bulk):
+                order.append(bulk)
+
+        rounds = 8
+        for _ in range(rounds):
+            with store.unit_of_work():
+                both = [threading.Thread(target=write, kwargs={"bulk": b}) for b in (True, False)]
+                for thread in both:
+                    thread.start()
+                time.sleep(0.2)
+            for thread in both:
+                thread.join()
+        store.close()
+        # Whoever looks in the very moment comes first all the same.
+        assert sum(not bulk for bulk in order[::2]) >= rounds - 2
+
+    def test_waiting_for_a_writer_has_an_end(
+        self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("versemill.jobs.database._BUSY_SECONDS", 0)
+        monkeypatch.setattr("versemill.jobs.store._BEGIN_SECONDS", 0)
+        store = Store.open(sqlite_url, connections=2)
+        with store.unit_of_work(), pytest.raises(DatabaseError, match="has been writing"):
+            _add(store, "ann", commit=True)
+        _add(store, "ann", commit=True)
+        store.close()
+
 
 class TestClock:
     def test_database_time_is_aware_and_utc(self, floor: Floor) -> None:

@@ -97,7 +97,7 @@ def add_chunk(store: Store, claim: Claim, checkpoint_id: int, number: int, data:
     """
     digest = hashlib.sha256(data).hexdigest()
     row = {"checkpoint_id": checkpoint_id, "number": number, "data": data, "sha256": digest}
-    with store.unit_of_work() as uow:
+    with store.unit_of_work(bulk=True) as uow:
         fence(uow, claim)
         _require_staged(uow, claim, checkpoint_id)
         uow.put(CheckpointChunk, [row], key=("checkpoint_id", "number"))
@@ -113,7 +113,7 @@ def complete_checkpoint(store: Store, claim: Claim, checkpoint_id: int, sha256: 
         FencedError: the job was requeued or ended meanwhile.
         CheckpointError: bytes are missing, or this attempt has no such checkpoint in the making.
     """
-    with store.unit_of_work() as uow:
+    with store.unit_of_work(bulk=True) as uow:
         fence(uow, claim)
         known = uow.session.get(StoredCheckpoint, checkpoint_id)
         if known is not None and known.complete and known.sha256 == sha256:

@@ -46,7 +46,7 @@ def add_corpus(store: Store, name: str, text: Text, source: str, actor: str) -> 
             },
             key="name",
         )
-        if not added:
+        if added is None:
             held = select(NamedCorpus.content_hash).where(NamedCorpus.name == name)
             if uow.scalar(held) != content_hash:
                 raise CorpusError(

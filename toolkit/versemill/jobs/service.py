@@ -120,9 +120,9 @@ def submit(
             "content_hash": keep_text(uow, text),
             "epochs": config.training.epochs,
         }
-        if not uow.insert_if_absent(Job, values, key="name"):
+        job_id = uow.insert_if_absent(Job, values, key="name", returning="id")
+        if job_id is None:
             raise ConfigError("name", str(name), "a name that no other job has")
-        job_id = uow.session.scalars(select(Job.id).where(Job.name == values["name"])).one()
         if name is None:
             _name_automatically(uow, job_id, config)
         note(uow, job_id, actor=owner, message="submitted", end=State.QUEUED)

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from versemill.jobs.database import Database, connect, is_locked
+from versemill.jobs.database import BULK, Database, connect, is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -65,11 +65,19 @@ class UnitOfWork:
             function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
             self.session.execute(text(f"SELECT {function}(:key)"), {"key": LOCKS[name]})
 
-    def insert_if_absent(self, table: type[Base], values: Mapping[str, Any], *, key: str) -> bool:
-        """Inserts a row unless one with the same `key` exists; returns whether it did."""
+    def insert_if_absent(
+        self, table: type[Base], values: Mapping[str, Any], *, key: str, returning: str = ""
+    ) -> Any:
+        """Inserts a row unless one with the same `key` exists.
+
+        Returns:
+            The new row's `returning`, or else `key`; None if nothing was inserted.
+        """
         statement = self._insert(table).values(dict(values))
         inserted = statement.on_conflict_do_nothing(index_elements=[key])
-        return self.execute(inserted.returning(getattr(table, key))).first() is not None
+        return self.execute(
+            inserted.returning(getattr(table, returning or key))
+        ).scalar_one_or_none()
 
     def put(
         self, table: type[Base], rows: Sequence[Mapping[str, Any]], *, key: Sequence[str]
@@ -107,13 +115,16 @@ class Store:
         self.database.close()
 
     @contextmanager
-    def unit_of_work(self) -> Iterator[UnitOfWork]:
+    def unit_of_work(self, *, bulk: bool = False) -> Iterator[UnitOfWork]:
         """A transaction that writes.
+
+        Args:
+            bulk: it writes or deletes megabytes, and lets others that wait to write go first.
 
         Raises:
             DatabaseError: whatever the driver raised, in one line.
         """
-        with self.database.plain_errors(), self._begun(self.database.writer) as session:
+        with self.database.plain_errors(), self._begun(self.database.writer, bulk=bulk) as session:
             yield UnitOfWork(session, self.database.dialect)
 
     @contextmanager
@@ -127,13 +138,13 @@ class Store:
             yield session
 
     @contextmanager
-    def _begun(self, engine: Engine) -> Iterator[Session]:
+    def _begun(self, engine: Engine, *, bulk: bool = False) -> Iterator[Session]:
         """The one retry for a locked SQLite: at BEGIN nothing has been done yet."""
         with Session(engine, autoflush=False, expire_on_commit=False) as session:
             give_up_at = time.monotonic() + _BEGIN_SECONDS
             while True:
                 try:
-                    session.connection()
+                    session.connection(execution_options={BULK: bulk})
                     break
                 except OperationalError as error:
                     session.rollback()

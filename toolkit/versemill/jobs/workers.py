@@ -58,7 +58,7 @@ def beat(store: Store, worker: WorkerRecord) -> None:
     """Says that the worker is alive; announces it again if it was given up meanwhile."""
     gap = Worker.seen_at < db_now(-LEASE_SECONDS)
     with store.unit_of_work() as uow:
-        if not uow.insert_if_absent(Worker, asdict(worker), key="id"):
+        if uow.insert_if_absent(Worker, asdict(worker), key="id") is None:
             alive = update(Worker).where(Worker.id == worker.id)
             uow.execute(alive.where(gap).values(steady_since=db_now()))
             uow.execute(alive.values(seen_at=db_now(), plans=worker.plans))
