@@ -86,7 +86,11 @@ class TestUnitOfWork:
         store.close()
         assert seen == [[], ["ann"]]
 
-    def test_who_writes_little_comes_before_who_writes_much(self, sqlite_url: str) -> None:
+    def test_who_writes_little_comes_before_who_writes_much(
+        self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Twenty times as rarely, so that a busy machine does not change the order.
+        monkeypatch.setattr("versemill.jobs.database._BULK_LOOK", 0.5)
         store = Store.open(sqlite_url, connections=3)
         order: list[bool] = []
 
@@ -94,18 +98,15 @@ class TestUnitOfWork:
             with store.unit_of_work(bulk=bulk):
                 order.append(bulk)
 
-        rounds = 8
-        for _ in range(rounds):
-            with store.unit_of_work():
-                both = [threading.Thread(target=write, kwargs={"bulk": b}) for b in (True, False)]
-                for thread in both:
-                    thread.start()
-                time.sleep(0.2)
+        with store.unit_of_work():
+            both = [threading.Thread(target=write, kwargs={"bulk": b}) for b in (True, False)]
             for thread in both:
-                thread.join()
+                thread.start()
+            time.sleep(0.3)
+        for thread in both:
+            thread.join()
         store.close()
-        # Whoever looks in the very moment comes first all the same.
-        assert sum(not bulk for bulk in order[::2]) >= rounds - 2
+        assert order == [False, True]
 
     def test_waiting_for_a_writer_has_an_end(
         self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
