@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 import time
@@ -82,16 +83,21 @@ class _Link:
             if self.mode is Mode.DEAF and b"BRPOP" in data:
                 self.swallowed += 1
                 time.sleep(0.5)
-                self._client.sendall(NOTHING[self._protocol])
+                _send(self._client, NOTHING[self._protocol])
             elif self.mode is not Mode.SILENT:
-                self._server.sendall(data)
+                _send(self._server, data)
         self._server.close()
 
     def _answer(self) -> None:
         while data := _received(self._server):
             if self.mode is not Mode.SILENT:
-                self._client.sendall(data)
+                _send(self._client, data)
         self._client.close()
+
+
+def _send(end: socket.socket, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # it has been closed meanwhile
+        end.sendall(data)
 
 
 def _received(end: socket.socket) -> bytes:

@@ -72,6 +72,11 @@ def await_listening(stage: Stage, *, times: int = 1) -> None:
     stage.until(lambda: stage.log().count(": listening") >= times)
 
 
+def await_warm(stage: Stage) -> None:
+    """Waits until a worker can start trainers; before, it claims nothing."""
+    stage.until(lambda: any(worker.plans for worker in service.live_workers(stage.store)))
+
+
 def await_heard(stage: Stage, redis: Valkey, *, seconds: float = HEARING) -> None:
     """Waits until the worker has taken every message."""
     client = redis.client()
@@ -242,6 +247,7 @@ def test_a_worker_that_hears_nothing_notices(
     with LossyProxy(redis.port) as proxy, open_stage(tmp_path, sqlite_url, proxy.url) as stage:
         stage.start_worker()
         await_listening(stage)
+        await_warm(stage)
         proxy.change(mode)
         if mode is Mode.DEAF:  # nothing that was asked before is still to be answered
             stage.until(lambda: proxy.swallowed)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
 from worker_stage import SMALL, TEXT
 
 from versemill.recipes import apply_overrides, resolve
@@ -28,6 +29,36 @@ trainer._hand_over(final=True)
 print(json.dumps([receive(ours) for _ in range(2)]), flush=True)
 os._exit(0)
 """
+
+
+LISTENS = """
+import multiprocessing, sys, time
+from versemill_workers.protocol import TrainerLine, send
+
+ours, theirs = multiprocessing.Pipe()
+line = TrainerLine(theirs, lease_seconds=5)
+for _ in range(7):
+    time.sleep(1)
+    send(ours, {"type": "alive"})
+print("still there", flush=True)
+if sys.argv[1] == "closed":
+    ours.close()
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("then", "code"), [("silence", 71), ("closed", 70)])
+def test_it_ends_itself_when_its_supervisor_is_silent_for_a_lease_or_gone(
+    then: str, code: int
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LISTENS, then],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+    assert (done.returncode, done.stdout) == (code, "still there\n"), done.stderr
 
 
 def test_two_checkpoints_of_one_step_are_two_files(tmp_path: Path) -> None:
