@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 FAULT_SECONDS = (0.2, 1.8)
 """Shortest and longest time between two faults."""
-QUIET_SECONDS = 90.0
+QUIET_SECONDS = 180.0
 """How long undisturbed jobs may take."""
 END_SECONDS = 300.0
 """How long everything may take to come to its end once nothing is disturbed any more."""

@@ -318,15 +318,17 @@ def _order(drill: Campaign, at: str | None, act: str) -> str | None:
     if its_own and at in PROMPTS:
         drill.work.ask(PROMPTS[at], drill.draw.choice(its_own))
         drill.later(seconds, drill.take_up_again)
-    drill.later(seconds, partial(_help_up, drill, member, f"{act}: {at or 'any'}"))
+    drill.later(seconds, partial(_help_up, drill, member, act, at))
     return f"worker {member.name} to be {act} at {at or 'any commit'}"
 
 
-def _help_up(drill: Campaign, member: Member, what: str) -> None:
-    if member.withdraw():
-        drill.count(what)
-    if not member.stays_down:
+def _help_up(drill: Campaign, member: Member, act: str, at: str | None) -> None:
+    done = member.withdraw()
+    if done:
+        drill.count(f"{act}: {at or 'any'}")
+    if done and act == sabotage.FREEZE:
         member.thaw()
+    if not member.stays_down:
         member.start()
 
 

@@ -56,7 +56,7 @@ class SQLite(Stack):
 
     def lock(self) -> sqlite3.Connection:
         """Keeps everybody from writing until the connection is closed."""
-        holder = sqlite3.connect(self.path, timeout=20, check_same_thread=False)
+        holder = sqlite3.connect(self.path, timeout=3, check_same_thread=False)
         holder.execute("BEGIN IMMEDIATE")
         return holder
 
