@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from worker_stage import ENDLESS, Stage
+from worker_stage import ENDLESS, Stage, has_ended
 
 from servers import PostgreSQL
 from versemill.jobs import recovery, service
@@ -156,7 +156,7 @@ def test_one_that_was_cut_off_stops_when_its_job_was_requeued_meanwhile(
         team.until(lambda: any(m.startswith("resumed") for m in team.messages(job)))
         resumed = team.job(job).step
         login.allow()
-        team.until(lambda: not trainer.is_running())
+        team.until(lambda: has_ended(trainer))
         team.until(lambda: "attempt 1 no longer holds job" in team.log(0))
         team.until_checkpoint(job, after=resumed)
     now = team.job(job)

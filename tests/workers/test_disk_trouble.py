@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-from worker_stage import ENDLESS, Stage
+from worker_stage import ENDLESS, Stage, has_ended
 
 from versemill.jobs import checkpoints, service
 
@@ -72,7 +72,7 @@ def test_a_pause_without_room_leaves_the_last_checkpoint(alone: Stage) -> None:
         service.request_pause(alone.store, job.id, "ann")
         alone.until_state(job, "paused")
         assert "no checkpoint within 30 s, the last one stands" in alone.messages(job)[-1]
-        assert not trainer.is_running() or trainer.status() == psutil.STATUS_ZOMBIE
+        assert has_ended(trainer)
     service.resume(alone.store, job.id, "ann")
     alone.until(lambda: has_said(alone, job, "resumed from step"))
 
@@ -105,7 +105,7 @@ def test_a_database_without_room_is_waited_for(alone: Stage) -> None:
 def test_a_worker_without_room_hands_back_and_it_does_not_count(alone: Stage) -> None:
     spool = alone.home / "spool"
     alone.start_worker("--name", "broken")
-    alone.until(lambda: service.live_workers(alone.store) and list(spool.iterdir()))
+    alone.until_ready()
     shutil.rmtree(spool)
     spool.write_text("not a folder")
     jobs = [alone.submit() for _ in range(3)]

@@ -8,10 +8,9 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import pytest
 from sqlalchemy import select
-from worker_stage import ENDLESS, Stage
+from worker_stage import ENDLESS, Stage, has_ended
 
 from versemill.jobs import recovery, service
 from versemill.jobs.tables import Base
@@ -46,10 +45,6 @@ def frozen(pid: int) -> Iterator[None]:
             os.kill(pid, signal.SIGCONT)
 
 
-def has_ended(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
 def requeue(stage: Stage, job: JobView) -> None:
     """Takes the job off its holder, as a sweep does once the lease has run out."""
     stage.expire_lease(job)
@@ -72,6 +67,7 @@ def test_a_worker_thawed_after_another_had_its_job_writes_not_one_row(stage: Sta
     worker = stage.start_worker("--name", "sleeper")
     trainer = stage.until_training(job)
     stage.until_checkpoint(job)
+    stage.freeze(worker)
     with frozen(worker.pid):
         # The trainer trains on: when it thaws, its supervisor has much to write.
         requeue(stage, job)
@@ -117,11 +113,11 @@ def test_a_trainer_thawed_in_time_goes_on(alone: Stage) -> None:
 def test_a_trainer_that_stays_frozen_is_killed_and_counts_as_stalled(
     alone: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "STALL_SECONDS", 3.0)
     monkeypatch.setenv("VERSEMILL_HOME", str(alone.home))
     job = alone.submit(**ENDLESS)
     trainer, thread = alone.supervise_here(job)
     trainer.suspend()
+    monkeypatch.setattr(supervisor, "STALL_SECONDS", 3.0)  # only now: starting may take as long
     thread.join(60)
     assert has_ended(trainer)
     (attempt,) = service.details(alone.store, job.id).attempts

@@ -10,10 +10,9 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 from sqlalchemy import delete
-from worker_stage import ENDLESS, Stage
+from worker_stage import ENDLESS, Stage, has_ended
 
 from versemill.checkpoint import Checkpoint, read
 from versemill.jobs import checkpoints, recovery, service
@@ -146,7 +145,7 @@ def test_a_worker_without_a_spool_does_not_start(alone: Stage) -> None:
 def test_a_broken_worker_says_so_and_does_not_eat_the_queue(alone: Stage) -> None:
     spool = alone.home / "spool"
     alone.start_worker("--name", "broken")
-    alone.until(lambda: spool.exists() and list(spool.iterdir()))
+    alone.until_ready()
     shutil.rmtree(spool)
     spool.write_text("not a folder")
     began = time.monotonic()
@@ -232,7 +231,7 @@ def test_the_second_signal_ends_at_once(alone: Stage) -> None:
 
     alone.until(ended, seconds=STOP_SECONDS / 2)
     assert worker.returncode == 1
-    alone.until(lambda: not trainer.is_running() or trainer.status() == psutil.STATUS_ZOMBIE)
+    alone.until(lambda: has_ended(trainer))
 
 
 def test_a_killed_workers_trainer_ends_and_its_job_goes_on_elsewhere(stage: Stage) -> None:
@@ -242,7 +241,7 @@ def test_a_killed_workers_trainer_ends_and_its_job_goes_on_elsewhere(stage: Stag
     stage.until_checkpoint(job)
     worker.kill()
     worker.wait()
-    stage.until(lambda: not trainer.is_running(), seconds=20)
+    stage.until(lambda: has_ended(trainer), seconds=20)
     stage.expire_lease(job)
     assert recovery.sweep(stage.store) == [job.id]
     assert any("worker doomed was lost at step" in m for m in stage.messages(job))
@@ -260,7 +259,7 @@ def test_a_fenced_off_worker_kills_its_trainer_and_writes_nothing_more(alone: St
     service.request_cancel(alone.store, job.id, "ann")  # so that nobody claims it again
     before = service.curve(alone.store, job.id)
     os.kill(alone.workers[-1].pid, signal.SIGCONT)
-    alone.until(lambda: not trainer.is_running(), seconds=20)
+    alone.until(lambda: has_ended(trainer), seconds=20)
     assert service.curve(alone.store, job.id) == before
     assert "no longer holds job" in alone.log()
     assert alone.job(job).state == "cancelled"

@@ -13,14 +13,14 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 
 from versemill.contracts import Text
 from versemill.errors import DatabaseError
 from versemill.jobs import checkpoints, leases, service
 from versemill.jobs.columns import db_now
 from versemill.jobs.store import Store
-from versemill.jobs.tables import Job
+from versemill.jobs.tables import Job, Worker
 from versemill.recipes import apply_overrides, resolve
 from versemill.registry import Registry
 from versemill.settings import Settings
@@ -52,6 +52,14 @@ ENDLESS = {
     "training.report_every": 1_000_000,
     "training.patience": 0,
 }
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Whether it runs no more, even if nobody has asked how it ended."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # between the two questions
+        return True
 
 
 class Stage:
@@ -147,6 +155,15 @@ class Stage:
         self.until(lambda: self.job(job).state == state)
         return self.job(job)
 
+    def until_ready(self) -> None:
+        """Waits until a worker has cleared up, can start trainers, and looks for jobs."""
+
+        def machines() -> bool:
+            with self.store.reading() as session:  # written by the poller, which comes last
+                return any(session.scalars(select(Worker.plans)))
+
+        self.until(machines)
+
     def until_training(self, job: JobView) -> psutil.Process:
         """Waits until the job has done a step, and returns its trainer."""
         self.until(lambda: self.job(job).state == "running" and self.job(job).step > 0)
@@ -184,8 +201,8 @@ class Stage:
                 family = psutil.Process(worker.pid).children(recursive=True)
                 worker.kill()
                 for process in family:
-                    if process.is_running():
-                        process.send_signal(signal.SIGKILL)
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
             worker.wait()
         self.store.close()
 
