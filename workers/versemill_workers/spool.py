@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from versemill.errors import VersemillError
 
@@ -70,17 +71,29 @@ def holding(root: Path, worker_id: str) -> Iterator[None]:
     path = root / f"{worker_id}{_LOCK}"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        file = path.open("wb")
+        file = _locked(path)
     except OSError as error:
         raise VersemillError(
             f"{root} cannot be used for files of running jobs ({error.strerror}); "
             "set VERSEMILL_HOME to a folder that you can write"
         ) from None
     with file:
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _locked(path: Path) -> BinaryIO:
+    """The file, made and locked; again if somebody cleared it up before it was locked."""
+    while True:
+        file = path.open("wb")
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-    with contextlib.suppress(OSError):
-        path.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(path.stat(), os.fstat(file.fileno())):
+                return file
+        file.close()
 
 
 def remove_abandoned(root: Path) -> None:
