@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 READING = {
     *("corpora", "corpus_text", "curve", "details", "find", "jobs", "live_workers", "lyrics"),
-    *("output", "text_by_hash", "waiting"),
+    *("output", "text_by_hash", "thinned_curve", "waiting"),
     *("drained_by", "latest_checkpoint", "load_text", "peek_request", "read_checkpoint"),
     *("resumable_checkpoints", "runnable"),
 }
