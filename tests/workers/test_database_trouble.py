@@ -126,7 +126,7 @@ def test_away_for_longer_than_a_lease(team: Stage, server: PostgreSQL) -> None:
     team.until(lambda: len(service.live_workers(team.store)) == 2)
     step = team.job(job).step
     server.kill()
-    time.sleep(40)
+    time.sleep(60)
     assert trainer.is_running()
     server.start()
     team.until(lambda: _step(team, job) > step)
