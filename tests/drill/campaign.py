@@ -35,6 +35,8 @@ QUIET_SECONDS = 180.0
 """How long undisturbed jobs may take."""
 END_SECONDS = 300.0
 """How long everything may take to come to its end once nothing is disturbed any more."""
+THAW_SECONDS = 60.0
+"""After so long nothing is to be frozen any more, by whatever two faults together."""
 HAND_OVER_SECONDS = 60.0
 
 
@@ -161,8 +163,11 @@ class Campaign:
 
     def _come_to_an_end(self) -> None:
         """Waits until every fault is undone and every job has been trained to its end."""
-        deadline = time.monotonic() + END_SECONDS
-        while time.monotonic() < deadline:
+        began = time.monotonic()
+        while time.monotonic() < began + END_SECONDS:
+            if time.monotonic() > began + THAW_SECONDS:
+                for member in self.fleet:
+                    member.thaw()
             if self._healer.idle():
                 self._raise_the_dead()
                 self.take_up_again()

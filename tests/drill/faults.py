@@ -314,19 +314,18 @@ def _order(drill: Campaign, at: str | None, act: str) -> str | None:
         return None
     seconds = drill.draw.uniform(4, 12)
     member.order(at, act)
+    drill.later(seconds, partial(_help_up, drill, member, act, at))
     its_own = [job for job in drill.work.jobs(State.RUNNING) if job.worker == member.name]
     if its_own and at in PROMPTS:
         drill.work.ask(PROMPTS[at], drill.draw.choice(its_own))
         drill.later(seconds, drill.take_up_again)
-    drill.later(seconds, partial(_help_up, drill, member, act, at))
     return f"worker {member.name} to be {act} at {at or 'any commit'}"
 
 
 def _help_up(drill: Campaign, member: Member, act: str, at: str | None) -> None:
-    done = member.withdraw()
-    if done:
+    if member.withdraw():
         drill.count(f"{act}: {at or 'any'}")
-    if done and act == sabotage.FREEZE:
+    if act == sabotage.FREEZE:
         member.thaw()
     if not member.stays_down:
         member.start()

@@ -54,6 +54,8 @@ class Member:
         self.starts = 0
         self.stays_down = False
         """Whether somebody has seen to it that it is started later."""
+        self.ordered = False
+        """Whether it is under an order, carried out or not, that was not withdrawn yet."""
         self.exits: list[int] = []
         self._process: subprocess.Popen[bytes] | None = None
         self._changing = threading.RLock()
@@ -121,18 +123,15 @@ class Member:
 
     def order(self, at: str | None, act: str) -> None:
         """Has it sabotage itself at its next commit of that kind."""
+        self.ordered = True
         fresh = self.home / "fresh-order.json"
         fresh.write_text(json.dumps({"at": at, "act": act}))
         (self.home / sabotage.DONE).unlink(missing_ok=True)
         fresh.rename(self.home / sabotage.ORDER)
 
-    @property
-    def ordered(self) -> bool:
-        """Whether an order waits to be carried out."""
-        return (self.home / sabotage.ORDER).exists()
-
     def withdraw(self) -> bool:
         """Takes an order back; whether it was carried out before."""
+        self.ordered = False
         (self.home / sabotage.ORDER).unlink(missing_ok=True)
         return (self.home / sabotage.DONE).exists()
 
