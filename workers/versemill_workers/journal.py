@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from versemill.jobs.leases import Claim
+    from versemill.jobs.states import Request
     from versemill.jobs.store import Store
     from versemill_workers.spool import Spool
 
@@ -63,15 +64,19 @@ class Journal:
         """Takes something that belongs into the job's story."""
         self._remarks.append(message)
 
-    def write(self, *, at_once: bool = False) -> None:
-        """Writes what has gathered, if it is time to; raises as `leases.record` does."""
+    def write(self, *, at_once: bool = False) -> Request | None:
+        """Writes what has gathered, if it is time to; raises as `leases.record` does.
+
+        Returns:
+            What people want of the job now; None if nothing was written.
+        """
         if not at_once and time.monotonic() - self._written_at < WRITE_SECONDS:
-            return
+            return None
         output = self._spool.output()
         fresh = output != self._output
         if not self.pending and not fresh:
-            return
-        leases.record(
+            return None
+        request = leases.record(
             self._store,
             self._claim,
             progress=self._progress,
@@ -83,6 +88,7 @@ class Journal:
         self._progress, self._metrics, self._lyrics, self._remarks = None, [], [], []
         self._output = output
         self._written_at = time.monotonic()
+        return request
 
 
 def _row(kind: type[R], message: Mapping[str, Any]) -> R:

@@ -41,7 +41,8 @@ logger = logging.getLogger("versemill.worker")
 
 STOP_SECONDS = 30.0
 STALL_SECONDS = 600.0
-PEEK_SECONDS = 0.5
+PEEK_SECONDS = 0.75
+"""Longest time without a look at what people want; mostly, what is written brings it along."""
 OUTAGE_SECONDS = 1.0
 _EXIT_SECONDS = 5.0
 _TICK_SECONDS = 0.1
@@ -265,11 +266,15 @@ class Supervisor:
             self._last_word = {"type": kind, **message}
 
     def _serve_database(self, *, at_once: bool) -> None:
-        if not self._renew_when_due() and time.monotonic() - self._peeked_at >= PEEK_SECONDS:
-            self._request = leases.peek_request(self._store, self._claim)
-            self._peeked_at = time.monotonic()
+        if self._renew_when_due():
+            self._peeked_at = self._renewed_at
         # A report goes before the checkpoint that counts it.
-        self._journal.write(at_once=at_once or bool(self._uploads))
+        request = self._journal.write(at_once=at_once or bool(self._uploads))
+        if request is None and time.monotonic() - self._peeked_at >= PEEK_SECONDS:
+            request = leases.peek_request(self._store, self._claim)
+        if request is not None:
+            self._request = request
+            self._peeked_at = time.monotonic()
         if self._uploads and self._uploads[0].advance():
             del self._uploads[0]
             self._stored += 1

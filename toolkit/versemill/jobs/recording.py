@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from versemill.jobs.claims import Claim
+    from versemill.jobs.states import Request
     from versemill.jobs.store import Store, UnitOfWork
 
 OUTPUT_BYTES = 64 * 1024
@@ -64,7 +65,7 @@ def record(
     lyrics: Sequence[LyricRow] = (),
     remarks: Sequence[str] = (),
     output: str | None = None,
-) -> None:
+) -> Request:
     """Writes what training has yielded, in one transaction; writing it twice does no harm.
 
     (Only a remark is then there twice.)
@@ -78,11 +79,14 @@ def record(
         remarks: what else has happened; appended to the events.
         output: what the trainer has written so far, as a whole; the last 64 KiB are kept.
 
+    Returns:
+        What people want of the job now.
+
     Raises:
         FencedError: the job was requeued or ended meanwhile.
     """
     with store.unit_of_work() as uow:
-        fence(uow, claim, **(_progress(progress) if progress else {}))
+        request = fence(uow, claim, **(_progress(progress) if progress else {}))
         attempt: dict[str, Any] = {}
         if progress is not None:
             attempt["last_step"] = progress.step
@@ -99,6 +103,7 @@ def record(
         for message in remarks:
             note(uow, claim.job_id, actor=claim.worker_name, message=message)
         uow.commit()
+    return request
 
 
 def rewind(
