@@ -76,7 +76,7 @@ def test_a_resumed_run_equals_an_undisturbed_one(cell: str, sampler: str, tmp_pa
 
 
 def test_patience_and_the_best_weights_outlive_a_stop(tmp_path: Path) -> None:
-    job = config(training={"epochs": 40, "learning_rate": 1.0, "patience": 3})
+    job = config(training={"epochs": 40, "learning_rate": 0.1, "patience": 3})
     whole = training(job)
     events = [e for e in whole if not isinstance(e, Progress)]
     assert 1 < events[-1].best_epoch < events[-1].epoch < 40

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from versemill.jobs.store import Store
     from versemill_workers.spool import Spool
 
-WRITE_SECONDS = 0.5
+WRITE_SECONDS = 0.9
 
 R = TypeVar("R", ProgressRow, MetricRow, LyricRow)
 

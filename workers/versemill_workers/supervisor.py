@@ -1,6 +1,6 @@
 """Supervises one attempt: starts its trainer, makes all its database writes, ends it.
 
-One thread, one loop. What the trainer tells is written at most twice a second; a checkpoint goes
+One thread, one loop. What the trainer tells is written about once a second; a checkpoint goes
 up chunk by chunk between other duties, of which renewing the lease is the first. While the
 database is away the trainer goes on and writes follow later; when the attempt is fenced off, the
 trainer is killed and nothing more is written.
@@ -41,7 +41,7 @@ logger = logging.getLogger("versemill.worker")
 
 STOP_SECONDS = 30.0
 STALL_SECONDS = 600.0
-PEEK_SECONDS = 0.75
+PEEK_SECONDS = 1.0
 """Longest time without a look at what people want; mostly, what is written brings it along."""
 OUTAGE_SECONDS = 1.0
 _EXIT_SECONDS = 5.0
