@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import random
@@ -17,6 +18,7 @@ from drill.faults import FAULTS
 from drill.fleet import muster
 from drill.workload import KINDS, Workload
 from versemill.cli.comparing import read_record
+from versemill.errors import DatabaseError
 from versemill.jobs import service
 from versemill.jobs.states import State
 from versemill.jobs.store import Store
@@ -172,10 +174,17 @@ class Campaign:
                 self._raise_the_dead()
                 self.take_up_again()
                 jobs = self.work.jobs()
-                if jobs and all(job.state is State.SUCCEEDED for job in jobs):
+                if jobs and all(job.state is State.SUCCEEDED for job in jobs) and self._all_up():
                     return
             time.sleep(0.25)
         self._tell(f"not everything has come to its end in {END_SECONDS:.0f} s")
+
+    def _all_up(self) -> bool:
+        """Whether every worker has got so far that it can be told to end, and clears up."""
+        listed: set[int | None] = set()
+        with contextlib.suppress(DatabaseError):
+            listed = {worker.pid for worker in service.live_workers(self.work.store)}
+        return all(member.pid in listed for member in self.fleet)
 
     def _log(self, line: str) -> None:
         with self._story.open("a") as story:

@@ -45,7 +45,7 @@ PEEK_SECONDS = 1.0
 """Longest time without a look at what people want; mostly, what is written brings it along."""
 OUTAGE_SECONDS = 1.0
 _EXIT_SECONDS = 5.0
-_TICK_SECONDS = 0.1
+_TICK_SECONDS = 0.25
 
 _ENDS = {
     Request.CANCEL: (State.CANCELLED, "cancelled"),
