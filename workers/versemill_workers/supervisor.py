@@ -41,7 +41,7 @@ logger = logging.getLogger("versemill.worker")
 
 STOP_SECONDS = 30.0
 STALL_SECONDS = 600.0
-PEEK_SECONDS = 1.0
+PEEK_SECONDS = 1.2
 """Longest time without a look at what people want; mostly, what is written brings it along."""
 OUTAGE_SECONDS = 1.0
 _EXIT_SECONDS = 5.0
