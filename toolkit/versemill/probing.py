@@ -70,7 +70,7 @@ def probe(distribution: str, *, seconds: float = SECONDS) -> tuple[str, ...]:
 def _run(distribution: str, seconds: float, result: Path) -> int | None:
     """Exit code of the process; None if it had to be ended from here."""
     process = subprocess.Popen(  # noqa: S603 - this very Python and room
-        [sys.executable, "-m", "versemill.probing", distribution, str(seconds), str(result)],
+        [sys.executable, "-P", "-m", "versemill.probing", distribution, str(seconds), str(result)],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

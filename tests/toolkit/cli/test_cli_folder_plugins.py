@@ -6,13 +6,11 @@ import hashlib
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import TINY_OPTIONS, environment
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PLUGIN = """
 from versemill.hookspecs import hookimpl
@@ -67,9 +65,9 @@ def plugin(folder: Path, corpus: str = SINGS, cell: str = "", wrong: str = "") -
 
 def run(home: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "versemill", *arguments],
-        env=environment(home) | {"VERSEMILL_PLUGINS": folder.name},
-        cwd=folder.parent,
+        [str(Path(sys.executable).with_name("versemill")), *arguments],
+        env=environment(home) | {"VERSEMILL_PLUGINS": "."},
+        cwd=folder,  # in which lies a random.py that is not Python's
         capture_output=True,
         text=True,
         timeout=150,
@@ -146,6 +144,37 @@ def test_a_corpus_that_prints_does_not_spoil_json(command: Any, folder: Path) ->
     assert shown.err == "la la\n"
 
 
+DECODER = """
+from versemill.hookspecs import hookimpl
+
+@hookimpl
+def versemill_register_decoders(register):
+    register("fickle", ":Fickle", summary="raises")
+
+class Fickle:
+    def __call__(self, logits, history):
+        return {}["next"]
+"""
+
+
+def test_a_decoder_that_raises_is_named_by_the_command(
+    command: Any, folder: Path, trained: str
+) -> None:
+    (folder / "fickle.py").write_text(DECODER)
+    refused = command("generate", trained, "--prefix", "分开", "--decoder", "fickle")
+    assert refused.code == 1
+    assert refused.complaint.startswith("decoder 'fickle' of fickle.py ")
+    assert refused.complaint.endswith(" raised KeyError: 'next'")
+
+
+def test_an_error_of_our_own_keeps_its_traceback(
+    command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("versemill.cli.tables.table", lambda *_: {}["ours"])
+    with pytest.raises(KeyError, match="ours"):
+        command("plugins", "list")
+
+
 def test_broken_ones_are_listed_and_spoil_nothing(command: Any, folder: Path) -> None:
     plugin(folder)
     (folder / "loud.py").write_text("print('{}')\nimport os\nos.write(1, b'[')\n")
@@ -167,6 +196,7 @@ def test_broken_ones_are_listed_and_spoil_nothing(command: Any, folder: Path) ->
 def test_doctor_finds_what_listing_cannot(command: Any, folder: Path) -> None:
     plugin(folder)
     (folder / "ends.py").write_text("import os; os._exit(5)")
+    (folder / "hangs.py").write_text("while True: pass")
     (folder / "seeds.py").write_text(
         (folder / "random.py").read_text().replace('"leaky"', '"leaky2"').replace("refrain", "re2")
         + "\nimport torch\ntorch.manual_seed(3)\n"
@@ -174,10 +204,11 @@ def test_doctor_finds_what_listing_cannot(command: Any, folder: Path) -> None:
     examined = command("doctor", "--json")
     assert examined.code == 1
     found = [f["detail"] for f in json.loads(examined.out) if f["check"] == "plugins"]
-    assert len(found) == 2, found
+    assert len(found) == 3, found
     assert "it ends the process that imports it (exit code 5)" in found[0]
-    assert "it changes torch's random state" in found[1]
-    (folder / "ends.py").unlink()
-    (folder / "seeds.py").unlink()
+    assert "it does not come to an end: stopped after 10 s at File" in found[1]
+    assert "it changes torch's random state" in found[2]
+    for name in ("ends", "hangs", "seeds"):
+        (folder / f"{name}.py").unlink()
     assert "random.py" in command("doctor").out
     assert command("doctor").code == 0
