@@ -45,7 +45,7 @@ def main() -> int:
         for _ in range(runs + 1):  # the first of each fills the caches
             for name, command in commands.items():
                 times[name].append(timed(command, env))
-        torch = [word for word in TARGETS if imports_torch(versemill, word, env)]
+        torch = [word for word in TARGETS if imports_torch([versemill, word], env)]
     return 0 if report(times, torch) else 1
 
 
@@ -58,10 +58,10 @@ def timed(command: list[str], env: dict[str, str]) -> tuple[float, float]:
     return time.perf_counter() - began, cpu
 
 
-def imports_torch(versemill: str, word: str, env: dict[str, str]) -> bool:
+def imports_torch(command: list[str], env: dict[str, str]) -> bool:
     """Whether a run imports torch, as the interpreter itself reports its imports."""
-    command = [sys.executable, "-X", "importtime", versemill, word]
-    done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
+    told = [sys.executable, "-X", "importtime", *command]
+    done = subprocess.run(told, env=env, check=True, capture_output=True, text=True)
     names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "versemill.cli" in names, "the interpreter did not report its imports"
     return "torch" in names

@@ -33,11 +33,17 @@ def test_the_check_notices_a_heavy_import() -> None:
         "from versemill.registry import Registry\n"
         "from versemill.recipes import resolve\n"
         "resolve({'recipe': 'classic', 'cell': 'gru'}, Registry.discover())",
+        "import io, sys\n"
+        "from versemill.cli.ending import perform\n"
+        "kept, sys.stdout = sys.stdout, io.StringIO()\n"
+        "assert perform(['plugins', 'list']) == 0\n"
+        "assert 'gru' in sys.stdout.getvalue()\n"
+        "sys.stdout = kept",
         "from versemill.config import NoOptions\n"
         "from versemill.registry import Registry\n"
         "Registry.discover().find('corpus', 'starter-zh').load()(NoOptions())",
     ],
-    ids=["package", "registry", "discover", "resolve", "read-a-corpus"],
+    ids=["package", "registry", "discover", "resolve", "plugins-list", "read-a-corpus"],
 )
 def test_light_work_loads_nothing_heavy(code: str) -> None:
     assert loaded_by(code) == []

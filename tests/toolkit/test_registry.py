@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-TARGET = "collections:OrderedDict"
+TARGET = "versemill.cell:Cell"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Options:
 
 
 def plugin(
-    body: Callable[[Any], None],
+    body: Callable[[Any], object],
     *,
     name: str = "stranger",
     hook: str = "versemill_register_cells",
@@ -32,8 +32,8 @@ def plugin(
     """A module with one hook, whose implementation is `body`."""
     module = types.ModuleType(name)
 
-    def implementation(register: Any) -> None:
-        body(register)
+    def implementation(register: Any) -> object:
+        return body(register)
 
     implementation.__name__ = hook
     setattr(module, hook, hookimpl(implementation))
@@ -59,7 +59,7 @@ def test_a_plugin_is_found_by_kind_and_name() -> None:
     registry = Registry([offering("fancy", options=Options)])
     found = registry.find("cell", "fancy")
     assert (found.name, found.summary, found.distribution) == ("fancy", "a cell", "offers-fancy")
-    assert found.load().__name__ == "OrderedDict"
+    assert found.load().__name__ == "Cell"
     assert found.validate({}) == {"depth": 1}
     assert registry.disabled == []
 
@@ -109,6 +109,56 @@ def test_a_hook_with_a_wrong_argument_disables_its_plugin() -> None:
     assert "registrar" in reason(module)
 
 
+def test_a_plugin_without_hooks_is_disabled() -> None:
+    module = types.ModuleType("stranger")
+    module.versemill_register_cells = lambda register: None  # lacks the mark
+    assert "it has no hook; put @versemill.hookspecs.hookimpl before" in reason(module)
+
+
+@pytest.mark.parametrize(("returned", "named"), [([], "list"), (0, "int"), (False, "bool")])
+def test_a_hook_that_returns_something_disables_its_plugin(returned: object, named: str) -> None:
+    told = f"versemill_register_cells returned a {named}; it must return nothing"
+    assert told in reason(plugin(lambda register: returned))
+
+
+def test_a_hook_that_prints_disables_its_plugin(capfd: pytest.CaptureFixture[str]) -> None:
+    assert "it prints in a hook: 'la la'" in reason(plugin(lambda register: print("la\nla")))
+    assert capfd.readouterr().out == ""
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), GeneratorExit(), BaseException("no")])
+def test_whatever_a_hook_raises_disables_its_plugin(error: BaseException) -> None:
+    def broken(register: Any) -> None:
+        raise error
+
+    assert reason(plugin(broken)).startswith(type(error).__name__)
+
+
+def test_an_error_that_cannot_tell_what_it_is_disables_its_plugin() -> None:
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    def broken(register: Any) -> None:
+        raise MuteError
+
+    assert reason(plugin(broken)) == "MuteError"
+
+
+def test_an_interrupt_is_not_taken_for_a_fault() -> None:
+    def interrupted(register: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Registry([plugin(interrupted)])
+
+
+def test_an_unknown_name_tells_of_disabled_plugins() -> None:
+    registry = Registry([types.ModuleType("stranger")])
+    with pytest.raises(UnknownNameError, match="1 plugin is disabled: `versemill plugins list`"):
+        registry.find("cell", "fancy")
+
+
 def test_a_taken_name_disables_the_latecomer() -> None:
     assert "'gru' is already registered by versemill_plugins" in reason(offering("gru"))
 
@@ -135,9 +185,14 @@ def test_a_bad_name_disables_its_plugin(name: object) -> None:
     assert f"cell name {name!r} is not allowed" in reason(module)
 
 
-@pytest.mark.parametrize("target", ["", "module", "module:", ":name", "a b:c", "m:a.b", 3])
+@pytest.mark.parametrize("target", ["", "module", "module:", ":", "a b:c", "m:a.b", 3])
 def test_a_bad_target_disables_its_plugin(target: object) -> None:
     assert "is no 'module:attribute'" in reason(offering("fancy", target=target))
+
+
+def test_a_target_without_a_module_is_in_the_plugins_own() -> None:
+    registry = Registry([offering("fancy", target=":Cell")])
+    assert registry.find("cell", "fancy").target == "offers-fancy:Cell"
 
 
 @pytest.mark.parametrize("summary", ["two\nlines", None, 3])
@@ -154,6 +209,41 @@ def test_an_implementation_that_cannot_be_loaded_names_its_distribution(target: 
     registry = Registry([offering("fancy", target=target)])
     with pytest.raises(PluginError, match="cell 'fancy' of offers-fancy 0 cannot be loaded"):
         registry.find("cell", "fancy").load()
+
+
+class Sampler:
+    def starts(self, generator: object) -> None: ...
+
+
+def function() -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("hook", "attribute", "told"),
+    [
+        ("cells", "OrderedDict", "OrderedDict must be a subclass of versemill.cell.Cell"),
+        ("cells", "function", "function must be a class, since it is a cell"),
+        ("samplers", "Options", "Options has no starts, which every sampler needs"),
+        ("tokenizers", "Sampler", "Sampler has no train, from_json, to_json, encode, decode"),
+        ("decoders", "Sampler", "Sampler has no __call__, which every decoder needs"),
+        ("corpora", "TARGET", "TARGET must be a function that returns a Text"),
+    ],
+)
+def test_an_implementation_of_the_wrong_kind_is_refused(
+    hook: str, attribute: str, told: str
+) -> None:
+    module = "collections" if attribute == "OrderedDict" else __name__
+    registry = Registry(
+        [
+            plugin(
+                lambda register: register("fancy", f"{module}:{attribute}", summary=""),
+                hook=f"versemill_register_{hook}",
+            )
+        ]
+    )
+    (offered,) = registry.all()
+    with pytest.raises(PluginError, match=f"'fancy' of stranger 0 cannot be loaded: {told}"):
+        offered.load()
 
 
 def distribution(folder: Path, name: str, source: str) -> None:
@@ -190,4 +280,52 @@ def test_discover_finds_installed_distributions(
     assert registry.find("cell", "gru").distribution == "versemill"
     reasons = {d.distribution: d.reason for d in registry.disabled}
     assert "import failed: ModuleNotFoundError" in reasons["broken"]
+    assert "install what provides 'no_such_module'" in reasons["broken"]
     assert "'gru' is already registered by versemill" in reasons["captor"]
+    assert not Registry.discover(without={"aardvark"}).has("cell", "aardvark")
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("raise SystemExit(3)", "import failed: SystemExit: 3"),
+        ("print('la la')", "it prints when it is imported: 'la la'"),
+        ("def half(:", "import failed: SyntaxError"),
+        ("", "it has no hook"),
+    ],
+)
+def test_a_module_that_is_no_plugin_is_named_and_stops_nothing(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    source: str,
+    told: str,
+) -> None:
+    name = f"broken{abs(hash(source))}"
+    distribution(tmp_path, name, source)
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry.discover()
+    assert registry.has("cell", "gru")
+    (left_out,) = registry.disabled
+    assert (left_out.distribution, left_out.version) == (name, "1.2")
+    assert told in left_out.reason
+    assert capfd.readouterr().out == ""
+
+
+def test_a_distribution_with_a_module_of_pythons_own_name_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribution(tmp_path, "shadow", "")
+    (tmp_path / "shadow-1.2.dist-info" / "entry_points.txt").write_text("[versemill]\na = json\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    (left_out,) = Registry.discover().disabled
+    assert "'json' is named like one of Python's own" in left_out.reason
+
+
+def test_a_distribution_without_metadata_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distribution(tmp_path, "nameless", GOOD.format(name="nameless"))
+    (tmp_path / "nameless-1.2.dist-info" / "METADATA").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert Registry.discover().find("cell", "nameless").version == "unknown"

@@ -9,7 +9,15 @@ import pytest
 from versemill.errors import ConfigError
 from versemill.settings import Settings
 
-VARIABLES = ["HOME", "DATABASE_URL", "BROKER_URL", "USER", "CORPUS_LIMIT_MB", "CHECKPOINT_SECONDS"]
+VARIABLES = [
+    "HOME",
+    "DATABASE_URL",
+    "BROKER_URL",
+    "USER",
+    "CORPUS_LIMIT_MB",
+    "CHECKPOINT_SECONDS",
+    "PLUGINS",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +35,7 @@ def test_everything_has_a_default() -> None:
     assert settings.corpus_limit == 64 * 1024 * 1024
     assert settings.checkpoint_seconds == 60
     assert settings.checkpoint_limit is None
+    assert settings.plugins is None
     assert settings.user == getpass.getuser()
 
 
@@ -38,6 +47,7 @@ def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("VERSEMILL_CORPUS_LIMIT_MB", "2")
     monkeypatch.setenv("VERSEMILL_CHECKPOINT_SECONDS", "7")
     monkeypatch.setenv("VERSEMILL_CHECKPOINT_LIMIT_GB", "3")
+    monkeypatch.setenv("VERSEMILL_PLUGINS", "/data/plugins")
     assert Settings.from_environment() == Settings(
         home=Path("/data/mill"),
         database_url="postgresql+psycopg://db/mill",
@@ -46,6 +56,7 @@ def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None
         corpus_limit=2 * 1024 * 1024,
         checkpoint_seconds=7,
         checkpoint_limit=3 * 10**9,
+        plugins=Path("/data/plugins"),
     )
 
 
@@ -58,6 +69,7 @@ def test_another_process_can_be_given_the_same_settings(monkeypatch: pytest.Monk
         corpus_limit=2 * 1024 * 1024,
         checkpoint_seconds=7,
         checkpoint_limit=3 * 10**9,
+        plugins=Path("/data/plugins"),
     )
     for name, value in settings.to_environment().items():
         monkeypatch.setenv(name, value)

@@ -66,7 +66,15 @@ class Ends:
             raise ValueError("no windows today")
         if window == 12:
             raise MemoryError
-        sys.exit(7)
+        if window == 13:
+            sys.exit(7)
+        if window == 14:
+            open("/no/such/file")
+        sys.stdout.flush()
+        os._exit(7)
+
+    def starts(self, generator):
+        pass
 
 @hookimpl
 def versemill_register_samplers(register):
@@ -97,7 +105,17 @@ def plugin(alone: Stage, tmp_path: Path) -> Stage:
         ),
         (
             11,
-            r"training raised ValueError: no windows today",
+            r"sampler 'ends' of ends 1\.0 raised ValueError: no windows today",
+            r"failed \(user error\), exit code 1",
+        ),
+        (
+            13,
+            r"sampler 'ends' of ends 1\.0 raised SystemExit: 7",
+            r"failed \(user error\), exit code 1",
+        ),
+        (
+            14,
+            r"sampler 'ends' of ends 1\.0 raised FileNotFoundError: .*/no/such/file'",
             r"failed \(user error\), exit code 1",
         ),
         (

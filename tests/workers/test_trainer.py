@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 HANDS_OVER_TWICE = """
 import json, multiprocessing, os, sys
 from versemill_workers.protocol import Order, TrainerLine, receive
+from versemill.registry import Registry
 from versemill_workers.trainer import _Trainer
 
 ours, theirs = multiprocessing.Pipe()
-trainer = _Trainer(TrainerLine(theirs, lease_seconds=60), Order.from_json(sys.stdin.read()))
+order = Order.from_json(sys.stdin.read())
+trainer = _Trainer(TrainerLine(theirs, lease_seconds=60), order, Registry.discover())
 trainer._hand_over()
 trainer._hand_over(final=True)
 print(json.dumps([receive(ours) for _ in range(2)]), flush=True)

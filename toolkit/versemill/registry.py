@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import re
+import sys
 import textwrap
 from dataclasses import asdict, dataclass, fields
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pluggy
@@ -14,9 +15,11 @@ import pluggy
 from versemill import hookspecs
 from versemill.config import NoOptions, Options, validated
 from versemill.errors import ConfigError, PluginError, UnknownNameError
+from versemill.quiet import captured
+from versemill.sources import FOLDER_PACKAGE, Source, find_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 Kind = Literal["corpus", "tokenizer", "sampler", "cell", "decoder"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -28,7 +31,12 @@ _HOOKS: dict[Kind, str] = {
     "decoder": "versemill_register_decoders",
 }
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_TARGET = re.compile(r"([A-Za-z_][\w.]*)?:[A-Za-z_]\w*")
+_METHODS: dict[Kind, tuple[str, ...]] = {
+    "tokenizer": ("train", "from_json", "to_json", "encode", "decode"),
+    "sampler": ("starts",),
+    "decoder": ("__call__",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,16 +61,32 @@ class Registration:
     distribution: str
     version: str
 
+    @property
+    def label(self) -> str:
+        """How messages name it: `cell 'gru' of versemill 0.1.0`."""
+        return f"{self.kind} {self.name!r} of {self.distribution} {self.version}"
+
     def load(self) -> Any:
-        """Imports the implementation; raises `PluginError` naming the distribution if it cannot."""
+        """Imports the implementation; what that prints goes to stderr.
+
+        Raises:
+            PluginError: it cannot be imported, or is not of its kind; the message names the
+                plugin with its version.
+        """
         module, _, attribute = self.target.partition(":")
         try:
-            return getattr(importlib.import_module(module), attribute)
-        except Exception as error:
-            raise PluginError(
-                f"{self.kind} {self.name!r} of {self.distribution} {self.version} "
-                f"cannot be loaded: {type(error).__name__}: {error}"
-            ) from error
+            with captured() as printed:
+                found = getattr(importlib.import_module(module), attribute)
+                unfit = _unfit(self.kind, found)
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except BaseException as error:  # a stranger's import may raise anything
+            raise PluginError(f"{self.label} cannot be loaded: {in_short(error)}") from error
+        if printed.text:
+            sys.stderr.write(printed.text)
+        if unfit:
+            raise PluginError(f"{self.label} cannot be loaded: {attribute} {unfit}")
+        return found
 
     def validate(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Options as the implementation gets them: defaults filled in, every value checked."""
@@ -90,8 +114,9 @@ class Registry:
     """All registrations, by kind and name.
 
     `Registry.discover()` reads the installed plugins; tests build `Registry([module])`. A plugin
-    that cannot be imported, names an unknown hook, raises in a hook or takes a taken name is left
-    out whole and listed in `disabled`; it never stops anything else.
+    that cannot be imported, prints, has no hook or an unknown one, raises in a hook, returns
+    something from it or takes a taken name is left out whole and listed in `disabled`; it never
+    stops anything else.
     """
 
     def __init__(self, plugins: Iterable[object] = ()) -> None:
@@ -101,22 +126,30 @@ class Registry:
             self._add(plugin, distribution=getattr(plugin, "__name__", repr(plugin)), version="0")
 
     @classmethod
-    def discover(cls) -> Registry:
-        """Loads every distribution with an entry point in the group `versemill`."""
+    def discover(cls, *, without: Collection[str] = ()) -> Registry:
+        """Loads every installed distribution's plugin, and those of the plugin folder.
+
+        Args:
+            without: names of distributions to leave alone, such as those known to hang.
+        """
+        return cls.of(s for s in find_sources() if s.distribution not in without)
+
+    @classmethod
+    def of(cls, sources: Iterable[Source]) -> Registry:
+        """Loads these plugins only, in this order."""
         registry = cls()
-        for entry in sorted(
-            importlib.metadata.entry_points(group=hookspecs.PROJECT),
-            # The built-ins come first, so that a stranger cannot take one of their names.
-            key=lambda e: (e.value != "versemill_plugins", e.dist.name if e.dist else "", e.name),
-        ):
-            name = entry.dist.name if entry.dist else entry.value
-            version = entry.dist.version if entry.dist else "unknown"
+        for source in sources:
             try:
-                plugin = entry.load()
-            except Exception as error:  # noqa: BLE001 - a stranger's import may raise anything
-                registry._disable(name, version, f"import failed: {_in_short(error)}")
+                with captured() as printed:
+                    plugin = source.load()
+                _refuse_output("when it is imported", printed.text)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # noqa: BLE001 - a stranger's import may raise anything
+                reason = _import_failure(error)
+                registry._disable(source.distribution, source.version, reason)
             else:
-                registry._add(plugin, distribution=name, version=version)
+                registry._add(plugin, distribution=source.distribution, version=source.version)
         return registry
 
     def find(self, kind: Kind, name: str) -> Registration:
@@ -124,7 +157,11 @@ class Registry:
         try:
             return self._known[kind][name]
         except KeyError:
-            raise UnknownNameError(kind, name, self._known[kind]) from None
+            left_out = len(self.disabled)
+            plural = "plugins are" if left_out > 1 else "plugin is"
+            hint = f"{left_out} {plural} disabled: `versemill plugins list` says why"
+            known = self._known[kind]
+            raise UnknownNameError(kind, name, known, hint=hint if left_out else "") from None
 
     def has(self, kind: Kind, name: str) -> bool:
         """Whether something of that kind has that name."""
@@ -136,18 +173,15 @@ class Registry:
 
     def _add(self, plugin: object, *, distribution: str, version: str) -> None:
         """Takes all of one plugin's registrations, or none of them."""
-        offered: list[Registration] = []
         try:
-            manager = pluggy.PluginManager(hookspecs.PROJECT)
-            manager.add_hookspecs(hookspecs)
-            manager.register(plugin)
-            manager.check_pending()
-            for kind, hook in _HOOKS.items():
-                registrar = _Registrar(kind, distribution, version, offered)
-                getattr(manager.hook, hook)(register=registrar)
+            with captured() as printed:
+                offered = _offered(plugin, distribution, version)
+            _refuse_output("in a hook", printed.text)
             self._refuse_taken(offered)
-        except Exception as error:  # noqa: BLE001 - a stranger's hook may raise anything
-            self._disable(distribution, version, _in_short(error))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a stranger's hook may raise anything
+            self._disable(distribution, version, in_short(error))
             return
         for registration in offered:
             self._known[registration.kind][registration.name] = registration
@@ -165,13 +199,43 @@ class Registry:
         self.disabled.append(Disabled(distribution=distribution, version=version, reason=reason))
 
 
+def _offered(plugin: object, distribution: str, version: str) -> list[Registration]:
+    """What a plugin's hooks register."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    manager.register(plugin)
+    manager.check_pending()
+    if not manager.get_hookcallers(plugin):
+        raise PluginError(
+            "it has no hook; put @versemill.hookspecs.hookimpl before a function such as "
+            "versemill_register_cells(register)"
+        )
+    offered: list[Registration] = []
+    own = plugin.__name__ if isinstance(plugin, ModuleType) else type(plugin).__module__
+    for kind, hook in _HOOKS.items():
+        registrar = _Registrar(kind, distribution, version, own, offered)
+        returned = getattr(manager.hook, hook)(register=registrar)
+        if returned:
+            raise PluginError(
+                f"{hook} returned a {type(returned[0]).__name__}; it must return nothing, and call "
+                "register(…) once for each thing offered"
+            )
+    return offered
+
+
 class _Registrar:
     def __init__(
-        self, kind: Kind, distribution: str, version: str, offered: list[Registration]
+        self,
+        kind: Kind,
+        distribution: str,
+        version: str,
+        own: str,
+        offered: list[Registration],
     ) -> None:
         self._kind = kind
         self._distribution = distribution
         self._version = version
+        self._own = own
         self._offered = offered
 
     def __call__(
@@ -197,13 +261,41 @@ class _Registrar:
             Registration(
                 kind=self._kind,
                 name=name,
-                target=target,
+                target=_resolved(target, self._own),
                 summary=summary,
                 options=options,
                 distribution=self._distribution,
                 version=self._version,
             )
         )
+
+
+def _resolved(target: str, own: str) -> str:
+    """The target with the whole name of its module; `own` is that of the plugin.
+
+    In a folder, a plugin's own modules go before installed ones of the same name.
+    """
+    module, _, attribute = target.partition(":")
+    folder, _, short = own.rpartition(".")
+    if not module:
+        return f"{own}:{attribute}"
+    if folder == FOLDER_PACKAGE and module.partition(".")[0] == short:
+        return f"{folder}.{target}"
+    return target
+
+
+def _unfit(kind: Kind, found: Any) -> str:
+    """Why an implementation cannot be of its kind; empty if it may be."""
+    if kind == "corpus":
+        return "" if callable(found) else "must be a function that returns a Text"
+    if not isinstance(found, type):
+        return f"must be a class, since it is a {kind}"
+    if kind == "cell":
+        from versemill.cell import Cell  # needs torch, as every cell does
+
+        return "" if issubclass(found, Cell) else "must be a subclass of versemill.cell.Cell"
+    missing = [m for m in _METHODS[kind] if not any(m in vars(base) for base in found.__mro__)]
+    return f"has no {', '.join(missing)}, which every {kind} needs" if missing else ""
 
 
 def parse_decoder(spec: str, registry: Registry) -> tuple[Registration, dict[str, Any]]:
@@ -244,6 +336,27 @@ def _number(value: str) -> int | float | str:
     return value
 
 
-def _in_short(error: Exception) -> str:
-    line = textwrap.shorten(str(error), 300, placeholder=" …")  # in one line: pluggy writes several
-    return line if isinstance(error, PluginError) else f"{type(error).__name__}: {line}"
+def in_short(error: BaseException) -> str:
+    """A stranger's error in one line; one of ours speaks for itself."""
+    try:
+        told = str(error)
+    except Exception:  # noqa: BLE001 - even this may fail
+        told = ""
+    line = textwrap.shorten(told, 300, placeholder=" …")  # in one line: pluggy writes several
+    if isinstance(error, PluginError):
+        return line
+    return f"{type(error).__name__}: {line}" if line else type(error).__name__
+
+
+def _import_failure(error: BaseException) -> str:
+    if isinstance(error, PluginError):
+        return in_short(error)
+    lacks = isinstance(error, ModuleNotFoundError) and error.name
+    mend = f"; install what provides {error.name!r}" if lacks else ""  # type: ignore[attr-defined]
+    return f"import failed: {in_short(error)}{mend}"
+
+
+def _refuse_output(when: str, printed: str) -> None:
+    if printed:
+        shown = textwrap.shorten(printed, 60, placeholder=" …")
+        raise PluginError(f"it prints {when}: {shown!r}; a plugin may not, use logging")

@@ -19,6 +19,7 @@ USER = "VERSEMILL_USER"
 CORPUS_LIMIT = "VERSEMILL_CORPUS_LIMIT_MB"
 CHECKPOINT_SECONDS = "VERSEMILL_CHECKPOINT_SECONDS"
 CHECKPOINT_LIMIT = "VERSEMILL_CHECKPOINT_LIMIT_GB"
+PLUGINS = "VERSEMILL_PLUGINS"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,7 @@ class Settings:
         checkpoint_seconds: time between checkpoints: the most work a crash can cost.
         checkpoint_limit: most bytes that the checkpoints of all jobs may take together; None
             for no limit.
+        plugins: folder whose modules are plugins; None for none.
     """
 
     home: Path
@@ -43,6 +45,7 @@ class Settings:
     corpus_limit: int
     checkpoint_seconds: int
     checkpoint_limit: int | None
+    plugins: Path | None = None
 
     @property
     def embedded(self) -> bool:
@@ -70,6 +73,7 @@ class Settings:
                 if os.environ.get(CHECKPOINT_LIMIT)
                 else None
             ),
+            plugins=plugins_folder(),
         )
 
     def to_environment(self) -> dict[str, str]:
@@ -82,7 +86,14 @@ class Settings:
             CORPUS_LIMIT: str(self.corpus_limit // 1024**2),
             CHECKPOINT_SECONDS: str(self.checkpoint_seconds),
             CHECKPOINT_LIMIT: str((self.checkpoint_limit or 0) // 10**9 or ""),
+            PLUGINS: str(self.plugins or ""),
         }
+
+
+def plugins_folder() -> Path | None:
+    """The folder that `VERSEMILL_PLUGINS` names, whether it is there or not."""
+    folder = os.environ.get(PLUGINS)
+    return Path(folder).expanduser().absolute() if folder else None
 
 
 def _user_name() -> str:

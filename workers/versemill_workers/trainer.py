@@ -14,17 +14,18 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 
+from versemill.blame import culprit
 from versemill.checkpoint import Checkpoint, read, write
 from versemill.config import JobConfig
 from versemill.contracts import Text
 from versemill.errors import CheckpointError, VersemillError
 from versemill.events import EpochReport, Finished, Progress
 from versemill.plan import KernelPlan
-from versemill.registry import Registry
+from versemill.registry import Registry, in_short
 from versemill.text import split
 from versemill.training import Training
 from versemill_workers.protocol import Order, TrainerLine
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from versemill.config import JSONValue
     from versemill.events import Event
+    from versemill.registry import Registration
 
 
 _ROOM_SECONDS = 1.0
@@ -48,30 +50,41 @@ def main(pipe: Connection, order_json: str) -> None:
     faulthandler.enable()  # a segmentation fault leaves its traceback in the output
     os.environ.update(order.environment)
     line = TrainerLine(pipe, lease_seconds=order.lease_seconds)
+    registry = Registry.discover()
     try:
-        _Trainer(line, order).run()
+        _Trainer(line, order, registry).run()
     except VersemillError as error:
         line.tell("failed", failure="user", message=str(error))
         sys.exit(1)
     except (MemoryError, torch.OutOfMemoryError) as error:
         traceback.print_exc()
-        line.tell("failed", failure="out_of_memory", message=f"out of memory: {_in_short(error)}")
+        line.tell("failed", failure="out_of_memory", message=f"out of memory: {in_short(error)}")
         sys.exit(1)
-    except OSError:
-        raise  # disk or pipe: the supervisor sees a process that died
+    except (OSError, SystemExit) as error:
+        plugin = culprit(error, registry)
+        if plugin is None:
+            raise  # disk or pipe: the supervisor sees a process that died
+        _tell_raised(line, error, plugin)
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the job says what
-        traceback.print_exc()
-        memory = "can't allocate memory" in str(error)  # how the CPU allocator says it
-        failure = "out_of_memory" if memory else "user"
-        line.tell("failed", failure=failure, message=f"training raised {_in_short(error)}")
-        sys.exit(1)
+        _tell_raised(line, error, culprit(error, registry))
     sys.stdout.flush()
 
 
+def _tell_raised(line: TrainerLine, error: BaseException, plugin: Registration | None) -> NoReturn:
+    """Tells of an error that trying again would not mend, and whose code raised it."""
+    traceback.print_exc()
+    memory = "can't allocate memory" in str(error)  # how the CPU allocator says it
+    whose = "training" if plugin is None else plugin.label
+    failure = "out_of_memory" if memory else "user"
+    line.tell("failed", failure=failure, message=f"{whose} raised {in_short(error)}")
+    sys.exit(1)
+
+
 class _Trainer:
-    def __init__(self, line: TrainerLine, order: Order) -> None:
+    def __init__(self, line: TrainerLine, order: Order, registry: Registry) -> None:
         self._line = line
         self._order = order
+        self._registry = registry
         self._spool = Path(order.spool)
         self._written = 0
         self._best: Checkpoint | None = None  # waits here for the next checkpoint
@@ -108,7 +121,7 @@ class _Trainer:
         return Training(
             split(text, config.text),
             config,
-            Registry.discover(),
+            self._registry,
             plan=plan,
             state=state,
             inexact=order.inexact,
@@ -184,8 +197,3 @@ def _redirect_output(path: Path) -> None:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-
-
-def _in_short(error: BaseException) -> str:
-    lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

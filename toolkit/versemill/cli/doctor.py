@@ -51,7 +51,8 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     """Say what is wrong, and how to mend it.
 
     Looks at configuration, database, broker, devices, plugins, fonts and disk, and changes
-    nothing. Exit code 1 if anything is wrong.
+    nothing. Each plugin but the built-ins is tried in a process of its own, for 10 seconds at
+    most. Exit code 1 if anything is wrong.
 
     \b
     Example:  versemill doctor
@@ -214,19 +215,21 @@ def check_devices(_settings: Settings) -> list[Finding]:
 
 
 def check_plugins(_settings: Settings) -> list[Finding]:
-    """Every installed plugin could be taken in."""
+    """Every plugin can be taken in, comes to an end, and changes nothing that belongs to all."""
     from versemill.registry import Registry
+    from versemill.sources import find_sources
 
-    registry = Registry.discover()
-    findings = [
-        Finding(
-            check="plugins",
-            ok=False,
-            detail=f"{plugin.distribution} {plugin.version} is disabled: {plugin.reason}",
-            mend="upgrade, mend or uninstall it",
-        )
-        for plugin in registry.disabled
+    # What might hang or end the process is not imported into this one before it was tried.
+    strangers = {s.distribution: s.version for s in find_sources() if not s.built_in}
+    faults = _probed(list(strangers))
+    faulty = {name for name, _ in faults}
+    registry = Registry.discover(without=faulty)
+    found = [f"{name} {strangers[name]}: {fault}" for name, fault in faults]
+    found += [
+        f"{p.distribution} {p.version}: it is disabled: {p.reason}" for p in registry.disabled
     ]
+    mend = "mend, upgrade or remove it"
+    findings = [Finding(check="plugins", ok=False, detail=line, mend=mend) for line in found]
     offered = registry.all()
     if not offered:
         mend = "install versemill itself again"
@@ -236,6 +239,19 @@ def check_plugins(_settings: Settings) -> list[Finding]:
         detail = f"{len(offered)} offered by {', '.join(sorted(makers))}"
         findings.append(Finding(check="plugins", ok=True, detail=detail))
     return findings
+
+
+def _probed(distributions: list[str]) -> list[tuple[str, str]]:
+    """What is wrong with each, tried in processes of their own, several at once."""
+    if not distributions:
+        return []
+    from concurrent.futures import ThreadPoolExecutor
+
+    from versemill.probing import probe
+
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        faults = list(pool.map(probe, distributions))
+    return [(name, fault) for name, of in zip(distributions, faults, strict=True) for fault in of]
 
 
 def check_font(_settings: Settings) -> list[Finding]:

@@ -39,6 +39,8 @@ def perform(arguments: Sequence[str]) -> int:
         return _complain(VersemillError(f"{error.filename}: {error.strerror}"))
     except SystemExit as end:  # click's own way when a pipe breaks
         return end.code if isinstance(end.code, int) else FAILED
+    except Exception as error:  # noqa: BLE001 - raised again unless a plugin raised it
+        code = _blame(error)
     return code if isinstance(code, int) else 0
 
 
@@ -53,6 +55,18 @@ def _complain(error: click.ClickException | VersemillError) -> int:
         message = error.format_message()
     click.echo(f"versemill: {printable(' '.join(message.split()))}", err=True)
     return USAGE if isinstance(error, click.UsageError) else FAILED
+
+
+def _blame(error: Exception) -> int:
+    """Tells in one line which plugin an error came from; one of our own is a defect of ours."""
+    from versemill.blame import culprit
+    from versemill.errors import PluginError
+    from versemill.registry import Registry, in_short
+
+    plugin = culprit(error, Registry.discover())
+    if plugin is None or plugin.distribution == "versemill":
+        raise error
+    return _complain(PluginError(f"{plugin.label} raised {in_short(error)}"))
 
 
 def _where_to_look(error: click.UsageError) -> str:

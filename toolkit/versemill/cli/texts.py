@@ -35,9 +35,33 @@ def find_text(here: Installation, config: JobConfig, registry: Registry) -> Text
 
 
 def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Text:
-    """The text that a corpus plugin returns for these options."""
+    """The text that a corpus plugin returns for these options; what it prints goes to stderr.
+
+    Raises:
+        PluginError: it cannot be loaded, raises something, or returns something else.
+        CorpusError: it says that it cannot be read.
+    """
+    import sys
+
+    from versemill.contracts import Text
+    from versemill.errors import PluginError, VersemillError
+    from versemill.quiet import captured
+    from versemill.registry import in_short
+
     registration = registry.find("corpus", name)
-    text: Text = registration.load()(registration.options_from(options))
+    corpus, chosen = registration.load(), registration.options_from(options)
+    try:
+        with captured() as printed:
+            text = corpus(chosen)
+    except (VersemillError, KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # a stranger's code may raise anything
+        raise PluginError(f"{registration.label} raised {in_short(error)}") from error
+    sys.stderr.write(printed.text)
+    if not isinstance(text, Text):
+        raise PluginError(
+            f"{registration.label} returned a {type(text).__name__}, not a versemill.contracts.Text"
+        )
     return text
 
 

@@ -1,0 +1,200 @@
+"""Trying a plugin in a process of its own: one that hangs or changes what belongs to all is found.
+
+    faults = probe("versemill-haiku")
+
+The process is `python -m versemill.probing DISTRIBUTION SECONDS RESULT`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import json
+import locale
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from versemill.errors import PluginError, UnknownNameError
+from versemill.quiet import captured
+from versemill.registry import Registry
+from versemill.sources import find_sources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECONDS = 10.0
+_START_SECONDS = 120.0  # torch is imported meanwhile
+_SHOWN = 60
+
+
+def probe(distribution: str, *, seconds: float = SECONDS) -> tuple[str, ...]:
+    """Imports a plugin, calls its hooks and imports what they offer, in a process of its own.
+
+    Args:
+        distribution: its distribution as `versemill plugins list` names it; of a folder plugin,
+            the name of its file or folder.
+        seconds: time it has for all of that; torch is there already.
+
+    Returns:
+        What is wrong, a line for each; empty if nothing is. Found are: whatever disables it, an
+        implementation that cannot be loaded, output while loading one, not coming to an end,
+        ending the process, and changes to the environment, `sys.path`, the working directory,
+        the locale, signal handlers, logging's root, random generators, and torch's default
+        dtype and device, thread count, determinism and gradients.
+
+    Raises:
+        UnknownNameError: no plugin has that distribution.
+    """
+    known = {source.distribution for source in find_sources()}
+    if distribution not in known:
+        raise UnknownNameError("plugin", distribution, known)
+    with tempfile.TemporaryDirectory(prefix="versemill-probe-") as folder:
+        result = Path(folder, "result.json")
+        code = _run(distribution, seconds, result)
+        if result.exists():
+            return tuple(json.loads(result.read_text(encoding="utf-8")))
+        where = Path(folder, "where.txt")
+        hung = code is None or (where.exists() and where.stat().st_size > 0)
+        if hung:
+            return (f"it does not come to an end: stopped after {seconds:g} s{_place(where)}",)
+        return (f"it ends the process that imports it ({_ending(code or 0)})",)
+
+
+def _run(distribution: str, seconds: float, result: Path) -> int | None:
+    """Exit code of the process; None if it had to be ended from here."""
+    process = subprocess.Popen(  # noqa: S603 - this very Python and room
+        [sys.executable, "-P", "-m", "versemill.probing", distribution, str(seconds), str(result)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        return process.wait(seconds + _START_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # whatever the plugin has started, too
+        process.wait()
+
+
+def _place(where: Path) -> str:
+    """The line at which it stood, if its own watchdog saw it."""
+    lines = where.read_text(errors="replace").splitlines() if where.exists() else []
+    stood = next((line.strip() for line in lines if line.startswith("  File ")), "")
+    return f" at {stood}" if stood else ""
+
+
+def _ending(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+# Within the process
+
+
+def main(distribution: str, seconds: str, result: str) -> None:
+    """Tries one plugin and writes what is wrong with it."""
+    import torch  # noqa: F401 - its import changes state, which is not to be blamed on the plugin
+
+    with Path(result).with_name("where.txt").open("w") as where:
+        before = _state()
+        faulthandler.dump_traceback_later(float(seconds), exit=True, file=where)
+        faults = _try_out(distribution)
+        after = _state()
+        faulthandler.cancel_dump_traceback_later()
+    faults += [
+        f"it changes {what}, which belongs to all: {_change(old, after[what])}"
+        for what, old in before.items()
+        if after[what] != old
+    ]
+    unfinished = Path(result).with_suffix(".part")
+    unfinished.write_text(json.dumps(faults), encoding="utf-8")
+    unfinished.rename(result)
+    os._exit(0)  # threads of the plugin's own might go on for ever
+
+
+def _try_out(distribution: str) -> list[str]:
+    sources = [s for s in find_sources() if s.distribution == distribution]
+    built_in = [s for s in find_sources() if s.built_in and s.distribution != distribution]
+    registry = Registry.of(built_in + sources)
+    faults = [f"it is disabled: {plugin.reason}" for plugin in registry.disabled]
+    for registration in registry.all():
+        if registration.distribution != distribution:
+            continue
+        try:
+            with captured(), contextlib.redirect_stderr(None):
+                registration.load()
+        except PluginError as error:
+            faults.append(str(error))
+    return faults
+
+
+def _state() -> dict[str, str]:
+    return {what: repr(look()) for what, look in _LOOKS.items()}
+
+
+def _change(old: str, new: str) -> str:
+    if max(len(old), len(new)) > _SHOWN:
+        return "it was something else before"
+    return f"{old} became {new}"
+
+
+def _torch_randomness() -> object:
+    import torch
+
+    return torch.get_rng_state().tolist()
+
+
+def _torch_defaults() -> object:
+    import torch
+
+    return torch.get_default_dtype(), torch.get_default_device()
+
+
+def _torch_modes() -> object:
+    import torch
+
+    exact = torch.are_deterministic_algorithms_enabled()
+    return exact, torch.is_grad_enabled(), torch.get_float32_matmul_precision()
+
+
+def _torch_threads() -> object:
+    import torch
+
+    return torch.get_num_threads(), torch.get_num_interop_threads()
+
+
+def _numpy_randomness() -> object:
+    import numpy as np
+
+    return np.random.get_state()
+
+
+_LOOKS: dict[str, Callable[[], object]] = {
+    "environment variables": lambda: sorted(os.environ.items()),
+    "sys.path": lambda: list(sys.path),
+    "the working directory": Path.cwd,
+    "the locale": lambda: locale.setlocale(locale.LC_ALL),
+    "signal handlers": lambda: [signal.getsignal(s) for s in sorted(signal.valid_signals())],
+    "logging's root level": lambda: logging.getLogger().level,
+    "logging's root handlers": lambda: list(logging.getLogger().handlers),
+    "random's state": random.getstate,
+    "numpy's random state": _numpy_randomness,
+    "torch's random state": _torch_randomness,
+    "torch's default dtype and device": _torch_defaults,
+    "torch's thread counts": _torch_threads,
+    "torch's determinism, gradients or precision": _torch_modes,
+}
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
