@@ -90,3 +90,13 @@ def test_a_name_that_nothing_has_is_refused(tmp_path: Path) -> None:
     unknown = ran(tmp_path, "versemill", "plugins", "check", "nothing-has-this")
     assert unknown.returncode == 1
     assert "no plugin named 'nothing-has-this'" in unknown.stderr
+
+
+def test_all_built_ins_pass_and_a_corpus_without_its_file_is_told(tmp_path: Path) -> None:
+    checked = ran(tmp_path, "versemill", "plugins", "check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "unread  It can be read." in checked.stdout
+    assert "cell lstm" in checked.stdout
+    named = ran(tmp_path, "versemill", "plugins", "check", "jaychou")
+    assert named.returncode == 1
+    assert named.stdout.count("FAILED") == 1
