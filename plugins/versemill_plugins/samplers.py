@@ -21,6 +21,7 @@ class RandomSampler:
     """
 
     carries_state: ClassVar[bool] = False
+    covers_text: ClassVar[bool] = True
 
     def __init__(self, length: int, batch_size: int, window: int) -> None:
         self._batch_size = batch_size
@@ -43,6 +44,7 @@ class ConsecutiveSampler:
     """
 
     carries_state: ClassVar[bool] = True
+    covers_text: ClassVar[bool] = True
 
     def __init__(self, length: int, batch_size: int, window: int) -> None:
         self._window = window

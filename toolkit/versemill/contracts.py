@@ -121,6 +121,9 @@ class Sampler(Protocol):
     carries_state: ClassVar[bool]
     """Whether row b of a step continues row b of the step before (state is then carried)."""
 
+    covers_text: ClassVar[bool]
+    """Whether an epoch predicts every target once (less than a batch may be left over)."""
+
     steps: int
     """Steps in every epoch; 0 if the text is too short."""
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import click
 
+from versemill.cli.checking import check
+from versemill.cli.scaffold import new
+
 
 @click.group()
 def plugins() -> None:
-    """List plugins: corpora, tokenizers, samplers, cells, decoders."""
+    """List, check and begin plugins: corpora, tokenizers, samplers, cells, decoders."""
+
+
+plugins.add_command(check)
+plugins.add_command(new)
 
 
 @plugins.command("list")

@@ -1,0 +1,83 @@
+"""The built-in plugins pass the suites that a stranger's plugins are held to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from versemill.testing import CellTests, CorpusTests, DecoderTests, SamplerTests, TokenizerTests
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class TestStarterZh(CorpusTests):
+    name = "starter-zh"
+
+
+class TestStarterEn(CorpusTests):
+    name = "starter-en"
+
+
+class TestJaychou(CorpusTests):
+    name = "jaychou"
+
+    @pytest.fixture(autouse=True)
+    def _own_text(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(type(self), "options", {"path": str(tmp_path / "j.txt")})
+        (tmp_path / "j.txt").write_text("一二\r\n三\n", "utf-8")
+
+
+class TestCharacters(TokenizerTests):
+    name = "char"
+
+
+class TestCharactersWithoutUnknown(TokenizerTests):
+    name = "char"
+    options = {"unknown": False}  # noqa: RUF012
+
+
+class TestRandom(SamplerTests):
+    name = "random"
+
+
+class TestConsecutive(SamplerTests):
+    name = "consecutive"
+
+
+class TestRnn(CellTests):
+    name = "rnn"
+
+
+class TestGru(CellTests):
+    name = "gru"
+
+
+class TestGruBefore(CellTests):
+    name = "gru"
+    options = {"reset": "before"}  # noqa: RUF012
+
+
+class TestLstm(CellTests):
+    name = "lstm"
+
+
+class TestGreedy(DecoderTests):
+    name = "greedy"
+
+
+class TestTemperature(DecoderTests):
+    name = "temperature"
+
+
+class TestTopK(DecoderTests):
+    name = "top-k"
+
+
+class TestTopP(DecoderTests):
+    name = "top-p"
+
+
+class TestRepetitionPenalty(DecoderTests):
+    name = "repetition-penalty"
