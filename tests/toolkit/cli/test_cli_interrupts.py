@@ -80,7 +80,8 @@ def test_an_interrupt_that_is_ignored_stays_ignored(home: Path) -> None:
     assert end(process)[0] == 0
 
 
-LONG = (*TINY_OPTIONS, "--set", "training.epochs=100000", "--set", "training.report_every=100000")
+ENDLESS = ("training.epochs=100000", "training.report_every=100000", "training.patience=0")
+LONG = (*TINY_OPTIONS, *(word for setting in ENDLESS for word in ("--set", setting)))
 
 
 def wait_until(home: Path, *, step: int) -> None:
