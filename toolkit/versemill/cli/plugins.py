@@ -10,7 +10,7 @@ from versemill.cli.scaffold import new
 
 @click.group()
 def plugins() -> None:
-    """List, check and begin plugins: corpora, samplers, cells, decoders, …"""
+    """List, check and begin plugins: corpora, samplers, cells and more."""
 
 
 plugins.add_command(check)
