@@ -90,7 +90,7 @@ def decode(data: bytes, *, name: str, encoding: str = UTF_8) -> str:
     found = _CONTROL.search(text)
     if found:
         offset = len(text[: found.start()].encode(encoding))
-        raise _binary(name, ord(found[0]), offset)
+        raise _binary(name, data, ord(found[0]), offset)
     return normalised(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
 
 
@@ -116,8 +116,7 @@ def guessed_encoding(data: bytes, *, name: str) -> str:
     if not candidates:
         found = _BINARY.search(data)
         if found:
-            hint = "; if it is UTF-16, name it with --encoding utf-16-le or utf-16-be"
-            raise _binary(name, found[0][0], found.start(), hint if b"\0" in data else "")
+            raise _binary(name, data, found[0][0], found.start())
         raise CorpusError(
             f"{name} is in no encoding that can be told (it is not UTF-8 from byte offset "
             f"{_first_beyond_utf8(data):,} on); name its encoding with --encoding, one of "
@@ -184,11 +183,12 @@ def _glimpse(candidate: _Candidate) -> str:
     return f"{candidate.encoding} ({words}…)"
 
 
-def _binary(name: str, control: int, offset: int, hint: str = "") -> CorpusError:
+def _binary(name: str, data: bytes, control: int, offset: int) -> CorpusError:
+    utf_16 = "; if it is UTF-16, `versemill corpora add` takes it with --encoding utf-16-le or -be"
     return CorpusError(
         f"{name} looks like binary data: control character U+{control:04X} at byte "
         f"offset {offset:,}; a corpus is plain text, in which only tabs and line ends may occur"
-        f"{hint}"
+        f"{utf_16 if 0 in data else ''}"
     )
 
 

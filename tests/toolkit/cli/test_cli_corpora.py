@@ -165,12 +165,12 @@ class TestShow:
         out = command("corpora", "show", "mine").out
         assert "mine: 27 characters (10 distinct), 0.0 KiB, 7 lines, 3 songs" in out
         assert "    6 characters, song 2, line 1: 春，眠,晓," in out
-        assert "4 lines repeat an earlier one (57%)" in out
+        assert "lines that repeat an earlier one: 4 (57%)" in out
         assert "    4 times: la" in out
-        assert "1 song repeat" in out
+        assert "songs that repeat an earlier one: 1" in out
         assert "suspicious: 1 × invisible characters" in out
         assert "    U+200B ZERO WIDTH SPACE 1 ×" in out
-        assert "    first in song 1, line 1: a" in out
+        assert r"    first in song 1, line 1: a\u200bb" in out
         assert "    delete them" in out
         assert "    ， (U+FF0C) 2 ×" in out
         assert "nothing suspicious" not in out

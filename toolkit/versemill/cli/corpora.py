@@ -169,7 +169,7 @@ def _listed(here: Installation, registry: Registry) -> list[dict[str, Any]]:
 
 
 def _text(name: str) -> Text:
-    """The text of a corpus by name or path, in whatever encoding."""
+    """The text of a corpus by name, or of a path in UTF-8."""
     from versemill.cli.installation import installation
     from versemill.cli.texts import plugin_text, read_corpus
     from versemill.jobs import service

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _SAMPLE_LINES = 8
 _SAMPLE = 2000  # characters
+_WIDEST = 100  # characters of a line of the sample
 _FOUND_SHOWN = 8
 
 
@@ -71,7 +72,8 @@ def _beginning(song: str) -> Iterator[str]:
     from versemill.cli.writing import indented
 
     lines = indented(song[:_SAMPLE])
-    yield from lines[:_SAMPLE_LINES]
+    for line in lines[:_SAMPLE_LINES]:
+        yield line if len(line) <= _WIDEST else f"{line[:_WIDEST]}…"
     if len(lines) > _SAMPLE_LINES or len(song) > _SAMPLE:
         yield "    …"
 
@@ -80,15 +82,15 @@ def _repetition(found: Inspection) -> Iterator[str]:
     if found.repeated_lines:
         share = found.repeated_lines / found.lines
         yield (
-            f"{counted(found.repeated_lines, 'line')} repeat an earlier one ({share:.0%}); "
-            "a chorus may do so, a text that stands there twice should be deleted once"
+            f"lines that repeat an earlier one: {found.repeated_lines:,} ({share:.0%}); "
+            "a chorus may do so, what was pasted twice should be deleted once"
         )
         for line in found.most_repeated:
             yield f"    {line.times:,} times: {_shown(line.text)}"
     if found.repeated_songs:
         yield (
-            f"{counted(found.repeated_songs, 'song')} repeat an earlier one; they are learnt "
-            "once only: delete them"
+            f"songs that repeat an earlier one: {found.repeated_songs:,}; they are learnt once "
+            "only, and can be deleted"
         )
 
 
@@ -127,6 +129,5 @@ def _where(place: Place, found: Inspection) -> str:
 
 
 def _shown(excerpt: str) -> str:
-    from versemill.cli.tables import printable
-
-    return printable(excerpt)
+    """On one line, with all that cannot be seen escaped, but for the wide space of Chinese."""
+    return "".join(c if c.isprintable() or c == "\u3000" else ascii(c)[1:-1] for c in excerpt)
