@@ -250,3 +250,17 @@ def test_utf16_without_a_mark_is_refused_with_what_would_take_it(tmp_path: Path)
     with pytest.raises(CorpusError, match=r"if it is UTF-16, .* --encoding utf-16-le"):
         read_any(path, limit=MIB)
     assert read_any(path, limit=MIB, encoding="utf-16-le").text.songs == ("la la la\n",)
+
+
+def test_a_few_characters_are_no_evidence_even_where_one_encoding_fits() -> None:
+    with pytest.raises(CorpusError, match=r"may be big5 \(頭望明月，低頭思故鄉。…\); name"):
+        recognised("頭望明月，低頭思故鄉。".encode("big5"))
+
+
+def test_all_of_a_text_counts_not_only_the_part_that_is_looked_at() -> None:
+    long = TRADITIONAL * 600
+    addition = "恒銹裏墻"  # in cp950, not in Big5
+    data = long.encode("big5") + addition.encode("cp950")
+    assert decode(data, name="a", encoding=recognised(data)).endswith(addition)
+    with pytest.raises(CorpusError, match="in no encoding that can be told"):
+        recognised(long.encode("big5") + b"\xff\xff")
