@@ -253,7 +253,7 @@ def test_utf16_without_a_mark_is_refused_with_what_would_take_it(tmp_path: Path)
 
 
 def test_a_single_line_is_no_evidence() -> None:
-    line = TRADITIONAL.split("\n")[0]  # which looks even more like Shift-JIS
+    line = TRADITIONAL.split("\n", maxsplit=1)[0]  # which looks even more like Shift-JIS
     with pytest.raises(CorpusError, match="cannot be told for sure"):
         recognised(line.encode("big5"))
 
