@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from versemill.charsets import decode
 from versemill.contracts import Text
 from versemill.errors import ConfigError, CorpusError
-from versemill.reading import decode, read_path
+from versemill.reading import read_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,6 +109,30 @@ def test_binary_data_is_refused_with_its_place(corpus: Path, character: str) -> 
 def test_an_empty_text_is_refused(corpus: Path, content: bytes) -> None:
     corpus.write_bytes(content)
     assert "is empty" in refusal(corpus)
+
+
+@pytest.mark.parametrize("content", ["a", "歌", "\ufeff歌\n\n", " \U0001f3b5 "])
+def test_a_single_character_is_refused(corpus: Path, content: str) -> None:
+    corpus.write_text(content)
+    assert f"is a single character, '{content.strip().strip(chr(0xFEFF)).strip()}'" in refusal(
+        corpus
+    )
+    corpus.write_text(content + "歌")
+    assert read_path(corpus, limit=MIB).characters > 1
+
+
+@pytest.mark.parametrize("name", ["huge.txt", "huge.zip"])
+def test_a_gigabyte_is_refused_unread(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.truncate(1 << 30)
+    tracemalloc.start()
+    message = refusal(path, limit=64 * MIB)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "1,073,741,824 bytes where 67,108,864 are allowed" in message
+    assert "VERSEMILL_CORPUS_LIMIT_MB" in message
+    assert peak < MIB
 
 
 def test_a_missing_path_is_refused(corpus: Path) -> None:

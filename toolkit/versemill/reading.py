@@ -1,23 +1,30 @@
 """Reading a corpus from a path: a text file, a zip with one text, or a folder of text files.
 
 What is read is not trusted: nothing is extracted to disk, sizes are limited by the bytes that come
-out of an archive, and anything that is not plain UTF-8 text is refused with the place where.
+out of an archive, and anything that is not plain text is refused with the place where.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import re
 import stat
 import struct
 import unicodedata
 import zipfile
 import zlib
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
+from versemill.charsets import (
+    UTF_8,
+    certain_encoding,
+    decode,
+    guessed_encoding,
+    known_encoding,
+)
 from versemill.contracts import Text
 from versemill.errors import ConfigError, CorpusError
 from versemill.files import IrregularFileError, open_regular
@@ -46,7 +53,21 @@ _DAMAGED = (  # what `zipfile` raises over malformed archives
     RuntimeError,
     ValueError,
 )
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but tab and line endings
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read.
+
+    Attributes:
+        text: the corpus.
+        encoding: of its files; several are joined by ` and `.
+        guessed: whether an encoding was neither given nor certain.
+    """
+
+    text: Text
+    encoding: str
+    guessed: bool = False
 
 
 def read_path(path: Path, *, limit: int, song_separator: str | None = None) -> Text:
@@ -67,15 +88,68 @@ def read_path(path: Path, *, limit: int, song_separator: str | None = None) -> T
         song_separator: one line of text.
 
     Raises:
-        CorpusError: it is not there, not readable, not UTF-8, not text, empty, larger than
-            `limit`, or has no line equal to `song_separator`.
+        CorpusError: it is not there, not readable, not UTF-8, not text, empty or a single
+            character, larger than `limit`, or has no line equal to `song_separator`.
         ConfigError: `song_separator` is more than one line.
     """
+    return read_any(path, limit=limit, song_separator=song_separator, encoding=UTF_8).text
+
+
+def read_any(
+    path: Path,
+    *,
+    limit: int,
+    song_separator: str | None = None,
+    encoding: str | None = None,
+    newlines: Literal["keep", "space"] = "keep",
+) -> Reading:
+    """Reads a corpus as `read_path` does, whatever encoding it is in.
+
+    Args:
+        path: where the corpus is.
+        limit: most bytes read, after decompression.
+        song_separator: one line of text.
+        encoding: of all its files; recognised when None. The files of a folder that have to be
+            guessed are taken to be in one encoding.
+        newlines: keep line ends, or turn each into a space once the songs are told apart.
+
+    Raises:
+        CorpusError: as `read_path`, or its encoding cannot be told.
+        ConfigError: as `read_path`, or there is no such encoding.
+    """
     separator = _checked(song_separator)
+    chosen = None if encoding is None else known_encoding(encoding)
     with _readable(path):
         path = path.expanduser()
         folder = path.is_dir()
-        texts = _folder_texts(path, limit) if folder else [_file_text(path, limit)]
+        files = _folder_files(path, limit) if folder else [_file(path, limit)]
+    encodings, guessed = _encodings(files, chosen, path)
+    texts = [
+        decode(data, name=name, encoding=each)
+        for (name, data), each in zip(files, encodings, strict=True)
+    ]
+    songs = _songs(texts, separator, path, folder=folder)
+    if newlines == "space":
+        songs = tuple(song.replace("\n", " ") for song in songs)
+    return Reading(Text(songs), " and ".join(sorted(set(encodings))), guessed)
+
+
+def _encodings(
+    files: Sequence[tuple[str, bytes]], chosen: str | None, path: Path
+) -> tuple[list[str], bool]:
+    """The encoding of each file, and whether any was guessed."""
+    if chosen is not None:
+        return [chosen] * len(files), False
+    certain = [certain_encoding(data) for _, data in files]
+    unsure = [data for (_, data), known in zip(files, certain, strict=True) if known is None]
+    if not unsure:
+        return [known or UTF_8 for known in certain], False
+    joined = unsure[0] if len(unsure) == 1 else b"\n".join(unsure)
+    guess = guessed_encoding(joined, name=files[0][0] if len(files) == 1 else _quoted(path))
+    return [known or guess for known in certain], True
+
+
+def _songs(texts: list[str], separator: str | None, path: Path, *, folder: bool) -> tuple[str, ...]:
     if separator is not None:
         if not any(f"\n{separator}\n" in f"\n{text}\n" for text in texts):
             raise CorpusError(
@@ -88,34 +162,12 @@ def read_path(path: Path, *, limit: int, song_separator: str | None = None) -> T
     songs = tuple(text for text in texts if text.strip())
     if not songs:
         raise CorpusError(f"{_quoted(path)} is empty; a corpus needs text")
-    return Text(songs)
-
-
-def decode(data: bytes, *, name: str) -> str:
-    """Turns bytes into text: strict UTF-8, NFC, newlines; a byte order mark is dropped.
-
-    Args:
-        data: the whole content of a file.
-        name: how messages call it.
-
-    Raises:
-        CorpusError: it is not UTF-8, or holds control characters; names the byte offset.
-    """
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
+    if len(songs) == 1 and len(songs[0].strip()) == 1:
         raise CorpusError(
-            f"{name} is not UTF-8: byte 0x{data[error.start]:02x} at offset {error.start:,} "
-            f"({error.reason}); convert it to UTF-8"
-        ) from None
-    found = _CONTROL.search(text)
-    if found:
-        offset = len(text[: found.start()].encode())
-        raise CorpusError(
-            f"{name} looks like binary data: control character U+{ord(found[0]):04X} at byte "
-            f"offset {offset:,}; a corpus is plain text, in which only tabs and line ends may occur"
+            f"{_quoted(path)} is a single character, {songs[0].strip()!r}; a corpus needs more: "
+            "models learn which character follows another"
         )
-    return normalised(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
+    return songs
 
 
 class _Budget:
@@ -209,28 +261,28 @@ def _readable(path: Path) -> Iterator[None]:
         raise CorpusError(f"{_quoted(path)} is not a usable path: {error}") from None
 
 
-def _file_text(path: Path, limit: int) -> str:
+def _file(path: Path, limit: int) -> tuple[str, bytes]:
+    """How messages call the text at `path`, and its bytes."""
     budget = _Budget(limit)
     name = _quoted(path)
     with open_regular(path) as file:
         start = file.read(len(_ZIP_STARTS[0]))
         file.seek(0)
         if start in _ZIP_STARTS or path.suffix.lower() == ".zip":
-            return _zipped_text(file, name, budget)
+            return _zipped_file(file, name, budget)
         budget.announced(name, os.fstat(file.fileno()).st_size)
-        return decode(budget.read(file, name), name=name)
+        return name, budget.read(file, name)
 
 
-def _folder_texts(folder: Path, limit: int) -> list[str]:
+def _folder_files(folder: Path, limit: int) -> list[tuple[str, bytes]]:
     budget = _Budget(limit)
     paths = _text_files(folder)
     budget.announced(_quoted(folder), sum(path.stat().st_size for path in paths))
-    texts = []
+    files = []
     for path in paths:
         with open_regular(path) as file:
-            data = budget.read(file, _quoted(folder))
-        texts.append(decode(data, name=_quoted(path)))
-    return texts
+            files.append((_quoted(path), budget.read(file, _quoted(folder))))
+    return files
 
 
 def _text_files(folder: Path) -> list[Path]:
@@ -261,7 +313,7 @@ def _inside(entry: Path, folder: Path) -> bool:
         return False
 
 
-def _zipped_text(file: IO[bytes], name: str, budget: _Budget) -> str:
+def _zipped_file(file: IO[bytes], name: str, budget: _Budget) -> tuple[str, bytes]:
     size = os.fstat(file.fileno()).st_size
     if size > budget.limit + _ZIP_EXTRA:  # its list of entries alone could fill the memory
         raise budget.refuse(name, f"{size:,}")
@@ -276,7 +328,7 @@ def _zipped_text(file: IO[bytes], name: str, budget: _Budget) -> str:
         raise
     except _DAMAGED as error:
         raise CorpusError(f"{name} is not a sound zip archive: {error}; pack it anew") from None
-    return decode(data, name=inner)
+    return inner, data
 
 
 def _only_text(entries: Sequence[zipfile.ZipInfo], name: str) -> zipfile.ZipInfo:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
+from versemill.charsets import decode
 from versemill.contracts import Text
-from versemill.reading import decode
 from versemill.text import without_blank_edges
 
 if TYPE_CHECKING:

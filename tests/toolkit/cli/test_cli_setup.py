@@ -1,4 +1,4 @@
-"""Corpora, plugins, doctor."""
+"""Plugins, doctor."""
 
 from __future__ import annotations
 
@@ -11,40 +11,6 @@ from versemill.cli import doctor as doctor_module
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def test_corpora_list_has_plugins_and_added_ones(command: Any, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("一首\n---\n二首\n")
-    added = command("corpora", "add", "诗集", tmp_path / "a.txt", "--song-separator", "---")
-    assert added.out == "corpus 诗集: 4 characters, 2 songs\n"
-    rows = {row["name"]: row for row in command("corpora", "list", "--json").json}
-    assert {"starter-zh", "starter-en", "jaychou", "诗集"} == rows.keys()
-    assert (rows["诗集"]["characters"], rows["诗集"]["songs"]) == (4, 2)
-    assert "诗集" in command("corpora", "list").out
-
-
-def test_a_corpus_cannot_take_a_plugins_name(command: Any, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("text")
-    done = command("corpora", "add", "starter-zh", tmp_path / "a.txt")
-    assert done.code == 1
-    assert "starter-zh" in done.complaint
-
-
-def test_corpora_show(command: Any, tmp_path: Path) -> None:
-    shown = command("corpora", "show", "starter-zh")
-    assert "84 songs" in shown.out or "songs" in shown.out
-    figures = command("corpora", "show", "starter-zh", "--json").json
-    assert figures["characters"] >= 15_000
-    assert figures["songs"] >= 60
-    (tmp_path / "a.txt").write_text("春眠\x1b不觉晓\n".replace("\x1b", ""))
-    assert "春眠不觉晓" in command("corpora", "show", tmp_path / "a.txt").out
-
-
-def test_corpora_remove(command: Any, tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("text")
-    command("corpora", "add", "a", tmp_path / "a.txt")
-    assert command("corpora", "remove", "a").code == 0
-    assert command("corpora", "remove", "a").code == 1
 
 
 def test_plugins_list(command: Any) -> None:

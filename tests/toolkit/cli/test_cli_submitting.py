@@ -99,7 +99,7 @@ def test_corpus_from_a_path_is_stored_by_content(command: Any, floor: Any, tmp_p
 def test_corpus_added_by_name(command: Any, floor: Any, tmp_path: Path) -> None:
     (tmp_path / "poem.txt").write_text("春眠不觉晓\n" * 500)
     added = command("corpora", "add", "诗", tmp_path / "poem.txt")
-    assert added.out == "corpus 诗: 3,000 characters, no song boundaries\n"
+    assert added.out == "corpus 诗: 3,000 characters, no song boundaries, read as UTF-8\n"
     assert command("submit", "--corpus", "诗").code == 0
     assert service.find(floor.store, "@last").corpus == "诗"
 

@@ -10,7 +10,7 @@ import pytest
 from test_leases import lyric, metric
 
 from versemill.contracts import Text
-from versemill.errors import ConfigError, CorpusError, JobStateError, UnknownNameError
+from versemill.errors import ConfigError, JobStateError, UnknownNameError
 from versemill.jobs import leases, service
 from versemill.jobs.leases import ProgressRow
 from versemill.jobs.states import Outcome, Request, State
@@ -282,20 +282,39 @@ class TestRemove:
 class TestCorpora:
     def test_add_list_read_remove(self, floor: Floor) -> None:
         added = service.add_corpus(floor.store, "歌词", OTHER, "songs.txt", "ann")
-        assert (added.name, added.characters, added.songs) == ("歌词", 8, 1)
-        assert (added.source, added.added_by) == ("songs.txt", "ann")
-        assert service.corpora(floor.store) == [added]
+        corpus = added.corpus
+        assert (corpus.name, corpus.characters, corpus.songs) == ("歌词", 8, 1)
+        assert (corpus.source, corpus.added_by) == ("songs.txt", "ann")
+        assert (added.replaced, added.kept_by) == (False, 0)
+        assert service.corpora(floor.store) == [corpus]
         assert service.corpus_text(floor.store, "歌词") == OTHER
         assert service.text_by_hash(floor.store, OTHER.content_hash) == OTHER
         service.remove_corpus(floor.store, "歌词")
         assert service.corpus_text(floor.store, "歌词") is None
         assert floor.count(StoredText) == 0
 
-    def test_the_same_again_is_fine_another_text_is_not(self, floor: Floor) -> None:
+    def test_the_same_again_changes_nothing(self, floor: Floor) -> None:
         first = service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
         assert service.add_corpus(floor.store, "mine", OTHER, "b.txt", "bob") == first
-        with pytest.raises(CorpusError, match="versemill corpora remove mine"):
-            service.add_corpus(floor.store, "mine", Text(("x",)), "c.txt", "ann")
+        assert floor.count(StoredText) == 1
+
+    def test_another_text_takes_the_name_and_jobs_keep_theirs(self, floor: Floor) -> None:
+        newer = Text(("newer\n", "and more\n"))
+        first = service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann").corpus
+        job = floor.submit(text=OTHER, corpus="mine")
+        floor.submit(text=OTHER, corpus="./a.txt")
+        added = service.add_corpus(floor.store, "mine", newer, "b.txt", "bob")
+        assert (added.replaced, added.kept_by) == (True, 1)
+        assert (added.corpus.source, added.corpus.added_by) == ("b.txt", "bob")
+        assert added.corpus.added_at > first.added_at
+        assert service.corpora(floor.store) == [added.corpus]
+        assert service.corpus_text(floor.store, "mine") == newer
+        assert leases.load_text(floor.store, floor.claim(job.id)) == OTHER
+
+    def test_a_replaced_text_that_no_job_has_is_gone(self, floor: Floor) -> None:
+        service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+        added = service.add_corpus(floor.store, "mine", Text(("newer\n",)), "b.txt", "ann")
+        assert (added.replaced, added.kept_by) == (True, 0)
         assert floor.count(StoredText) == 1
 
     @pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "x" * 65])
@@ -310,11 +329,43 @@ class TestCorpora:
         with pytest.raises(UnknownNameError):
             service.text_by_hash(floor.store, "0" * 64)
 
-    def test_jobs_keep_the_text_of_a_removed_corpus(self, floor: Floor) -> None:
+    @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.PAUSED])
+    def test_jobs_that_are_not_over_need_their_corpus(self, floor: Floor, state: State) -> None:
+        service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+        job = floor.submit("waits", text=OTHER, corpus="mine")
+        if state is not State.QUEUED:
+            claim = floor.claim(job.id)
+            if state is State.PAUSED:
+                leases.finish(floor.store, claim, state, message="for a test")
+        with pytest.raises(JobStateError, match=rf"job {job.id} \(waits, {state}\); .*cancel"):
+            service.remove_corpus(floor.store, "mine")
+        assert service.corpus_text(floor.store, "mine") == OTHER
+
+    def test_of_many_jobs_some_are_named(self, floor: Floor) -> None:
+        service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+        ids = [floor.submit(text=OTHER, corpus="mine").id for _ in range(7)]
+        with pytest.raises(JobStateError, match="and 2 more") as caught:
+            service.remove_corpus(floor.store, "mine")
+        assert f"job {ids[4]} (" in str(caught.value)
+        assert f"job {ids[5]} (" not in str(caught.value)
+
+    def test_jobs_with_another_text_or_corpus_do_not_need_it(self, floor: Floor) -> None:
+        service.add_corpus(floor.store, "mine", Text(("older\n",)), "a.txt", "ann")
+        floor.submit(text=Text(("older\n",)), corpus="mine")
+        floor.submit(text=OTHER, corpus="./a.txt")
+        service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+        service.remove_corpus(floor.store, "mine")
+        assert service.corpora(floor.store) == []
+
+    @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
+    def test_jobs_that_are_over_keep_the_text_of_a_removed_corpus(
+        self, floor: Floor, state: State
+    ) -> None:
         service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
         job = floor.submit(text=OTHER, corpus="mine")
+        leases.finish(floor.store, floor.claim(job.id), state, message="for a test")
         service.remove_corpus(floor.store, "mine")
-        assert leases.load_text(floor.store, floor.claim(job.id)) == OTHER
+        assert service.text_by_hash(floor.store, OTHER.content_hash) == OTHER
 
 
 class TestJSON:

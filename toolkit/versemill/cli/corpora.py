@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
+    from versemill.contracts import Text
+    from versemill.jobs.views import AddedCorpus
+    from versemill.reading import Reading
     from versemill.registry import Registry
-
-_SAMPLE_LINES = 8
 
 
 @click.group()
@@ -53,78 +54,80 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 @click.argument("path")
 @click.option("--song-separator", help="A line equal to this stands between two songs.")
-def add(name: str, path: str, song_separator: str | None) -> None:
+@click.option("--encoding", help="Of the file, such as gb18030 or big5; default: recognised.")
+@click.option(
+    "--newlines",
+    type=click.Choice(["keep", "space"]),
+    default="keep",
+    show_default=True,
+    help="Keep line ends, or store a space for each.",
+)
+def add(
+    name: str,
+    path: str,
+    song_separator: str | None,
+    encoding: str | None,
+    newlines: Literal["keep", "space"],
+) -> None:
     """Add the text at PATH as corpus NAME: a text file, a zip with one text, or a folder.
 
-    The text is stored in the database, so that workers on other machines have it too.
+    The text is stored in the database, so that workers on other machines have it too. A name
+    that is taken stands for the new text from then on; jobs keep the text they have.
 
     \b
-    Example:  versemill corpora add poems ./poems.txt --song-separator ---
+    Examples:  versemill corpora add poems ./poems.txt --song-separator ---
+               versemill corpora add 诗集 ./诗集.txt --encoding big5
     """
     from pathlib import Path
 
     from versemill.cli.installation import installation
     from versemill.errors import ConfigError
     from versemill.jobs import service
-    from versemill.reading import read_path
+    from versemill.reading import read_any
     from versemill.registry import Registry
 
     with installation() as here:
         if Registry.discover().has("corpus", name):
             raise ConfigError("corpus name", name, "a name that no plugin's corpus has")
-        text = read_path(
-            Path(path), limit=here.settings.corpus_limit, song_separator=song_separator
+        reading = read_any(
+            Path(path),
+            limit=here.settings.corpus_limit,
+            song_separator=song_separator,
+            encoding=encoding,
+            newlines=newlines,
         )
         source = str(Path(path).expanduser().absolute())
-        view = service.add_corpus(here.store, name, text, source, here.settings.user)
-    click.echo(f"corpus {view.name}: {view.characters:,} characters, {_songs(view.songs)}")
+        added = service.add_corpus(here.store, name, reading.text, source, here.settings.user)
+    _print_added(added, reading)
 
 
 @corpora.command()
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
 def show(name: str, as_json: bool) -> None:
-    """Describe a corpus, by name or path, and print how it begins.
+    """Describe a corpus, by name or path: figures, how it begins, and what is odd about it.
 
     \b
     Example:  versemill corpora show starter-zh
     """
-    from versemill.cli.installation import installation
+    from versemill.cli.corpus_report import as_table, report
     from versemill.cli.tables import print_json
-    from versemill.cli.texts import plugin_text, read_corpus
-    from versemill.jobs import service
-    from versemill.registry import Registry
+    from versemill.inspection import inspect
 
-    registry = Registry.discover()
-    with installation() as here:
-        if registry.has("corpus", name):
-            text = plugin_text(registry, name, {})
-        else:
-            text = service.corpus_text(here.store, name) or read_corpus(here, name, registry)
-    joined = "\n".join(text.songs)
-    figures = {
-        "name": name,
-        "characters": text.characters,
-        "distinct_characters": len(set(joined)),
-        "songs": len(text.songs),
-        "lines": sum(1 for line in joined.split("\n") if line.strip()),
-        "content_hash": text.content_hash,
-    }
+    text = _text(name)
+    found = inspect(text)
     if as_json:
-        print_json(figures)
-        return
-    click.echo(
-        f"{name}: {text.characters:,} characters ({figures['distinct_characters']:,} distinct), "
-        f"{figures['lines']:,} lines, {_songs(len(text.songs))}"
-    )
-    click.echo(f"text hash {text.content_hash}\n")
-    _print_beginning(text.songs[0])
+        print_json(as_table(name, text, found))
+    else:
+        click.echo("\n".join(report(name, text, found)))
 
 
 @corpora.command()
 @click.argument("name")
 def remove(name: str) -> None:
-    """Remove a corpus that was added by name; jobs that use its text keep it.
+    """Remove a corpus that was added by name, unless jobs that are not over need it.
+
+    Jobs that are over keep its text.
 
     \b
     Example:  versemill corpora remove poems
@@ -165,14 +168,44 @@ def _listed(here: Installation, registry: Registry) -> list[dict[str, Any]]:
     return rows
 
 
-def _songs(count: int) -> str:
-    return f"{count:,} songs" if count > 1 else "no song boundaries"
+def _text(name: str) -> Text:
+    """The text of a corpus by name, or of a path in UTF-8."""
+    from versemill.cli.installation import installation
+    from versemill.cli.texts import plugin_text, read_corpus
+    from versemill.jobs import service
+    from versemill.registry import Registry
+
+    registry = Registry.discover()
+    with installation() as here:
+        if registry.has("corpus", name):
+            return plugin_text(registry, name, {})
+        return service.corpus_text(here.store, name) or read_corpus(here, name, registry)
 
 
-def _print_beginning(song: str) -> None:
-    from versemill.cli.writing import indented
+def _print_added(added: AddedCorpus, reading: Reading) -> None:
+    from versemill.charsets import shown
+    from versemill.cli.corpus_report import counted, songs_shown
+    from versemill.cli.tables import printable
+    from versemill.inspection import inspect
 
-    lines = indented(song[:2000])
-    click.echo("\n".join(lines[:_SAMPLE_LINES]))
-    if len(lines) > _SAMPLE_LINES or len(song) > 2000:  # noqa: PLR2004 - as above
-        click.echo("    …")
+    corpus = added.corpus
+    click.echo(
+        f"corpus {corpus.name}: {counted(corpus.characters, 'character')}, "
+        f"{songs_shown(corpus.songs)}, read as {shown(reading.encoding)}"
+    )
+    if reading.guessed:
+        begins = printable(" ".join(reading.text.songs[0][:200].split())[:40])
+        click.echo(
+            f"the encoding is a guess; the text begins: {begins}\n"
+            "if that is wrong, add it again with --encoding"
+        )
+    if added.replaced:
+        kept = counted(added.kept_by, "job")
+        click.echo(
+            f"{corpus.name} stood for another text before; "
+            + (f"{kept} submitted with that text keep it" if added.kept_by else "no job has it")
+        )
+    odd = inspect(reading.text).oddities
+    if odd:
+        kinds = ", ".join(each.what for each in odd)
+        click.echo(f"look at it with `versemill corpora show {corpus.name}`: {kinds}")

@@ -8,18 +8,27 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select
 
 from versemill.contracts import Text
-from versemill.errors import ConfigError, CorpusError, UnknownNameError
+from versemill.errors import ConfigError, JobStateError, UnknownNameError
+from versemill.jobs.columns import db_now
 from versemill.jobs.tables import Job, NamedCorpus, StoredText, User
-from versemill.jobs.views import CorpusView
+from versemill.jobs.views import AddedCorpus, CorpusView
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Row
+
+    from versemill.jobs.states import State
     from versemill.jobs.store import Store, UnitOfWork
 
 _NAME = re.compile(r"\w[\w-]{0,63}")
+_JOBS_SHOWN = 5
 
 
-def add_corpus(store: Store, name: str, text: Text, source: str, actor: str) -> CorpusView:
-    """Adds a corpus without code; adding the same text again changes nothing.
+def add_corpus(store: Store, name: str, text: Text, source: str, actor: str) -> AddedCorpus:
+    """Adds a corpus without code, or lets its name stand for another text from now on.
+
+    Jobs keep the text they were submitted with. Adding the same text again changes nothing.
 
     Args:
         store: where to.
@@ -30,35 +39,38 @@ def add_corpus(store: Store, name: str, text: Text, source: str, actor: str) -> 
 
     Raises:
         ConfigError: the name is malformed.
-        CorpusError: a corpus of that name has another text.
     """
     if not _NAME.fullmatch(name):
         raise ConfigError("corpus name", name, "1 to 64 letters, digits, '-' and '_'")
     with store.unit_of_work() as uow:
+        uow.lock("texts")
+        before = uow.scalar(select(NamedCorpus.content_hash).where(NamedCorpus.name == name))
         content_hash = keep_text(uow, text)
-        added = uow.insert_if_absent(
-            NamedCorpus,
-            {
+        kept_by = 0
+        if before != content_hash:
+            values = {
                 "name": name,
                 "content_hash": content_hash,
                 "source": source,
                 "added_by": user_id(uow, actor),
-            },
-            key="name",
-        )
-        if added is None:
-            held = select(NamedCorpus.content_hash).where(NamedCorpus.name == name)
-            if uow.scalar(held) != content_hash:
-                raise CorpusError(
-                    f"a corpus named {name!r} already exists with another text; choose another "
-                    f"name, or remove it first: `versemill corpora remove {name}`"
-                )
+                "added_at": db_now(),
+            }
+            uow.put(NamedCorpus, [values], key=["name"])
+        if before not in {None, content_hash}:
+            kept_by = len(_jobs_with(uow, name, before))
+            drop_unused_text(uow, before)
         uow.commit()
-    return next(view for view in corpora(store) if view.name == name)
+    corpus = next(view for view in corpora(store) if view.name == name)
+    return AddedCorpus(corpus=corpus, replaced=before not in {None, content_hash}, kept_by=kept_by)
 
 
 def remove_corpus(store: Store, name: str) -> None:
-    """Removes a named corpus; jobs that use its text keep it. Raises `UnknownNameError`."""
+    """Removes a named corpus; jobs that are over keep its text.
+
+    Raises:
+        UnknownNameError: there is no such corpus.
+        JobStateError: jobs that are not over were submitted with it.
+    """
     with store.unit_of_work() as uow:
         uow.lock("texts")
         gone = delete(NamedCorpus).where(NamedCorpus.name == name)
@@ -66,8 +78,29 @@ def remove_corpus(store: Store, name: str) -> None:
         if content_hash is None:
             known = uow.session.scalars(select(NamedCorpus.name)).all()
             raise UnknownNameError("corpus", name, known)
+        needed = [job for job in _jobs_with(uow, name, content_hash) if not job.state.ended]
+        if needed:
+            raise JobStateError(
+                f"corpus {name!r} is needed by {_named(needed)}; wait until they are over, or "
+                f"cancel them first: `versemill cancel {needed[0].id}`"
+            )
         drop_unused_text(uow, content_hash)
         uow.commit()
+
+
+def _jobs_with(uow: UnitOfWork, name: str, content_hash: str) -> Sequence[Row[int, str, State]]:
+    """The jobs that were submitted with this corpus when it had this text."""
+    query = select(Job.id, Job.name, Job.state).order_by(Job.id)
+    return uow.session.execute(
+        query.where(Job.content_hash == content_hash, Job.corpus == name)
+    ).all()
+
+
+def _named(jobs: Sequence[Row[int, str, State]]) -> str:
+    """A few jobs for a message."""
+    named = [f"job {job.id} ({job.name}, {job.state})" for job in jobs[:_JOBS_SHOWN]]
+    more = f" and {len(jobs) - _JOBS_SHOWN:,} more" if len(jobs) > _JOBS_SHOWN else ""
+    return f"{', '.join(named)}{more}"
 
 
 def corpora(store: Store) -> list[CorpusView]:

@@ -212,3 +212,17 @@ class CorpusView(View):
     added_by: str
     added_at: datetime
     content_hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddedCorpus(View):
+    """What adding a corpus has done.
+
+    Attributes:
+        replaced: whether its name stood for another text before.
+        kept_by: number of jobs that were submitted with that text, and keep it.
+    """
+
+    corpus: CorpusView
+    replaced: bool
+    kept_by: int
