@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import site
-import subprocess
-import sys
-import venv
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from documents import ROOT, blocks, read
+from documents import blocks, read
+from fresh import Installed, build_wheel, install
 
 from versemill.config import NoOptions
 from versemill.originality import distinct
@@ -28,84 +23,19 @@ pytestmark = pytest.mark.timeout(900)  # the demo takes a minute on an idle mach
 PACKAGES = ("versemill", "versemill_plugins", "versemill_workers", "versemill_migrations")
 
 
-@dataclass(frozen=True)
-class Installed:
-    """A virtual environment with the wheel in it, and an empty home directory.
-
-    Attributes:
-        folder: all of it; nothing may be written outside.
-        environment: of commands.
-    """
-
-    folder: Path
-    environment: dict[str, str]
-
-    @property
-    def scripts(self) -> Path:
-        return self.folder / "venv" / "bin"
-
-    def run(self, command: str, *arguments: str, timeout: float = 60) -> str:
-        done = subprocess.run(
-            [self.scripts / command, *arguments],
-            cwd=self.folder / "elsewhere",
-            env=self.environment,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
-        output = done.stdout.decode() + done.stderr.decode()
-        assert done.returncode == 0, output
-        return output
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("wheel")
-    _checked("-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(ROOT))
-    (built,) = folder.glob("*.whl")
-    return built
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    folder = tmp_path_factory.mktemp("installed")
-    for name in ("home", "elsewhere", "data", "tmp"):
-        (folder / name).mkdir()
-    venv.create(folder / "venv", symlinks=True)
-    python = folder / "venv" / "bin" / "python"
-    pip = ("-m", "pip", "--disable-pip-version-check", "--quiet", "--python", str(python))
-    _checked(*pip, "install", "--no-index", "--no-deps", str(wheel))
-    _lend_dependencies(python)
-    environment = {
-        "PATH": os.pathsep.join((str(python.parent), os.defpath)),
-        "HOME": str(folder / "home"),
-        "TMPDIR": str(folder / "tmp"),
-        "LANG": "C.UTF-8",
-        "VERSEMILL_HOME": str(folder / "data"),
-    }
-    return Installed(folder, environment)
+    return install(tmp_path_factory.mktemp("installed"), wheel)
 
 
 @pytest.fixture(scope="module")
 def demo(installed: Installed) -> str:
     return installed.run("versemill", "demo", timeout=600)
-
-
-def _checked(*arguments: str) -> None:
-    done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _lend_dependencies(python: Path) -> None:
-    """Puts this environment's packages behind the new one's own.
-
-    A `.pth` file that names a folder does not read the `.pth` files in it, so that an editable
-    install of the checkout is not lent.
-    """
-    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    purelib = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
-    lent = [p for p in (*site.getsitepackages(), site.getusersitepackages()) if Path(p).is_dir()]
-    Path(purelib.stdout.strip(), "lent.pth").write_text("\n".join(lent) + "\n")
 
 
 class TestInstalled:

@@ -72,7 +72,7 @@ def test_one_that_hangs_is_stopped_and_told_where(folder: Path, place: str) -> N
     ],
 )
 def test_one_that_ends_the_process(folder: Path, code: str, how: str) -> None:
-    assert faults(folder, code) == (f"it ends the process that imports it ({how})",)
+    assert faults(folder, code) == (f"it ends the process that tries it ({how})",)
 
 
 @pytest.mark.parametrize(

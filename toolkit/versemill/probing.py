@@ -2,7 +2,7 @@
 
     faults = probe("versemill-haiku")
 
-The process is `python -m versemill.probing DISTRIBUTION SECONDS RESULT`.
+The process is `python -m versemill.probing DISTRIBUTION SECONDS FOLDER`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from versemill.errors import PluginError, UnknownNameError
 from versemill.quiet import captured
@@ -27,11 +28,14 @@ from versemill.registry import Registry
 from versemill.sources import find_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 SECONDS = 10.0
 _START_SECONDS = 120.0  # torch is imported meanwhile
 _SHOWN = 60
+_TOLD = "told.jsonl"
+_WHERE = "where.txt"
+_END = {"end": True}
 
 
 def probe(distribution: str, *, seconds: float = SECONDS) -> tuple[str, ...]:
@@ -55,22 +59,48 @@ def probe(distribution: str, *, seconds: float = SECONDS) -> tuple[str, ...]:
     known = {source.distribution for source in find_sources()}
     if distribution not in known:
         raise UnknownNameError("plugin", distribution, known)
+    told = tell_apart("versemill.probing", (distribution, str(seconds)), seconds=seconds)
+    return (*told.lines, *filter(None, [told.fault]))
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a process of its own told.
+
+    Attributes:
+        lines: JSON values, one a line.
+        fault: why it told no more; empty if it came to its end.
+    """
+
+    lines: list[Any]
+    fault: str
+
+
+def tell_apart(module: str, arguments: Sequence[str], *, seconds: float) -> Told:
+    """Runs `python -m MODULE ARGUMENTS… FOLDER` and reads what that wrote by a `Teller`.
+
+    Args:
+        module: its `main` makes a `Teller(FOLDER)` first.
+        arguments: of it.
+        seconds: that the module gives itself; one that does not heed them is ended later.
+    """
     with tempfile.TemporaryDirectory(prefix="versemill-probe-") as folder:
-        result = Path(folder, "result.json")
-        code = _run(distribution, seconds, result)
-        if result.exists():
-            return tuple(json.loads(result.read_text(encoding="utf-8")))
-        where = Path(folder, "where.txt")
-        hung = code is None or (where.exists() and where.stat().st_size > 0)
-        if hung:
-            return (f"it does not come to an end: stopped after {seconds:g} s{_place(where)}",)
-        return (f"it ends the process that imports it ({_ending(code or 0)})",)
+        code = _run(module, [*arguments, folder], seconds)
+        lines = [json.loads(line) for line in _lines(Path(folder, _TOLD)) if line.endswith("\n")]
+        if lines and lines[-1] == _END:
+            return Told(lines[:-1], "")
+        stood = _lines(Path(folder, _WHERE))
+        if code is None or stood:
+            fault = f"it does not come to an end: stopped after {seconds:g} s{_place(stood)}"
+        else:
+            fault = f"it ends the process that tries it ({_ending(code)})"
+        return Told(lines, fault)
 
 
-def _run(distribution: str, seconds: float, result: Path) -> int | None:
+def _run(module: str, arguments: list[str], seconds: float) -> int | None:
     """Exit code of the process; None if it had to be ended from here."""
     process = subprocess.Popen(  # noqa: S603 - this very Python and room
-        [sys.executable, "-P", "-m", "versemill.probing", distribution, str(seconds), str(result)],
+        [sys.executable, "-P", "-m", module, *arguments],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -87,11 +117,16 @@ def _run(distribution: str, seconds: float, result: Path) -> int | None:
         process.wait()
 
 
-def _place(where: Path) -> str:
+def _lines(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    return path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
+
+
+def _place(stood: list[str]) -> str:
     """The line at which it stood, if its own watchdog saw it."""
-    lines = where.read_text(errors="replace").splitlines() if where.exists() else []
-    stood = next((line.strip() for line in lines if line.startswith("  File ")), "")
-    return f" at {stood}" if stood else ""
+    place = next((line.strip() for line in stood if line.startswith("  File ")), "")
+    return f" at {place}" if place else ""
 
 
 def _ending(code: int) -> str:
@@ -101,25 +136,53 @@ def _ending(code: int) -> str:
 # Within the process
 
 
-def main(distribution: str, seconds: str, result: str) -> None:
-    """Tries one plugin and writes what is wrong with it."""
+class Teller:
+    """Tells what is found, at once, so that nothing is lost to a plugin that ends the process."""
+
+    def __init__(self, folder: str) -> None:
+        self._told = Path(folder, _TOLD).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+        self._where = Path(folder, _WHERE).open("w", encoding="utf-8")  # noqa: SIM115
+
+    def tell(self, value: object) -> None:
+        """Writes one JSON value."""
+        self._told.write(json.dumps(value) + "\n")
+        self._told.flush()
+
+    def watch(self, seconds: float) -> None:
+        """Ends the process after so many seconds from now, and tells where it stood."""
+        faulthandler.dump_traceback_later(seconds, exit=True, file=self._where)
+
+    def end(self) -> NoReturn:
+        """Says that all is told; threads of the plugin's own might go on for ever."""
+        faulthandler.cancel_dump_traceback_later()
+        self.tell(_END)
+        os._exit(0)
+
+
+def faults_of(distribution: str) -> list[str]:
+    """What is wrong with a plugin that this process imports for the first time: see `probe`."""
     import torch  # noqa: F401 - its import changes state, which is not to be blamed on the plugin
 
-    with Path(result).with_name("where.txt").open("w") as where:
-        before = _state()
-        faulthandler.dump_traceback_later(float(seconds), exit=True, file=where)
-        faults = _try_out(distribution)
-        after = _state()
-        faulthandler.cancel_dump_traceback_later()
-    faults += [
+    before = _state()
+    faults = _try_out(distribution)
+    after = _state()
+    changes = [
         f"it changes {what}, which belongs to all: {_change(old, after[what])}"
         for what, old in before.items()
         if after[what] != old
     ]
-    unfinished = Path(result).with_suffix(".part")
-    unfinished.write_text(json.dumps(faults), encoding="utf-8")
-    unfinished.rename(result)
-    os._exit(0)  # threads of the plugin's own might go on for ever
+    return faults + changes
+
+
+def main(distribution: str, seconds: str, folder: str) -> None:
+    """Tries one plugin and tells what is wrong with it."""
+    import torch  # noqa: F401 - takes seconds of its own
+
+    teller = Teller(folder)
+    teller.watch(float(seconds))
+    for fault in faults_of(distribution):
+        teller.tell(fault)
+    teller.end()
 
 
 def _try_out(distribution: str) -> list[str]:

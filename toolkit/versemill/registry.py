@@ -15,6 +15,7 @@ import pluggy
 from versemill import hookspecs
 from versemill.config import NoOptions, Options, validated
 from versemill.errors import ConfigError, PluginError, UnknownNameError
+from versemill.patience import OverdueError, limited
 from versemill.quiet import captured
 from versemill.sources import FOLDER_PACKAGE, Source, find_sources
 
@@ -30,6 +31,8 @@ _HOOKS: dict[Kind, str] = {
     "cell": "versemill_register_cells",
     "decoder": "versemill_register_decoders",
 }
+IMPORT_SECONDS = 30.0
+"""Time a plugin has to be imported, and its hooks to return; an import of torch fits in."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _TARGET = re.compile(r"([A-Za-z_][\w.]*)?:[A-Za-z_]\w*")
 _METHODS: dict[Kind, tuple[str, ...]] = {
@@ -75,7 +78,7 @@ class Registration:
         """
         module, _, attribute = self.target.partition(":")
         try:
-            with captured() as printed:
+            with captured() as printed, limited(IMPORT_SECONDS):
                 found = getattr(importlib.import_module(module), attribute)
                 unfit = _unfit(self.kind, found)
         except (KeyboardInterrupt, MemoryError):
@@ -114,9 +117,9 @@ class Registry:
     """All registrations, by kind and name.
 
     `Registry.discover()` reads the installed plugins; tests build `Registry([module])`. A plugin
-    that cannot be imported, prints, has no hook or an unknown one, raises in a hook, returns
-    something from it or takes a taken name is left out whole and listed in `disabled`; it never
-    stops anything else.
+    that cannot be imported, does not come to an end, prints, has no hook or an unknown one, raises
+    in a hook, returns something from it or takes a taken name is left out whole and listed in
+    `disabled`; it never stops anything else.
     """
 
     def __init__(self, plugins: Iterable[object] = ()) -> None:
@@ -140,7 +143,7 @@ class Registry:
         registry = cls()
         for source in sources:
             try:
-                with captured() as printed:
+                with captured() as printed, limited(IMPORT_SECONDS):
                     plugin = source.load()
                 _refuse_output("when it is imported", printed.text)
             except KeyboardInterrupt:
@@ -174,7 +177,7 @@ class Registry:
     def _add(self, plugin: object, *, distribution: str, version: str) -> None:
         """Takes all of one plugin's registrations, or none of them."""
         try:
-            with captured() as printed:
+            with captured() as printed, limited(IMPORT_SECONDS):
                 offered = _offered(plugin, distribution, version)
             _refuse_output("in a hook", printed.text)
             self._refuse_taken(offered)
@@ -343,13 +346,13 @@ def in_short(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - even this may fail
         told = ""
     line = textwrap.shorten(told, 300, placeholder=" …")  # in one line: pluggy writes several
-    if isinstance(error, PluginError):
+    if isinstance(error, PluginError | OverdueError):
         return line
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
 
 
 def _import_failure(error: BaseException) -> str:
-    if isinstance(error, PluginError):
+    if isinstance(error, PluginError | OverdueError):
         return in_short(error)
     lacks = isinstance(error, ModuleNotFoundError) and error.name
     mend = f"; install what provides {error.name!r}" if lacks else ""  # type: ignore[attr-defined]

@@ -9,15 +9,7 @@ import click
 from versemill.errors import UnknownNameError
 
 if TYPE_CHECKING:
-    from versemill.registry import Registration, Registry
-
-_SUITES = {
-    "corpus": "CorpusTests",
-    "tokenizer": "TokenizerTests",
-    "sampler": "SamplerTests",
-    "cell": "CellTests",
-    "decoder": "DecoderTests",
-}
+    from versemill.registry import Registry
 
 
 @click.command()
@@ -27,81 +19,62 @@ def check(name: str | None, as_json: bool) -> None:
     """Check that plugins keep their contract: NAME is a plugin's or a distribution's.
 
     Without NAME, all that is installed. What fails is shown with why it matters and how to mend
-    it; the exit code is then 1. The speed of a cell beside `lstm` is shown and never fails.
+    it; the exit code is then 1. Each distribution is checked in a process of its own, each check
+    within a minute, so that one that hangs is found too. The speed of a cell beside `lstm` is
+    shown and never fails.
 
     \b
     Example:  versemill plugins check mycell
     """
     from versemill.cli.tables import print_json
     from versemill.registry import Registry
+    from versemill.testing.apart import check_apart
 
     registry = Registry.discover()
     rows: list[dict[str, Any]] = []
-    for chosen in _chosen(registry, name):
-        found = _unread(chosen, named=name is not None) or _checked(chosen, registry)
+    for distribution, version, one in _chosen(registry, name):
+        if not as_json:
+            click.echo(f"{distribution} {version}")
+        found = check_apart(distribution, one)
         rows += found
         if not as_json:
-            _show(chosen, found, registry)
+            _show(found)
     if as_json:
         print_json(rows)
     if any(row["passed"] is False for row in rows):
         raise SystemExit(1)
 
 
-def _chosen(registry: Registry, name: str | None) -> list[Registration]:
+def _chosen(registry: Registry, name: str | None) -> list[tuple[str, str, str]]:
+    """Distribution, version, and the one plugin that is meant, or an empty string for all."""
     offered = registry.all()
-    chosen = [r for r in offered if name is None or name in (r.name, r.distribution)]
-    if not chosen:
-        known = {r.name for r in offered} | {r.distribution for r in offered}
-        out = [plugin for plugin in registry.disabled if plugin.distribution == name]
-        hint = f"{name} is disabled: {out[0].reason}" if out else "see versemill plugins list"
-        raise UnknownNameError("plugin", str(name), known, hint=hint)
-    return chosen
+    known = {(r.distribution, r.version) for r in offered}
+    known |= {(p.distribution, p.version) for p in registry.disabled}
+    if name is None or name in {distribution for distribution, _ in known}:
+        return [(d, v, "") for d, v in sorted(known) if name in (None, d)]
+    named = {(r.distribution, r.version) for r in offered if r.name == name}
+    if not named:
+        hint = "see versemill plugins list"
+        raise UnknownNameError(
+            "plugin", name, {r.name for r in offered} | {d for d, _ in known}, hint=hint
+        )
+    return [(d, v, name) for d, v in sorted(named)]
 
 
-def _unread(chosen: Registration, *, named: bool) -> list[dict[str, Any]]:
-    """One row if a corpus says that it cannot be read here: a failure only when asked for it."""
-    from versemill.errors import ConfigError, CorpusError
-
-    if chosen.kind != "corpus":
-        return []
-    try:
-        chosen.load()(chosen.options_from({}))
-    except (ConfigError, CorpusError) as error:
-        row = {"kind": "corpus", "name": chosen.name, "check": "read", "rule": "It can be read."}
-        verdict = False if named else None
-        return [{**row, "passed": verdict, "what": str(error), "why": "", "mend": ""}]
-    except Exception:  # noqa: BLE001 - a stranger's code may raise anything; the suite tells it
-        return []
-    return []
-
-
-def _checked(chosen: Registration, registry: Registry) -> list[dict[str, Any]]:
-    from dataclasses import asdict
-
-    from versemill import testing
-    from versemill.testing.suite import outcomes
-
-    suite = getattr(testing, _SUITES[chosen.kind])
-    one = type(suite.__name__, (suite,), {"name": chosen.name, "registry": registry})
-    return [{"kind": chosen.kind, "name": chosen.name, **asdict(o)} for o in outcomes(one)]
-
-
-def _show(chosen: Registration, found: list[dict[str, Any]], registry: Registry) -> None:
+def _show(found: list[dict[str, Any]]) -> None:
     from versemill.cli.tables import printable
 
-    click.echo(f"{chosen.kind} {chosen.name} ({chosen.distribution} {chosen.version})")
+    shown = None
     for row in found:
-        rule = printable(row["rule"])
+        thing = f"{row['kind']} {row['name']}"
+        if thing != shown and row["kind"] != "plugin":
+            click.echo(f"  {thing}")
+        shown = thing
+        if row["check"] == "speed":
+            click.echo(f"    speed   {row['what']}")
+            continue
         mark = {True: "ok    ", False: "FAILED", None: "unread"}[row["passed"]]
-        click.echo(f"  {mark}  {rule}")
+        click.echo(f"    {mark}  {printable(row['rule'])}")
         for label in ("what", "why", "mend"):
-            if row[label]:
-                click.echo(f"          {label}: {printable(row[label])}")
-    if chosen.kind == "cell" and all(row["passed"] for row in found):
-        from versemill.testing.cells import seconds_a_window
-
-        ours, lstm = (
-            seconds_a_window(registry.find("cell", name)) for name in (chosen.name, "lstm")
-        )
-        click.echo(f"  speed   {ours * 1e3:.1f} ms a training window; lstm {lstm * 1e3:.1f} ms")
+            if row[label] and row["passed"] is not True:
+                click.echo(f"            {label}: {printable(row[label])}")

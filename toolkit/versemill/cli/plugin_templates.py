@@ -20,8 +20,7 @@ dependencies = ["versemill"]
 $name = "$module"
 
 [tool.hatch.build.targets.wheel]
-only-include = ["src/$module.py"]
-sources = ["src"]
+packages = ["src/$module"]
 """,
     "tests/test_$module.py": '''\
 """$name keeps what Versemill asks of every $kind."""
@@ -41,8 +40,27 @@ The $kind `$name` for [Versemill](https://pypi.org/project/versemill/).
     pytest                            # or: versemill plugins check $name
     versemill run $use
 
-All of it is in `src/$module.py`.
+The $kind is in `src/$module/$kind.py`; `src/$module/__init__.py` offers it to Versemill.
 """,
+    "src/$module/py.typed": "",
+    "src/$module/__init__.py": '''\
+"""Offers the $kind `$name` to Versemill; light, since every command imports it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from versemill.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from versemill.hookspecs import Registrar
+
+
+@hookimpl
+def versemill_register_$kinds(register: Registrar) -> None:
+    """Registers the $kind; its module is imported at first use."""
+    register("$name", "$module.$kind:$target", summary="what it is, in one line")
+''',
 }
 
 _HEAD = '''\
@@ -52,20 +70,11 @@ from __future__ import annotations
 
 '''
 
-_HOOK = '''
-
-@hookimpl
-def versemill_register_$kinds(register: Registrar) -> None:
-    """Offers the $kind to Versemill."""
-    register("$name", "$module:$target", summary="what it is, in one line")
-'''
-
 MODULES = {
     "corpus": _HEAD
     + '''\
 from versemill.config import Options
 from versemill.contracts import Text
-from versemill.hookspecs import Registrar, hookimpl
 
 SONG = """\\
 The river keeps the moon awake,
@@ -76,13 +85,10 @@ the moon keeps me, for the river's sake.
 def read(options: Options) -> Text:
     """The songs; read yours from a packaged file, and keep the order the same each time."""
     return Text(tuple(f"Verse {number}\\n{SONG}" for number in range(1, 41)))
-'''
-    + _HOOK.replace("$target", "read"),
+''',
     "sampler": _HEAD
     + '''\
 from typing import TYPE_CHECKING, ClassVar
-
-from versemill.hookspecs import Registrar, hookimpl
 
 if TYPE_CHECKING:
     import torch
@@ -106,15 +112,13 @@ class $Class:
 
         order = torch.randperm(self.windows, generator=generator) * self.window
         return order[: self.steps * self.batch_size].view(-1, self.batch_size)
-'''
-    + _HOOK.replace("$target", "$Class"),
+''',
     "cell": _HEAD
     + '''\
 import torch
 from torch import Tensor, nn
 
 from versemill.cell import Cell, Noise, State
-from versemill.hookspecs import Registrar, hookimpl
 
 
 class $Class(Cell):
@@ -147,6 +151,5 @@ class $Class(Cell):
             h = keep * h + (1 - keep) * torch.tanh(g + self.hidden(h))
             outputs.append(h)
         return torch.stack(outputs), (h,)
-'''
-    + _HOOK.replace("$target", "$Class"),
+''',
 }

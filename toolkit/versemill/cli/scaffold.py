@@ -33,17 +33,19 @@ def new(kind: str, name: str, into: Path | None) -> None:
     folder = into or Path(name)
     if folder.exists() or folder.is_symlink():
         raise ConfigError("--into", str(folder), "a folder that does not exist yet")
+    title = "".join(part.capitalize() for part in re.split("[-_]", name))
     module = f"versemill_{name.replace('-', '_')}"
     words = {
         "kind": kind,
         "kinds": {"corpus": "corpora"}.get(kind, f"{kind}s"),
         "name": name,
         "module": module,
-        "Class": "".join(part.capitalize() for part in re.split("[-_]", name)),
+        "Class": title,
         "use": f"--{kind} {name}" + ("" if kind == "corpus" else " --corpus starter-zh"),
+        "target": "read" if kind == "corpus" else title,
         "Suite": f"{kind.capitalize()}Tests",
     }
-    files = {**PROJECT, "src/$module.py": MODULES[kind]}
+    files = {**PROJECT, "src/$module/$kind.py": MODULES[kind]}
     for path, text in files.items():
         place = folder / Template(path).substitute(words)
         try:

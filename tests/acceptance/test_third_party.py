@@ -1,0 +1,126 @@
+"""Strangers' plugins, built and installed for real, used, and uninstalled again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+from documents import ROOT
+from fresh import Installed, build_wheel, install
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(400)
+EXAMPLES = ROOT / "tests" / "third_party"
+TINY = (
+    *("--set", "training.epochs=2", "--set", "training.batch_size=4"),
+    *("--set", "model.hidden_size=16", "--set", "training.report_every=1"),
+)
+
+
+@pytest.fixture(scope="module")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """A fresh environment with pip and pytest, which installs what is here and asks no index."""
+    wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
+    made = install(tmp_path_factory.mktemp("stranger"), wheel, with_pip=True)
+    script = made.scripts / "pytest"
+    head = f"#!{made.scripts / 'python'}"
+    script.write_text(f"{head}\nimport pytest\nraise SystemExit(pytest.console_main())\n")
+    script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    offline = {
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_DEPS": "1",  # what the wheel depends on is lent
+        "PIP_NO_BUILD_ISOLATION": "0",  # pip's way of saying that there is none
+        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    return Installed(made.folder, made.environment | offline)
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The two examples, built from copies, so that nothing is written into the checkout."""
+    folder = tmp_path_factory.mktemp("examples")
+    built = []
+    for name in ("versemill-tides", "versemill-mgu"):
+        shutil.copytree(EXAMPLES / name, folder / name)
+        built.append(build_wheel(folder / f"{name}-dist", folder / name))
+    return built
+
+
+def offered(stranger: Installed) -> set[tuple[str, str, str]]:
+    rows = json.loads(stranger.run("versemill", "plugins", "list", "--json"))
+    assert [row["disabled"] for row in rows if row["disabled"]] == []
+    return {
+        (row["kind"], row["name"], row["distribution"])
+        for row in rows
+        if row["distribution"] != "versemill"
+    }
+
+
+def one_line(stranger: Installed, *command: str) -> str:
+    """What a command that fails says."""
+    done = stranger.tried("versemill", *command)
+    assert done.returncode == 1, done.stdout + done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    return line
+
+
+def test_two_distributions_from_installing_to_uninstalling(
+    stranger: Installed, wheels: list[Path]
+) -> None:
+    stranger.run("pip", "install", *map(str, wheels))
+    assert offered(stranger) == {
+        ("corpus", "tides-zh", "versemill-tides"),
+        ("corpus", "tides-en", "versemill-tides"),
+        ("cell", "mgu", "versemill-mgu"),
+        ("decoder", "min-p", "versemill-mgu"),
+    }
+    for name in ("versemill-tides", "versemill-mgu"):
+        stranger.run("pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLES / name / "tests"))
+        stranger.run("versemill", "plugins", "check", name)
+
+    train = ("run", "--corpus", "tides-zh", "--cell", "mgu", "--name", "tides", *TINY)
+    stranger.run("versemill", *train, timeout=120)
+    (job,) = json.loads(stranger.run("versemill", "jobs", "--json"))
+    assert (job["name"], job["state"]) == ("tides", "succeeded")
+    decoding = ("--decoder", "temperature=1.2", "--decoder", "min-p=0.1")
+    written = ("--prefix", "潮水", "--length", "12", "--seed", "7", "--json")
+    (lyric,) = json.loads(stranger.run("versemill", "generate", "tides", *written, *decoding))
+    assert lyric["text"].startswith("潮水")
+    assert len(lyric["text"]) == 14
+    waiting = ("--corpus", "tides-en", "--cell", "mgu", "--name", "waiting", *TINY)
+    stranger.run("versemill", "submit", *waiting)
+
+    stranger.run("pip", "uninstall", "--yes", "versemill-tides", "versemill-mgu")
+    assert offered(stranger) == set()
+    assert json.loads(stranger.run("versemill", "lyrics", "tides", "--json"))
+    assert json.loads(stranger.run("versemill", "show", "waiting", "--json"))["state"] == "queued"
+    for command in (
+        ("generate", "tides", "--prefix", "潮水"),
+        ("run", "--corpus", "starter-zh", "--cell", "mgu"),
+        ("plugins", "check", "mgu"),
+    ):
+        assert "'mgu'" in one_line(stranger, *command)
+
+
+def test_from_a_new_project_to_lyrics_as_the_tutorial_says(stranger: Installed) -> None:
+    commands = (
+        "versemill plugins new cell mycell && cd mycell && pip install -e . && pytest"
+        f" && versemill run --cell mycell --corpus starter-zh {' '.join(TINY)}"
+    )
+    stranger.run("sh", "-c", commands, timeout=200)
+
+
+@pytest.mark.parametrize("kind", ["corpus", "sampler"])
+def test_a_new_projects_tests_pass_when_it_is_installed(stranger: Installed, kind: str) -> None:
+    commands = (
+        f"versemill plugins new {kind} my-{kind} && cd my-{kind} && pip install -e . && pytest"
+        f" && versemill plugins check my-{kind}"
+    )
+    stranger.run("sh", "-c", commands, timeout=200)
+    assert (kind, f"my-{kind}", f"versemill-my-{kind}") in offered(stranger)
