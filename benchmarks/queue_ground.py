@@ -181,7 +181,7 @@ def work(**overrides: Any) -> Work:
         table.setdefault(section, {})[name] = value
     config = resolve(table, registry)
     songs = registry.find("corpus", "starter-zh").load()(NoOptions())
-    records = [{"kind": "cell", **registry.find("cell", "gru").record(), "options": {}}]
+    records = [registry.find("cell", "gru").record({})]
     return Work(config, songs, records)
 
 

@@ -8,15 +8,19 @@ import statistics
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import bare_celery
 from queue_ground import OWNERS, Figure, fill_with_jobs, work
 
+import versemill_plugins
 from versemill.jobs import leases, service
 from versemill.jobs.states import State
 from versemill.jobs.store import Store
+from versemill.needs import offered
+from versemill.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 THREADS = 4
 WAITING = 10_000
 PLAN = "a kind of machine"  # so that claims ask what workers' claims ask
+UNFIT = 100_000
 CHUNKS = 3
 
 
@@ -45,6 +50,31 @@ def measure(ground: Ground, report: Report) -> None:
     count = 200 if ground.quick else 500
     for kind in ("postgresql", "sqlite"):
         _claims(ground, report, kind, count)
+    report.title(f"a claim behind {UNFIT:,} jobs whose plugin this worker has not")
+    for kind in ("postgresql", "sqlite"):
+        _claims_behind(ground, report, kind, count)
+
+
+def _claims_behind(ground: Ground, report: Report, kind: str, count: int) -> None:
+    """Claims of jobs that wait behind many that must be left to others."""
+    fit = work()
+    elsewhere = [{**fit.plugins[0], "distribution": "somebody-elses", "version": "9"}]
+    with ground.store(kind, connections=2) as store:
+        fill_with_jobs(store, replace(fit, plugins=elsewhere), UNFIT, prefix="elsewhere-")
+        for _ in range(count):
+            service.submit(store, fit.config, fit.text, fit.plugins, owner="owner-0")
+        plugins = offered(Registry([versemill_plugins]))
+        worker = replace(leases.register_worker(store, "benchmark", 1), plugins=plugins)
+
+        def claim() -> None:
+            if leases.claim(store, worker, plan=PLAN) is None:
+                raise SystemExit("there were too few jobs")
+
+        report.add(
+            _slowest(
+                {"postgresql": "PostgreSQL", "sqlite": "SQLite"}[kind], _timed(claim, count), 20.0
+            )
+        )
 
 
 def _round(ground: Ground, seconds: float) -> dict[str, float]:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+# Distributions with suites of their own, which are run where those are installed.
+collect_ignore = ["third_party"]
+
 POSTGRES_URL = "VERSEMILL_TEST_POSTGRES_URL"
 
 # Read when torch is first imported. Tiny tensors: two threads cost more than they bring, and

@@ -69,7 +69,8 @@ class TestArchitecture:
 
 def _floor(module: str, floors: dict[str, int]) -> int:
     """Packages themselves stand as high as what they hand on."""
-    if module == "versemill" or module.startswith(("versemill.cli", "versemill.__main__")):
+    faces = ("versemill.cli", "versemill.testing", "versemill.__main__")
+    if module == "versemill" or module.startswith(faces):
         return floors["cli"]
     if module.startswith("versemill_workers") and module.count(".") == 0:
         return floors["serving"]
@@ -78,8 +79,8 @@ def _floor(module: str, floors: dict[str, int]) -> int:
 
 
 def _modules() -> Iterator[str]:
-    """Every module of the toolkit and the workers; the command line counts as one room."""
-    yield "cli"
+    """Every module of the toolkit and the workers; command line and suites are one room each."""
+    yield from ("cli", "testing")
     for folder in ("toolkit/versemill", "toolkit/versemill/jobs", "workers/versemill_workers"):
         yield from (path.stem for path in (ROOT / folder).glob("*.py") if path.stem[:2] != "__")
 

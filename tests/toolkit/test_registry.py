@@ -272,10 +272,12 @@ def test_discover_finds_installed_distributions(
     distribution(tmp_path, "captor", GOOD.format(name="gru"))
     monkeypatch.syspath_prepend(tmp_path)
     registry = Registry.discover()
-    assert registry.find("cell", "aardvark").record() == {
+    assert registry.find("cell", "aardvark").record({"beak": 3}) == {
+        "kind": "cell",
         "name": "aardvark",
         "distribution": "aardvark",
         "version": "1.2",
+        "options": {"beak": 3},
     }
     assert registry.find("cell", "gru").distribution == "versemill"
     reasons = {d.distribution: d.reason for d in registry.disabled}

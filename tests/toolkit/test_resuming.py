@@ -20,13 +20,16 @@ from small_runs import (
     without_speed,
 )
 
-from versemill.errors import CheckpointError, PlanMismatchError
+from versemill.config import TextOptions
+from versemill.contracts import Text
+from versemill.errors import CheckpointError, PlanMismatchError, PluginMismatchError
 from versemill.events import EpochReport, Finished, Progress
-from versemill.text import Parts
+from versemill.text import Parts, split
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from versemill.checkpoint import Checkpoint
     from versemill.events import Event
     from versemill.training import Training
 
@@ -244,8 +247,6 @@ def test_a_state_of_another_text_is_refused(text: str) -> None:
     [
         ({"cell": "lstm"}, "cell = 'gru'"),
         ({"sampler": "random"}, "sampler = 'consecutive'"),
-        ({"cell_options": {"reset": "before"}}, "cell_options.reset = 'after'"),
-        ({"tokenizer_options": {"unknown": False}}, "tokenizer_options.unknown = True"),
         ({"model": {"hidden_size": 11}}, "model.hidden_size = 10"),
         ({"training": {"batch_size": 3}}, "training.batch_size = 4"),
         ({"training": {"window": 11}}, "training.window = 12"),
@@ -270,12 +271,88 @@ def test_how_a_run_is_watched_may_change() -> None:
     assert finish(training(job, state=state)).epoch == 3
 
 
-def test_other_versions_of_plugins_are_refused_or_allowed() -> None:
+def made_with(**changes: Any) -> Checkpoint:
+    """A checkpoint whose cell was another in these respects."""
     state = training(config()).state()
-    state.meta["plugins"] = [dict(p, version="0.0.9") for p in state.meta["plugins"]]
-    with pytest.raises(PlanMismatchError, match=r"gru \(versemill_plugins 0\.0\.9\).*--inexact"):
+    cell, *others = state.meta["plugins"]
+    state.meta["plugins"] = [{**cell, **changes}, *others]
+    return state
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"version": "0.0.9"}, "cell 'gru': versemill_plugins 0.0.9 → 0"),
+        ({"distribution": "dist-y"}, "cell 'gru': dist-y 0 → versemill_plugins 0"),
+        ({"options": {"reset": "before"}}, "cell 'gru': options: reset 'before' → 'after'"),
+        (
+            {"version": "1.2", "options": {"reset": "after", "hidden": 3}},
+            "cell 'gru': versemill_plugins 1.2 → 0; options: hidden 3 → None",
+        ),
+    ],
+)
+def test_other_plugins_are_refused_with_the_difference_or_accepted(
+    changes: dict[str, Any], difference: str
+) -> None:
+    state = made_with(**changes)
+    with pytest.raises(PluginMismatchError) as caught:
+        training(config(), state=state, inexact=True)
+    assert caught.value.changes == [difference]
+    assert f"{difference}; install what was there before" in str(caught.value)
+    assert "--accept-change" in str(caught.value)
+    run = training(config(), state=state, accept_change=True)
+    assert run.accepted == [difference]
+    assert finish(run).epoch == 3
+
+
+def test_each_plugin_that_changed_is_told() -> None:
+    state = training(config()).state()
+    state.meta["plugins"] = [{**p, "version": "0.0.9"} for p in state.meta["plugins"]]
+    with pytest.raises(PluginMismatchError) as caught:
         training(config(), state=state)
-    assert finish(training(config(), state=state, inexact=True)).epoch == 3
+    kinds = ["cell 'gru'", "sampler 'consecutive'", "tokenizer 'char'"]
+    told = [f"{kind}: versemill_plugins 0.0.9 → 0" for kind in kinds]
+    assert caught.value.changes == told
+
+
+def test_options_with_which_the_weights_do_not_fit_are_refused_though_accepted() -> None:
+    state = training(config()).state()
+    job = config(cell_options={"reset": "before"})
+    with pytest.raises(PluginMismatchError, match="options: reset 'after' → 'before'"):
+        training(job, state=state)
+    with pytest.raises(CheckpointError, match=r"does not fit this job: .*bias_hidden"):
+        training(job, state=state, accept_change=True)
+
+
+def test_a_checkpoint_of_before_kinds_and_options_were_recorded() -> None:
+    state = training(config()).state()
+    kept = ("name", "distribution", "version")
+    state.meta["plugins"] = [{key: p[key] for key in kept} for p in state.meta["plugins"]]
+    assert finish(training(config(), state=state)).epoch == 3
+    state.meta["plugins"][0]["version"] = "0.0.9"
+    with pytest.raises(PluginMismatchError, match=r"cell 'gru': versemill_plugins 0\.0\.9 → 0"):
+        training(config(), state=state)
+
+
+@pytest.mark.parametrize("plugins", [None, 3, [], ["gru"], [{"name": "gru"}] * 3, [None] * 3])
+def test_a_malformed_list_of_plugins_is_refused(plugins: Any) -> None:
+    state = training(config()).state()
+    state.meta["plugins"] = plugins
+    with pytest.raises(CheckpointError, match="list of plugins is malformed"):
+        training(config(), state=state)
+
+
+def test_a_checkpoint_names_the_text_and_the_options_it_was_made_with() -> None:
+    text = Text((PARTS.training,))
+    meta = training(config(), split(text, TextOptions())).state().meta
+    assert meta["content_hash"] == text.content_hash
+    assert meta["plugins"][0] == {
+        "kind": "cell",
+        "name": "gru",
+        "distribution": "versemill_plugins",
+        "version": "0",
+        "options": {"reset": "after"},
+    }
 
 
 @pytest.mark.parametrize("name", ["losses", "state.0.0", "model.output_bias"])

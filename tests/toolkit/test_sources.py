@@ -62,10 +62,12 @@ def test_a_file_is_a_plugin_however_it_names_its_module(folder: Path, target: st
     (folder / "fancy.py").write_text(corpus("fancy", target))
     assert read("fancy") == "text"
     content = (folder / "fancy.py").read_bytes()
-    assert Registry.discover().find("corpus", "fancy").record() == {
+    assert Registry.discover().find("corpus", "fancy").record({}) == {
+        "kind": "corpus",
         "name": "fancy",
         "distribution": "fancy.py",
         "version": hashlib.sha256(content).hexdigest()[:12],
+        "options": {},
     }
     assert [p.name for p in folder.iterdir()] == ["fancy.py"]  # nothing is written there
 

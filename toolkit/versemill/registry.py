@@ -99,9 +99,11 @@ class Registration:
         """An instance of the options class; raises `ConfigError` for a value not allowed."""
         return validated(self.options, values, where=f"{self.kind}_options")
 
-    def record(self) -> dict[str, str]:
-        """What jobs and checkpoints keep to recognise this plugin."""
-        return {"name": self.name, "distribution": self.distribution, "version": self.version}
+    def record(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What jobs and checkpoints keep to recognise this plugin, and the options it was given."""
+        told = {"kind": self.kind, "name": self.name}
+        about = {"distribution": self.distribution, "version": self.version}
+        return {**told, **about, "options": dict(options)}
 
 
 @dataclass(frozen=True, kw_only=True)

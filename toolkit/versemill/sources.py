@@ -10,6 +10,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import os
+import re
 import sys
 import types
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ FOLDER_PACKAGE = "versemill_folder_plugins"
 """Folder plugins are modules of this package, so that `random.py` neither hides nor is hidden."""
 _BUILT_IN = "versemill_plugins"
 _VERSION_DIGITS = 12
+_FINGERPRINT = re.compile(rf"[0-9a-f]{{{_VERSION_DIGITS}}}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,11 @@ def find_sources() -> list[Source]:
     """Every plugin: the built-ins, those of other distributions by name, then the folder's."""
     folder = plugins_folder()
     return _installed() + ([] if folder is None else _in_folder(folder))
+
+
+def is_fingerprint(version: str) -> bool:
+    """Whether a version is that of a folder plugin, which has no order."""
+    return _FINGERPRINT.fullmatch(version) is not None
 
 
 def _installed() -> list[Source]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from versemill.errors import CorpusError
@@ -37,11 +37,13 @@ class Parts:
         validation: independent segments, each scored from zero state; early stopping and the best
             checkpoint look at them. Empty when nothing is held out.
         test: likewise, for the figure reported once. Empty where the corpus does not allow it.
+        content_hash: of the whole text, as jobs have it; empty if these parts are not from one.
     """
 
     training: str
     validation: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
+    content_hash: str = field(default="", compare=False)
 
 
 def normalised(text: str) -> str:
@@ -103,7 +105,9 @@ def split(text: Text, options: TextOptions) -> Parts:
             f"the corpus has no text to train on ({text.characters} characters, first = "
             f"{options.first}, holdout = {options.holdout}); give a longer text"
         )
-    return _in_one_line(parts) if options.newlines == "space" else parts
+    if options.newlines == "space":
+        parts = _in_one_line(parts)
+    return replace(parts, content_hash=text.content_hash)
 
 
 def _songs(text: Text, separator: str | None) -> tuple[str, ...]:

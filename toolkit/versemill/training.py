@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -56,12 +57,13 @@ class Training:
         registry: where cell, sampler, tokenizer and decoders are looked up.
         plan: how to compute; the caller has applied it to this process.
         state: a checkpoint of the same run to go on from; bit for bit on CPU.
-        inexact: allow `state` to come from another kernel plan or other versions of plugins.
+        inexact: allow `state` to come from another kernel plan.
+        accept_change: allow `state` to come from other versions or options of the plugins.
 
     Raises:
         CorpusError: the training text is too short for one batch of windows.
-        PlanMismatchError: `state` was made on another kernel plan, or with other versions of
-            plugins, and `inexact` is not set.
+        PlanMismatchError: `state` was made on another kernel plan, and `inexact` is not set.
+        PluginMismatchError: `state` was made with other plugins, and `accept_change` is not set.
         CheckpointError: `state` belongs to another text or configuration.
         UnknownNameError: a plugin is missing.
     """
@@ -75,6 +77,7 @@ class Training:
         plan: KernelPlan,
         state: Checkpoint | None = None,
         inexact: bool = False,
+        accept_change: bool = False,
     ) -> None:
         if state is not None:
             stored = KernelPlan.from_json(state.meta.get("plan", {}))
@@ -97,8 +100,12 @@ class Training:
         self._noise = torch.Generator(self._device)
         self._clock = Clock()
         self._begin()
+        self.accepted: list[str] = []
+        """What is other than when `state` was made, and was accepted."""
         if state is not None:
-            refuse_another_run(state.meta, self._meta(), inexact=inexact)
+            self.accepted = refuse_another_run(
+                state.meta, self._meta(), accept_change=accept_change
+            )
             self._restore(state)
 
     def __iter__(self) -> Iterator[Event]:
@@ -389,17 +396,18 @@ class Training:
             "config": self.config.to_json(),
             "plan": self.plan.to_json(),
             "vocabulary": dict(self._tokenizer.to_json()),
+            "content_hash": self._parts.content_hash,
             "text_hash": hashlib.sha256(self._parts.training.encode()).hexdigest(),
             "unseen": self._unseen,
             "plugins": self._plugins(),
         }
 
-    def _plugins(self) -> list[dict[str, str]]:
-        config = self.config
+    def _plugins(self) -> list[dict[str, Any]]:
+        config, find = self.config, self._registry.find
         return [
-            self._registry.find("cell", config.cell).record(),
-            self._registry.find("sampler", config.sampler).record(),
-            self._registry.find("tokenizer", config.tokenizer).record(),
+            find("cell", config.cell).record(config.cell_options),
+            find("sampler", config.sampler).record(config.sampler_options),
+            find("tokenizer", config.tokenizer).record(config.tokenizer_options),
         ]
 
     def _restore(self, state: Checkpoint) -> None:
@@ -427,5 +435,5 @@ class Training:
         except CheckpointError:
             raise
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = textwrap.shorten(str(error), 200, placeholder=" …") or type(error).__name__
             raise CheckpointError(f"the checkpoint does not fit this job: {reason}") from None

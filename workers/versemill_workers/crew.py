@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 from versemill.errors import DatabaseError, VersemillError
 from versemill.jobs import leases, service
 from versemill.jobs.states import State
+from versemill.sources import find_sources
+from versemill_workers import inventory
 from versemill_workers.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -74,6 +76,9 @@ class Crew:
         self._supervisors: set[Supervisor] = set()
         self._nudge = threading.Event()
         self._sweep_at = 0.0
+        self._stocktaking = threading.Lock()
+        self._sources: list[tuple[str, str]] | None = None
+        self._any_slot: Slot | None = None
 
     def work(self) -> None:
         """Claims jobs and supervises each to its end, until there is none or no free slot."""
@@ -90,9 +95,15 @@ class Crew:
                 self._nudge.set()
 
     def get_going(self, slots: list[Slot]) -> None:
-        """Gives the crew its slots, once trainers can be started without delay."""
+        """Gives the crew its slots, once trainers can be started without delay.
+
+        Raises:
+            OSError: no process can be started.
+        """
         plans = sorted({slot.plan for slot in slots if slot.plan is not None})
         self._worker = replace(self._worker, plans=plans)
+        self._any_slot = slots[0]
+        self._take_stock()
         for slot in slots:
             self._free.put(slot)
         self._sweep_at = 0.0  # which tells the others what kind of machine this is
@@ -144,6 +155,8 @@ class Crew:
         finally:
             self._supervisors.discard(supervisor)
         self._troubles = 0 if well else self._troubles + 1
+        if supervisor.unfit:
+            self._stock_again()
         if not well:  # a broken worker must not claim one job after the other
             pause = TROUBLE_SECONDS * 2.0 ** (self._troubles - 1)
             self.handing_over.wait(min(pause, MOST_TROUBLE_SECONDS))
@@ -162,7 +175,10 @@ class Crew:
                 if self._only is not None and self._is_over(self._only):
                     break
                 if not self._free.empty() and leases.runnable(
-                    self._store, plans=self._worker.plans, only=self._only
+                    self._store,
+                    plans=self._worker.plans,
+                    plugins=self._worker.plugins,
+                    only=self._only,
                 ):
                     dispatch()
             except VersemillError as error:
@@ -174,7 +190,30 @@ class Crew:
             self._nudge.clear()
         self.ask_to_end()
 
+    def _take_stock(self) -> None:
+        """Finds out which plugins there are, if they may be others than before."""
+        with self._stocktaking:
+            slot, sources = self._any_slot, [(s.distribution, s.version) for s in find_sources()]
+            if slot is None or sources == self._sources:
+                return
+            found = inventory.plugins(self._context, slot)
+            self._worker = replace(self._worker, plugins=found)
+            self._sources = sources
+
+    def _stock_again(self) -> None:
+        """Tells everybody at once what plugins there are: a trainer found others than told."""
+        self._sources = None
+        try:
+            self._take_stock()
+            leases.beat(self._store, self._worker)
+        except (OSError, DatabaseError) as error:
+            logger.warning("cannot tell which plugins there are: %s", error)
+
     def _sweep(self) -> None:
+        try:
+            self._take_stock()
+        except OSError as error:
+            logger.warning("cannot look for plugins: %s", error)
         leases.beat(self._store, self._worker)
         for job_id in leases.sweep(self._store, self._worker):
             logger.warning("job %d was left by its worker and is queued again", job_id)

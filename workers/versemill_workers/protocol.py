@@ -1,7 +1,8 @@
 """What a supervisor and its trainer say to each other: JSON over a pipe, files in a spool folder.
 
-The trainer tells: `progress`, `report`, `checkpoint`, `unwritten` (a checkpoint could not be
-written), `unreadable` (the one to go on from), `finished`, `stopped`, `failed`.
+The trainer tells: `progress`, `report`, `checkpoint`, `remark` (for the job's story, no sign of
+life), `unreadable` (the checkpoint to go on from), `unfit` (its plugins are not those that the job
+needs), `finished`, `stopped`, `failed`.
 The supervisor tells: `alive`, `stored` (a checkpoint is durable) and `stop` (checkpoint, then end).
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import threading
 import time
 from dataclasses import asdict, dataclass
@@ -40,6 +42,8 @@ class Order:
         output: file in `spool` that takes what the trainer prints.
         resume: file in `spool` that holds the checkpoint to go on from; None to begin.
         inexact: allow another kernel plan on resume.
+        needs: the plugins that the job needs (`needs.to_json`).
+        accepted_by: who allows other versions of them on resume; None if nobody does.
         device: `cpu` or `cuda`.
         environment: variables to set before anything is computed.
         threads: CPU threads of one operation.
@@ -53,6 +57,8 @@ class Order:
     output: str
     resume: str | None
     inexact: bool
+    needs: list[dict[str, JSONValue]]
+    accepted_by: str | None
     device: str
     environment: dict[str, str]
     threads: int
@@ -80,6 +86,16 @@ def receive(line: Connection) -> Message:
     if not isinstance(message, dict):
         raise OSError(f"not a message: {message!r}")
     return message
+
+
+def in_words(exit_code: int | None) -> str:
+    """How a trainer's process has ended."""
+    if exit_code is None:
+        return "not seen to end"
+    if exit_code < 0:
+        known = {number.value: f" ({number.name})" for number in signal.Signals}
+        return f"killed by signal {-exit_code}{known.get(-exit_code, '')}"
+    return f"exit code {exit_code}"
 
 
 class SupervisorLine:

@@ -24,7 +24,7 @@ from versemill.jobs.filesystems import refuse_network_filesystem
 from versemill.jobs.store import Store
 from versemill.redaction import RedactingFormatter
 from versemill.settings import BROKER_URL, DATABASE_URL, Settings, bound_spinning
-from versemill_workers import devices, trainer_entry
+from versemill_workers import devices, inventory, trainer_entry
 from versemill_workers.crew import Crew
 from versemill_workers.spool import holding, remove_abandoned
 
@@ -173,25 +173,13 @@ def _warm_up(context: ForkServerContext, slots: list[Slot], crew: Crew) -> None:
     """
     while not crew.handing_over.is_set():
         try:
-            machines = {slot.gpu: _machine(context, slot) for slot in slots}
+            machines = {slot.gpu: inventory.machine(context, slot) for slot in slots}
+            crew.get_going([replace(slot, plan=machines[slot.gpu]) for slot in slots])
         except (OSError, EOFError) as error:  # the fork server has died; the next try starts it
             logger.warning("cannot start a trainer: %s; trying again", error)
             crew.handing_over.wait(_AGAIN_SECONDS)
         else:
-            crew.get_going([replace(slot, plan=machines[slot.gpu]) for slot in slots])
             return
-
-
-def _machine(context: ForkServerContext, slot: Slot) -> str:
-    ours, theirs = context.Pipe(duplex=False)
-    report = (theirs, slot.device, slot.environment())
-    process = context.Process(target=trainer_entry.report_machine, args=report, daemon=True)
-    process.start()
-    theirs.close()
-    with ours:
-        machine = ours.recv_bytes().decode()
-    process.join()
-    return machine
 
 
 def _run_celery(settings: Settings, crew: Crew, *, slots: int, name: str) -> None:

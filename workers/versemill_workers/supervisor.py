@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, TypeVar
 from versemill.errors import CheckpointError, DatabaseError, FencedError, RefusedDataError
 from versemill.jobs import leases
 from versemill.jobs.states import FailureClass, Request, State
+from versemill.needs import exactly
 from versemill.redaction import redacted
 from versemill_workers import trainer_entry
 from versemill_workers.journal import Journal
 from versemill_workers.memory import kernel_kills
-from versemill_workers.protocol import Order, SupervisorLine
+from versemill_workers.protocol import Order, SupervisorLine, in_words
 from versemill_workers.spool import OUTPUT, Spool
 from versemill_workers.upload import Upload
 
@@ -77,6 +78,8 @@ class Supervisor:
         context: ForkServerContext,
         handing_over: threading.Event,
     ) -> None:
+        self.unfit = False
+        """Whether this worker's plugins turned out not to be those that the job needs."""
         self._store = store
         self._claim = claim
         self._slot = slot
@@ -176,6 +179,8 @@ class Supervisor:
             output=OUTPUT,
             resume=self._restore() if claim.attempt > 1 else None,
             inexact=claim.inexact,
+            needs=claim.needs,
+            accepted_by=claim.accepted_by,
             device=self._slot.device,
             environment=self._slot.environment(),
             threads=self._slot.threads,
@@ -250,8 +255,8 @@ class Supervisor:
 
     def _take(self, message: Message) -> None:
         kind = message.pop("type")
-        if kind == "unwritten":  # no sign of life: one that can only wait for room is stalled
-            self._journal.remark(_unwritten(message))
+        if kind == "remark":  # no sign of life: one that can only wait for room is stalled
+            self._journal.remark(message["message"])
             return
         self._heard_at = time.monotonic()
         self._step = message.get("step", self._step)
@@ -309,7 +314,7 @@ class Supervisor:
 
     def _conclude(self, exit_code: int | None) -> None:
         """Lets the job go, as the trainer's last word or its end says."""
-        word, how = self._last_word, _in_words(exit_code)
+        word, how = self._last_word, in_words(exit_code)
         kind = word["type"] if word else None
         if word is not None and kind == "finished":
             leases.finish(
@@ -324,6 +329,8 @@ class Supervisor:
             self._let_go(how)
         elif word is not None and kind == "unreadable" and self._resumed is not None:
             self._condemn(self._resumed, word["message"])
+        elif word is not None and kind == "unfit":
+            self._find_unfit(word)
         elif word is not None:
             self._fail(FailureClass(word["failure"]), word["message"], how=how)
         elif self._killed_for == "stall":
@@ -334,6 +341,14 @@ class Supervisor:
             self._fail(FailureClass.OUT_OF_MEMORY, self._died(how), how=how)
         else:
             self._fail(FailureClass.INFRASTRUCTURE, self._died(how), how=how)
+
+    def _find_unfit(self, word: Message) -> None:
+        """Leaves a job to those who have its plugins."""
+        self.unfit = True
+        made_with = word.get("made_with")
+        needs = None if made_with is None else exactly(made_with, self._claim.plugins)
+        message = f"{word['message']}; handed back"
+        leases.hand_back(self._store, self._claim, message=message, needs=needs)
 
     def _condemn(self, checkpoint_id: int, why: str) -> None:
         """Gives up a checkpoint whose bytes are those stored and yet no checkpoint."""
@@ -387,17 +402,3 @@ class Supervisor:
             self._stop_by = time.monotonic()  # there is no trainer that could be told
         if self._stop_by is not None and time.monotonic() > self._stop_by + STOP_SECONDS:
             raise DatabaseError("the database stayed away while the worker was to end")
-
-
-def _unwritten(message: Message) -> str:
-    then = "training goes on" if message["periodic"] else "trying again"
-    return f"no checkpoint at step {message['step']:,}: {message['reason']}; {then}"
-
-
-def _in_words(exit_code: int | None) -> str:
-    if exit_code is None:
-        return "not seen to end"
-    if exit_code < 0:
-        known = {number.value: f" ({number.name})" for number in signal.Signals}
-        return f"killed by signal {-exit_code}{known.get(-exit_code, '')}"
-    return f"exit code {exit_code}"

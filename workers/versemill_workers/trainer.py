@@ -22,10 +22,12 @@ from versemill.blame import culprit
 from versemill.checkpoint import Checkpoint, read, write
 from versemill.config import JobConfig
 from versemill.contracts import Text
-from versemill.errors import CheckpointError, VersemillError
+from versemill.errors import CheckpointError, PluginMismatchError, VersemillError
 from versemill.events import EpochReport, Finished, Progress
+from versemill.needs import exactly, from_json, lacking, offered
 from versemill.plan import KernelPlan
 from versemill.registry import Registry, in_short
+from versemill.resuming import plugins_of
 from versemill.text import split
 from versemill.training import Training
 from versemill_workers.protocol import Order, TrainerLine
@@ -51,8 +53,15 @@ def main(pipe: Connection, order_json: str) -> None:
     os.environ.update(order.environment)
     line = TrainerLine(pipe, lease_seconds=order.lease_seconds)
     registry = Registry.discover()
+    _require_plugins(line, order, registry)
     try:
         _Trainer(line, order, registry).run()
+    except PluginMismatchError as error:
+        if lacking(exactly(error.made_with), offered(registry)):  # another worker may have them
+            line.tell("unfit", message=str(error), made_with=[*error.made_with])
+        else:
+            line.tell("failed", failure="user", message=str(error))
+        sys.exit(1)
     except VersemillError as error:
         line.tell("failed", failure="user", message=str(error))
         sys.exit(1)
@@ -68,6 +77,15 @@ def main(pipe: Connection, order_json: str) -> None:
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the job says what
         _tell_raised(line, error, culprit(error, registry))
     sys.stdout.flush()
+
+
+def _require_plugins(line: TrainerLine, order: Order, registry: Registry) -> None:
+    """Ends the process unless the job's plugins are here, whatever the worker thought it has."""
+    lacks = lacking(from_json(order.needs), offered(registry))
+    if lacks:
+        told = ", ".join(map(str, lacks))
+        line.tell("unfit", message=f"needs {told}, which this worker does not have now")
+        sys.exit(1)
 
 
 def _tell_raised(line: TrainerLine, error: BaseException, plugin: Registration | None) -> NoReturn:
@@ -89,6 +107,11 @@ class _Trainer:
         self._written = 0
         self._best: Checkpoint | None = None  # waits here for the next checkpoint
         self._run = self._prepare()
+        if self._run.accepted:
+            changes = "; ".join(self._run.accepted)
+            line.tell(
+                "remark", message=f"goes on changed, as {order.accepted_by} accepted: {changes}"
+            )
 
     def run(self) -> None:
         due = time.monotonic() + self._order.checkpoint_seconds
@@ -125,6 +148,7 @@ class _Trainer:
             plan=plan,
             state=state,
             inexact=order.inexact,
+            accept_change=order.accepted_by is not None,
         )
 
     def _read(self, name: str) -> Checkpoint:
@@ -167,7 +191,8 @@ class _Trainer:
     def _tell_unwritten(self, error: OSError, *, periodic: bool) -> None:
         reason = error.strerror or str(error)
         step = self._run.state().meta["step"]
-        self._line.tell("unwritten", step=step, reason=reason, periodic=periodic)
+        then = "training goes on" if periodic else "trying again"
+        self._line.tell("remark", message=f"no checkpoint at step {step:,}: {reason}; {then}")
 
     def _hand_over(self, *, final: bool = False) -> None:
         """Writes the best state if it is new, then the present one, and tells of both."""
@@ -177,13 +202,15 @@ class _Trainer:
         self._write(self._run.state(), "last", is_last=True, is_final=final)
 
     def _write(self, checkpoint: Checkpoint, name: str, **flags: bool) -> None:
-        step = checkpoint.meta["step"]
+        step, epoch = checkpoint.meta["step"], checkpoint.meta["epoch"]
+        made_with = plugins_of(checkpoint.meta)
         # Two checkpoints may be of one step, and the first is removed once it is durable.
         self._written += 1
         file = f"{self._written}-{name}-{step}.safetensors"
         write(checkpoint, self._spool / file)
         flags = {"is_best": False, "is_last": False, "is_final": False, **flags}
-        self._line.tell("checkpoint", file=file, step=step, epoch=checkpoint.meta["epoch"], **flags)
+        about = {"file": file, "step": step, "epoch": epoch, "made_with": made_with}
+        self._line.tell("checkpoint", **about, **flags)
 
 
 def _result(event: Finished) -> dict[str, JSONValue]:

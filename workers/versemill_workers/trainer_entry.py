@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,6 +28,17 @@ def report_machine(pipe: Connection, device: str, environment: dict[str, str]) -
 
     with contextlib.suppress(OSError):  # the worker may have ended meanwhile
         pipe.send_bytes(KernelPlan.current(device=device).machine.encode())
+
+
+def report_plugins(pipe: Connection, device: str, environment: dict[str, str]) -> None:  # noqa: ARG001
+    """Tells which plugins a trainer finds (`needs.offered`)."""
+    os.environ.update(environment)
+    from versemill.needs import offered
+    from versemill.registry import Registry
+
+    found = [asdict(plugin) for plugin in offered(Registry.discover())]
+    with contextlib.suppress(OSError):
+        pipe.send_bytes(json.dumps(found).encode())
 
 
 def main(pipe: Connection, order_json: str) -> None:

@@ -31,6 +31,7 @@ class Upload:
         self._path = path
         self._size = path.stat().st_size
         self._flags = {k: message[k] for k in ("step", "epoch", "is_last", "is_best", "is_final")}
+        self._made_with = message["made_with"]
         self._id: int | None = None
         self._next = 0
         self._digest = hashlib.sha256()
@@ -51,6 +52,6 @@ class Upload:
             self._next += 1
             return False
         sha256 = self._digest.hexdigest()
-        leases.complete_checkpoint(self._store, self._claim, self._id, sha256)
+        leases.complete_checkpoint(self._store, self._claim, self._id, sha256, self._made_with)
         self._path.unlink()
         return True

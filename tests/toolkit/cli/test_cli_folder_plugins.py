@@ -205,7 +205,7 @@ def test_doctor_finds_what_listing_cannot(command: Any, folder: Path) -> None:
     assert examined.code == 1
     found = [f["detail"] for f in json.loads(examined.out) if f["check"] == "plugins"]
     assert len(found) == 3, found
-    assert "it ends the process that imports it (exit code 5)" in found[0]
+    assert "it ends the process that tries it (exit code 5)" in found[0]
     assert "it does not come to an end: stopped after 10 s at File" in found[1]
     assert "it changes torch's random state" in found[2]
     for name in ("ends", "hangs", "seeds"):

@@ -17,6 +17,8 @@ from versemill.jobs.states import FailureClass, State
 from versemill.jobs.tables import Base, Job, Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from versemill.jobs.leases import Claim, WorkerRecord
     from versemill.jobs.store import Store
     from versemill.jobs.views import JobDetails, JobView
@@ -96,7 +98,13 @@ class Floor:
         return leases.fail_or_retry(self.store, claim, failure, error="it broke")
 
     def checkpoint(
-        self, claim: Claim, *, step: int, data: bytes = b"weights", **flags: bool
+        self,
+        claim: Claim,
+        *,
+        step: int,
+        data: bytes = b"weights",
+        made_with: Sequence[dict[str, Any]] = (),
+        **flags: bool,
     ) -> int:
         flags = flags or {"is_last": True}
         number = leases.begin_checkpoint(
@@ -106,7 +114,7 @@ class Floor:
             piece = data[start : start + leases.CHUNK_BYTES]
             leases.add_chunk(self.store, claim, number, start // leases.CHUNK_BYTES, piece)
         digest = hashlib.sha256(data).hexdigest()
-        leases.complete_checkpoint(self.store, claim, number, digest)
+        leases.complete_checkpoint(self.store, claim, number, digest, made_with)
         return number
 
     def count(self, table: type[Base]) -> int:

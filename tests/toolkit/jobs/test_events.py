@@ -51,6 +51,10 @@ def life(floor: Floor) -> Iterator[Act]:
     yield service.drain
     floor.fail(claim, FailureClass.STALLED)
     yield leases.fail_or_retry
+    claim = floor.claim(job_id)
+    leases.hand_back(store, claim, message="not here")
+    yield leases.hand_back
+    floor.hurry(claim)
     floor.expire(floor.claim(job_id))
     assert leases.sweep(store) == [job_id]
     yield leases.sweep

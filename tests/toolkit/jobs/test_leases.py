@@ -163,6 +163,7 @@ def _worker_side(store: Store, checkpoint_id: int) -> dict[str, Callable[[Claim]
         ),
         "remark": lambda claim: leases.remark(store, claim, "late"),
         "rewind": lambda claim: leases.rewind(store, claim, epoch=0, step=0),
+        "hand_back": lambda claim: leases.hand_back(store, claim, message="not mine", needs=[]),
         "finish": lambda claim: leases.finish(store, claim, State.SUCCEEDED, message="done"),
         "fail_or_retry": lambda claim: leases.fail_or_retry(
             store, claim, FailureClass.STALLED, error="late"

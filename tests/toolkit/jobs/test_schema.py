@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,10 @@ from sqlalchemy import Engine, create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from versemill.errors import DatabaseError, SchemaError
-from versemill.jobs import database
+from versemill.jobs import database, leases, service
 from versemill.jobs.database import connect, parse_url, schema_status, upgrade
 from versemill.jobs.filesystems import network_filesystem, refuse_network_filesystem
+from versemill.jobs.store import Store
 from versemill.jobs.tables import Base
 
 if TYPE_CHECKING:
@@ -146,6 +148,19 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+_AT = "'2026-11-24 00:00:00'"
+OLD_JOB = (
+    f"INSERT INTO users (id, name, created_at) VALUES (7, 'ann', {_AT})",
+    "INSERT INTO texts (content_hash, content, characters, songs, created_at) "
+    f"VALUES ('abc', '', 0, 0, {_AT})",
+    "INSERT INTO jobs (id, name, owner_id, state, request, config, plugins, recipe, corpus, cell, "
+    "content_hash, attempt, queued_at, available_at, created_at, step, epoch, epochs, inexact, "
+    "retries_from) VALUES (1, 'old', 7, 'paused', 'none', '{}', "
+    """'[{"kind": "cell", "name": "x", "distribution": "dist-y", "version": "1.2"}]', """
+    f"'default', 'poems', 'x', 'abc', 1, {_AT}, {_AT}, {_AT}, 20, 2, 50, false, 0)",
+)
+
+
 class TestOtherSchemas:
     def test_newer_is_refused(self, database_url: str) -> None:
         _set_revision(database_url, "9999")
@@ -178,6 +193,28 @@ class TestOtherSchemas:
             assert compare_metadata(context, Base.metadata) == []
         engine.dispose()
         connect(url).close()
+
+    def test_a_job_of_before_plugins_were_needed_goes_on(
+        self, request: pytest.FixtureRequest, kind: str, tmp_path: Path
+    ) -> None:
+        url = f"sqlite:///{tmp_path / 'old.db'}"
+        if kind == "postgresql":
+            url = request.getfixturevalue("empty_postgres_url")
+        engine = create_engine(parse_url(url))
+        _migrate_to(engine, "0002")
+        with engine.begin() as connection:
+            for statement in OLD_JOB:
+                connection.execute(text(statement))
+        engine.dispose()
+        assert upgrade(url).revision == "0002"
+        store = Store.open(url)
+        service.resume(store, 1, "ann")
+        worker = replace(leases.register_worker(store, "attic", 1), plugins=())
+        claim = leases.claim(store, worker)
+        assert claim is not None
+        assert (claim.needs, claim.accepted_by) == ([], None)
+        assert service.details(store, 1).needs == []
+        store.close()
 
     def test_empty_postgresql_is_never_migrated_silently(self, empty_postgres_url: str) -> None:
         with pytest.raises(SchemaError, match="versemill db upgrade"):

@@ -112,7 +112,8 @@ def yield_(jobs: tuple[str, ...]) -> None:
 @click.argument("job")
 @click.option("--epochs", type=EPOCHS, help="New total of epochs, or +N more.")
 @click.option("--inexact", is_flag=True, help="Even on a machine that computes in another way.")
-def resume(job: str, epochs: EpochsChange | None, inexact: bool) -> None:
+@click.option("--accept-change", is_flag=True, help="Even with other versions of its plugins.")
+def resume(job: str, epochs: EpochsChange | None, inexact: bool, accept_change: bool) -> None:
     """Carry on a paused job, or a finished one.
 
     A finished one needs more epochs. Workers take it up when its turn has come.
@@ -131,6 +132,7 @@ def resume(job: str, epochs: EpochsChange | None, inexact: bool) -> None:
             here.settings.user,
             epochs=None if epochs is None else epochs.total(found.epochs),
             inexact=inexact,
+            accept_change=accept_change,
             wake=here.wake,
         )
         _queued(here, view)
@@ -140,7 +142,8 @@ def resume(job: str, epochs: EpochsChange | None, inexact: bool) -> None:
 @click.argument("job")
 @click.option("--from-scratch", is_flag=True, help="Forget checkpoints, curve and lyrics.")
 @click.option("--inexact", is_flag=True, help="Even on a machine that computes in another way.")
-def retry(job: str, from_scratch: bool, inexact: bool) -> None:
+@click.option("--accept-change", is_flag=True, help="Even with other versions of its plugins.")
+def retry(job: str, from_scratch: bool, inexact: bool, accept_change: bool) -> None:
     """Queue a failed or cancelled job again.
 
     It goes on from its last checkpoint.
@@ -158,6 +161,7 @@ def retry(job: str, from_scratch: bool, inexact: bool) -> None:
             here.settings.user,
             from_scratch=from_scratch,
             inexact=inexact,
+            accept_change=accept_change,
             wake=here.wake,
         )
         _queued(here, view)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 POLL_SECONDS = 0.25
 _LINE_SECONDS = 2.0
 _AWAY_SECONDS = 60.0
+_WAITS_SECONDS = 5.0
 
 
 class Follower:
@@ -39,6 +40,9 @@ class Follower:
         self._line_at = -_LINE_SECONDS
         self._held: CurvePoint | None = None
         self._answered = time.monotonic()
+        self._asked_at = time.monotonic()  # why it waits
+        self._reason: str | None = None
+        self._told: str | None = None
 
     def poll(self) -> JobView:
         """Shows what is new and returns the job.
@@ -68,7 +72,21 @@ class Follower:
             self._show_reports(final=_stopped(job))
         if _stage(job) != _stage(seen) or not self._events:
             self._show_events()
+        if job.state == "queued":
+            self._show_reason()
         self._screen.status(status_line(job))
+
+    def _show_reason(self) -> None:
+        """Tells why it waits, once that has been so for a while."""
+        from versemill.jobs import service
+
+        if time.monotonic() - self._asked_at < _WAITS_SECONDS:
+            return
+        before, self._reason = self._reason, service.waiting(self._here.store, self._id)
+        self._asked_at = time.monotonic()
+        if self._reason == before != self._told and self._reason is not None:
+            self._told = self._reason
+            self._screen.line(self._reason)
 
     def _show_events(self) -> None:
         events = self._all_events()

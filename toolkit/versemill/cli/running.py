@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 @click.argument("source", required=False, metavar="[JOB.toml | JOB]")
 @job_options
 @click.option("--inexact", is_flag=True, help="Carry on even if this machine computes otherwise.")
+@click.option("--accept-change", is_flag=True, help="Carry on with other versions of its plugins.")
 @click.pass_context
 def run(
     ctx: click.Context,
     /,
     source: str | None,
     inexact: bool,
+    accept_change: bool,
     **options: Any,
 ) -> None:
     """Train a job here and now, and follow it.
@@ -50,8 +52,9 @@ def run(
         if source is not None and not _is_file(source):
             _refuse_new_settings(options)
             known = here.job(source)
+            allowed = {"inexact": inexact, "accept_change": accept_change}
             with Interrupts() as interrupts:
-                job = _carried_on(here, known, options["epochs"], inexact=inexact)
+                job = _carried_on(here, known, options["epochs"], allowed)
                 ctx.exit(train_here(here, job, interrupts))
         from versemill.cli.submitting import prepare, queue
 
@@ -75,25 +78,29 @@ def _refuse_new_settings(options: dict[str, Any]) -> None:
 
 
 def _carried_on(
-    here: Installation, job: JobView, epochs: EpochsChange | None, *, inexact: bool
+    here: Installation, job: JobView, epochs: EpochsChange | None, allowed: dict[str, bool]
 ) -> JobView:
-    """Queues a job again that had stopped; leaves one alone that waits or runs."""
+    """Queues a job again that had stopped; leaves one alone that waits or runs.
+
+    Whatever a waiting one is newly allowed reaches it by a pause.
+    """
     from versemill.errors import JobStateError
     from versemill.jobs import service
 
     label = f"job {job.id} ({job.name})"
     user = here.settings.user
     total = None if epochs is None else epochs.total(job.epochs)
-    if job.state in {"paused", "succeeded"}:
-        return service.resume(
-            here.store, job.id, user, epochs=total, inexact=inexact, wake=here.wake
-        )
+    paused = job.state == "paused"
+    if job.state == "queued" and any(allowed.values()):
+        paused = service.request_pause(here.store, job.id, user) == "paused"
+    if paused or job.state == "succeeded":
+        return service.resume(here.store, job.id, user, epochs=total, wake=here.wake, **allowed)
     if total is not None:
         raise JobStateError(
             f"{label} is {job.state_shown}; only paused and succeeded jobs can get other epochs"
         )
     if job.state in {"failed", "cancelled"}:
-        return service.retry(here.store, job.id, user, inexact=inexact, wake=here.wake)
+        return service.retry(here.store, job.id, user, wake=here.wake, **allowed)
     return job
 
 

@@ -110,6 +110,8 @@ def _figures(details: JobDetails) -> list[str]:
         left = duration(job.seconds_left)
         pace = f"{speed(job.characters_per_second)} characters/s, {left} left"
         lines.append(f"  worker     {job.worker}, {pace}")
+    if details.accepted_by is not None:
+        lines.append(f"  accepted   a change of its plugins, by {details.accepted_by}")
     if details.waiting is not None:
         lines.append(f"  waits      {details.waiting}")
     if job.error is not None:
@@ -131,6 +133,8 @@ def held_out_line(part: str, figures: dict[str, Any]) -> str:
 
 
 def _settings(details: JobDetails) -> list[str]:
+    from versemill.needs import from_json
+
     config = details.config
     lines = [
         "settings",
@@ -141,6 +145,8 @@ def _settings(details: JobDetails) -> list[str]:
         values = ", ".join(f"{key} = {value}" for key, value in config[section].items())
         lines.append(f"  {section:<10} {values}")
     lines.append(f"  text hash  {details.content_hash}")
+    if details.needs:
+        lines.append(f"  needs      {', '.join(map(str, from_json(details.needs)))}")
     return lines
 
 

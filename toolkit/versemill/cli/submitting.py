@@ -221,10 +221,7 @@ def _plugin_records(config: JobConfig, registry: Registry) -> list[dict[str, Any
     for spec in config.generation.decoders:
         registration, options = parse_decoder(spec, registry)
         named.append(("decoder", registration.name, options))
-    return [
-        {"kind": kind, **registry.find(kind, name).record(), "options": options}
-        for kind, name, options in named
-    ]
+    return [registry.find(kind, name).record(options) for kind, name, options in named]
 
 
 @click.command()

@@ -6,10 +6,15 @@ import os
 import socket
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import click
 
+if TYPE_CHECKING:
+    from versemill.jobs.views import WorkerView
+
 _POLL_SECONDS = 0.5
+_SHOWN = 3
 
 
 @click.group(invoke_without_command=True)
@@ -94,7 +99,7 @@ def workers(ctx: click.Context, only_here: bool, as_json: bool) -> None:
         where = " on this machine" if only_here else ""
         note(f"no worker is running{where}; start one with `versemill worker`")
         ctx.exit(code)
-    header = ("NAME", "HOST", "PID", "BUSY", "STARTED", "SEEN", "VERSION")
+    header = ("NAME", "HOST", "PID", "BUSY", "STARTED", "SEEN", "VERSION", "PLUGINS")
     rows = [
         (
             view.name,
@@ -104,7 +109,17 @@ def workers(ctx: click.Context, only_here: bool, as_json: bool) -> None:
             ago(view.started_at),
             ago(view.seen_at),
             view.version,
+            _plugins(view),
         )
         for view in alive
     ]
     click.echo(table(header, rows, right="PID"))
+
+
+def _plugins(view: WorkerView) -> str:
+    """The distributions of its plugins, Versemill's own aside; a few of many."""
+    plugins = view.plugins or ()
+    found = {f"{p['distribution']} {p['version']}" for p in plugins} - {f"versemill {view.version}"}
+    shown = sorted(found)
+    more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + more

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, insert, or_, select, update
 
 from versemill.errors import CheckpointError
 from versemill.jobs.claims import fence
+from versemill.jobs.fitting import keep_needs
 from versemill.jobs.tables import Attempt, CheckpointChunk, Job, StoredCheckpoint
 from versemill.jobs.transitions import note
+from versemill.needs import exactly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Select
@@ -104,10 +106,23 @@ def add_chunk(store: Store, claim: Claim, checkpoint_id: int, number: int, data:
         uow.commit()
 
 
-def complete_checkpoint(store: Store, claim: Claim, checkpoint_id: int, sha256: str) -> None:
+def complete_checkpoint(
+    store: Store,
+    claim: Claim,
+    checkpoint_id: int,
+    sha256: str,
+    made_with: Sequence[Mapping[str, Any]] = (),
+) -> None:
     """Makes a checkpoint count, takes its flags from older ones and deletes those without any.
 
-    Doing it twice is harmless.
+    From then on its job needs the very plugins that it was made with. Doing it twice is harmless.
+
+    Args:
+        store: where it is.
+        claim: the attempt that made it.
+        checkpoint_id: which.
+        sha256: of all its bytes.
+        made_with: records of its plugins; empty if they are not known.
 
     Raises:
         FencedError: the job was requeued or ended meanwhile.
@@ -133,8 +148,7 @@ def complete_checkpoint(store: Store, claim: Claim, checkpoint_id: int, sha256: 
             cleared = dict.fromkeys(taken, False)
             uow.execute(update(StoredCheckpoint).where(*others).values(cleared))
         uow.execute(delete(StoredCheckpoint).where(*others, *_unflagged()))
-        if claim.plan is not None:
-            uow.execute(update(Job).where(Job.id == claim.job_id).values(plan=claim.plan))
+        _bind(uow, claim, made_with)
         uow.execute(
             update(Attempt)
             .where(Attempt.job_id == claim.job_id, Attempt.number == claim.attempt)
@@ -142,6 +156,18 @@ def complete_checkpoint(store: Store, claim: Claim, checkpoint_id: int, sha256: 
             .values(checkpoint_step=new.step)
         )
         uow.commit()
+
+
+def _bind(uow: UnitOfWork, claim: Claim, made_with: Sequence[Mapping[str, Any]]) -> None:
+    """The job goes on where it goes on as it would have from here."""
+    values: dict[str, Any] = {}
+    if claim.plan is not None:
+        values["plan"] = claim.plan
+    if made_with:
+        needs = keep_needs(uow, exactly(made_with, claim.plugins))
+        values |= {"needs": needs, "accepted_by": None}
+    if values:
+        uow.execute(update(Job).where(Job.id == claim.job_id).values(values))
 
 
 def discard_checkpoint(store: Store, claim: Claim, checkpoint_id: int, why: str) -> None:

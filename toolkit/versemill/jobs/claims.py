@@ -9,30 +9,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, or_, select, update
+from sqlalchemy import insert, or_, select, union_all, update
+from sqlalchemy.orm import aliased
 
 from versemill.contracts import Text
 from versemill.errors import FencedError
 from versemill.jobs.columns import db_now
+from versemill.jobs.fitting import fitting, keep_needs
 from versemill.jobs.states import FailureClass, Request, State
-from versemill.jobs.tables import (
-    Attempt,
-    Job,
-    StoredText,
-)
+from versemill.jobs.tables import Attempt, Job, StoredNeeds, StoredText
 from versemill.jobs.transitions import close_attempt, move
 from versemill.jobs.workers import LEASE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
     from sqlalchemy import ColumnElement
     from sqlalchemy.orm import Session
 
     from versemill.jobs.store import Store, UnitOfWork
     from versemill.jobs.workers import WorkerRecord
+    from versemill.needs import Need, Plugin
 
 RENEW_SECONDS = 10.0
+UNFIT_SECONDS = 10.0
+"""How long a job waits that a worker claimed and could not do after all: it may claim it again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,8 @@ class Claim:
         content_hash: of its text; see `load_text`.
         inexact: whether it may go on although this machine computes in another way.
         plan: the kind of machine that works on it (`KernelPlan.machine`); None if not known.
+        needs: the plugins that it needs, as JSON values.
+        accepted_by: who has accepted that its plugins have changed; None if nobody has.
     """
 
     job_id: int
@@ -58,14 +61,20 @@ class Claim:
     content_hash: str
     inexact: bool
     plan: str | None
+    needs: list[dict[str, Any]]
+    accepted_by: str | None
 
 
 def runnable(
-    store: Store, *, plans: Collection[str] | None = None, only: int | None = None
+    store: Store,
+    *,
+    plans: Collection[str] | None = None,
+    plugins: tuple[Plugin, ...] | None = None,
+    only: int | None = None,
 ) -> bool:
-    """Whether a claim by a machine of one of these kinds would probably find a job; cheap."""
+    """Whether a claim by such a machine with these plugins would probably find a job; cheap."""
     with store.reading() as session:
-        return _next(session, plans, only) is not None
+        return _next(session, plans, plugins, only) is not None
 
 
 def claim(
@@ -77,7 +86,8 @@ def claim(
 
     Args:
         store: where the jobs are.
-        worker: who claims.
+        worker: who claims. A job that needs plugins it has not, or not in a version that will do,
+            is left to others; it may take any job while its plugins are not known.
         plan: the kind of machine the slot is (`KernelPlan.machine`). A job with a checkpoint
             made on another kind is left to workers of that kind, unless it may go on inexactly;
             None takes any job.
@@ -87,11 +97,14 @@ def claim(
         The claim, or None if nothing can be run now.
     """
     plans = None if plan is None else (plan,)
-    if not runnable(store, plans=plans, only=only):  # most polls end here, without the lock
+    plugins = worker.plugins
+    if not runnable(
+        store, plans=plans, plugins=plugins, only=only
+    ):  # most polls end here, without the lock
         return None
     with store.unit_of_work() as uow:
         uow.lock("claims")
-        while (job_id := _next(uow.session, plans, only)) is not None:
+        while (job_id := _next(uow.session, plans, plugins, only)) is not None:
             # A person may cancel or pause it in between; then the next one is looked at.
             claimed = _take(uow, job_id, worker, plan)
             if claimed is not None:
@@ -100,13 +113,25 @@ def claim(
     return None
 
 
-def _next(session: Session, plans: Collection[str] | None, only: int | None) -> int | None:
-    waiting = select(Job.id).where(Job.state == State.QUEUED, Job.available_at <= db_now())
+def _next(
+    session: Session,
+    plans: Collection[str] | None,
+    plugins: tuple[Plugin, ...] | None,
+    only: int | None,
+) -> int | None:
+    """The job that has waited longest: the best of the first ones of each kind of needs."""
+    waits = aliased(Job)
+    waiting = select(waits.id).where(waits.state == State.QUEUED, waits.available_at <= db_now())
     if plans is not None:
-        waiting = waiting.where(or_(Job.plan.is_(None), Job.inexact, Job.plan.in_(plans)))
+        waiting = waiting.where(or_(waits.plan.is_(None), waits.inexact, waits.plan.in_(plans)))
     if only is not None:
-        waiting = waiting.where(Job.id == only)
-    return session.scalar(waiting.order_by(Job.queued_at, Job.id).limit(1))
+        waiting = waiting.where(waits.id == only)
+    first = waiting.order_by(waits.queued_at, waits.id).limit(1)
+    alike = first.where(waits.needs == StoredNeeds.digest).correlate(StoredNeeds).scalar_subquery()
+    of_each = select(alike).where(StoredNeeds.digest.in_(fitting(session, plugins)))
+    of_none = select(first.where(waits.needs.is_(None)).scalar_subquery())
+    best = select(Job.id).where(Job.id.in_(union_all(of_each, of_none)))
+    return session.scalar(best.order_by(Job.queued_at, Job.id).limit(1))
 
 
 def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord, plan: str | None) -> Claim | None:
@@ -126,26 +151,27 @@ def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord, plan: str | None) 
         values=taken,
     ):
         return None
-    columns = (Job.name, Job.attempt, Job.config, Job.plugins, Job.content_hash, Job.inexact)
-    name, attempt, config, plugins, content_hash, inexact = uow.session.execute(
-        select(*columns).where(Job.id == job_id)
+    columns = (Job.name, Job.attempt, Job.config, Job.plugins, Job.content_hash)
+    found = uow.session.execute(
+        select(*columns, Job.inexact, Job.accepted_by, StoredNeeds.needs)
+        .outerjoin(StoredNeeds, StoredNeeds.digest == Job.needs)
+        .where(Job.id == job_id)
     ).one()
-    uow.execute(
-        insert(Attempt).values(
-            job_id=job_id, number=attempt, worker_id=worker.id, worker_name=worker.name
-        )
-    )
+    mine = {"worker_id": worker.id, "worker_name": worker.name}
+    uow.execute(insert(Attempt).values(job_id=job_id, number=found.attempt, **mine))
     return Claim(
         job_id=job_id,
-        job_name=name,
-        attempt=attempt,
+        job_name=found.name,
+        attempt=found.attempt,
         worker_id=worker.id,
         worker_name=worker.name,
-        config=config,
-        plugins=plugins,
-        content_hash=content_hash,
-        inexact=inexact,
+        config=found.config,
+        plugins=found.plugins,
+        content_hash=found.content_hash,
+        inexact=found.inexact,
         plan=plan,
+        needs=found.needs or [],
+        accepted_by=found.accepted_by,
     )
 
 
@@ -231,26 +257,66 @@ def finish(
         JobStateError: a running job cannot go there.
     """
     with store.unit_of_work() as uow:
-        request = fence(uow, claim)
-        # What people asked for at the last moment is not lost with the move that clears it.
-        if end in {State.QUEUED, State.PAUSED} and request is Request.CANCEL:
-            end, message = State.CANCELLED, f"{message}; cancelled as asked"
-        elif end is State.QUEUED and request is Request.PAUSE:
-            end, message = State.PAUSED, f"{message}; paused as asked"
         values: dict[str, Any] = {"error": error}
         if result is not None:
             values["result"] = result
-        if end is State.QUEUED and request is Request.YIELD:
-            values["queued_at"] = db_now()  # it makes room: everybody who waits comes first
-        move(
-            uow,
-            claim.job_id,
-            State.RUNNING,
-            end,
-            actor=claim.worker_name,
-            message=message,
-            only_if=held(claim),
-            values=values,
-        )
+        request = fence(uow, claim)
+        end = _let_go(uow, claim, request, end, message=message, values=values)
         close_attempt(uow, claim.job_id, claim.attempt, end=end, failure=failure, exit=exit)
         uow.commit()
+
+
+def hand_back(
+    store: Store, claim: Claim, *, message: str, needs: Iterable[Need] | None = None
+) -> None:
+    """Queues a job again that this worker has not the plugins for, after all.
+
+    It waits for `UNFIT_SECONDS`: until then this worker has told what plugins it has now.
+
+    Args:
+        store: where the job is.
+        claim: the claim that holds it.
+        message: why, for the event.
+        needs: what it turned out to need; None if that was known.
+
+    Raises:
+        FencedError: the job was requeued or ended meanwhile.
+    """
+    with store.unit_of_work() as uow:
+        request = fence(uow, claim)
+        values: dict[str, Any] = {"available_at": db_now(UNFIT_SECONDS)}
+        if needs is not None:
+            values["needs"] = keep_needs(uow, needs)
+        end = _let_go(uow, claim, request, State.QUEUED, message=message, values=values)
+        close_attempt(uow, claim.job_id, claim.attempt, end=end)
+        uow.commit()
+
+
+def _let_go(
+    uow: UnitOfWork,
+    claim: Claim,
+    request: Request,
+    end: State,
+    *,
+    message: str,
+    values: dict[str, Any],
+) -> State:
+    """Moves the job, and returns where to: what people asked for meanwhile comes first."""
+    # What people asked for at the last moment is not lost with the move that clears it.
+    if end in {State.QUEUED, State.PAUSED} and request is Request.CANCEL:
+        end, message = State.CANCELLED, f"{message}; cancelled as asked"
+    elif end is State.QUEUED and request is Request.PAUSE:
+        end, message = State.PAUSED, f"{message}; paused as asked"
+    if end is State.QUEUED and request is Request.YIELD:
+        values["queued_at"] = db_now()  # it makes room: everybody who waits comes first
+    move(
+        uow,
+        claim.job_id,
+        State.RUNNING,
+        end,
+        actor=claim.worker_name,
+        message=message,
+        only_if=held(claim),
+        values=values,
+    )
+    return end

@@ -9,9 +9,7 @@ from sqlalchemy import case, func, select, text
 from versemill.errors import UnknownNameError
 from versemill.jobs import glance
 from versemill.jobs.checkpoints import checkpoints
-from versemill.jobs.columns import db_now
-from versemill.jobs.states import State
-from versemill.jobs.tables import Attempt, Event, Job, LyricText, Metric, Worker
+from versemill.jobs.tables import Attempt, Event, Job, LyricText, Metric, StoredNeeds
 from versemill.jobs.views import (
     AttemptView,
     CheckpointView,
@@ -21,9 +19,8 @@ from versemill.jobs.views import (
     JobView,
     LyricView,
     OutputView,
-    WorkerView,
 )
-from versemill.jobs.workers import LEASE_SECONDS
+from versemill.jobs.waiting import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from versemill.jobs.checkpoints import CheckpointRow
+    from versemill.jobs.states import State
     from versemill.jobs.store import Store
 
 
@@ -89,15 +87,16 @@ def details(store: Store, job_id: int) -> JobDetails:
     why = waiting(store, job_id)
     with store.reading() as session:
         job = job_view(session, job_id)
+        columns = (Job.config, Job.plugins, Job.content_hash, Job.inexact, Job.plan, Job.result)
         more = session.execute(
-            select(
-                Job.config, Job.plugins, Job.content_hash, Job.inexact, Job.plan, Job.result
-            ).where(Job.id == job_id)
+            select(*columns, Job.accepted_by, StoredNeeds.needs)
+            .outerjoin(StoredNeeds, StoredNeeds.digest == Job.needs)
+            .where(Job.id == job_id)
         ).one()
         return JobDetails(
             job=job,
             waiting=why,
-            **more._mapping,
+            **{**more._mapping, "needs": more.needs or []},
             events=_events(session, job_id),
             attempts=_attempts(session, job_id),
             checkpoints=kept,
@@ -161,57 +160,6 @@ def output(store: Store, job_id: int) -> list[OutputView]:
     with store.reading() as session:
         rows = session.execute(query.order_by(Attempt.number)).mappings()
         return [OutputView(**row) for row in rows]
-
-
-def live_workers(store: Store) -> list[WorkerView]:
-    """Workers seen within the last lease, by name."""
-    busy = (
-        select(func.count())
-        .where(Job.state == State.RUNNING, Job.worker_id == Worker.id)
-        .scalar_subquery()
-    )
-    query = select(
-        Worker.id,
-        Worker.name,
-        Worker.host,
-        Worker.pid,
-        Worker.slots,
-        busy.label("busy"),
-        Worker.version,
-        Worker.started_at,
-        Worker.seen_at,
-        Worker.plans,
-        Worker.drained_by,
-    ).where(Worker.seen_at >= db_now(-LEASE_SECONDS))
-    with store.reading() as session:
-        rows = session.execute(query.order_by(Worker.name, Worker.started_at)).mappings()
-        return [WorkerView(**row) for row in rows]
-
-
-def waiting(store: Store, job_id: int) -> str | None:
-    """Why a queued job waits and what can be done; None if a free slot may take it at once."""
-    query = select(Job.plan, Job.inexact, Job.available_at, db_now().label("now"))
-    with store.reading() as session:
-        found = session.execute(query.where(Job.id == job_id, Job.state == State.QUEUED)).first()
-    if found is None:
-        return None
-    alive = live_workers(store)
-    if not alive:
-        return "no worker is running: start one with `versemill worker`"
-    if found.available_at > found.now:
-        return f"it is tried again in {(found.available_at - found.now).total_seconds():.0f} s"
-    anywhere = found.plan is None or found.inexact
-    able = [w for w in alive if anywhere or w.plans is None or found.plan in w.plans]
-    if not able:
-        return (
-            f"it goes on bit for bit only on a machine like the first ({found.plan}), and no live "
-            f"worker is one: start one there, or allow small differences with `versemill pause "
-            f"{job_id}` and `versemill resume {job_id} --inexact`"
-        )
-    if all(worker.busy >= worker.slots for worker in able):
-        slots = sum(worker.slots for worker in able)
-        return f"every worker is busy ({slots} slots): the job waits its turn"
-    return None
 
 
 def job_view(session: Session, job_id: int) -> JobView:

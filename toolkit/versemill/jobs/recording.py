@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, func, insert, select, update
 
 from versemill.jobs.claims import fence
+from versemill.jobs.fitting import keep_needs
 from versemill.jobs.tables import Attempt, Job, LyricText, Metric, StoredCheckpoint
 from versemill.jobs.transitions import note
+from versemill.needs import at_least
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,6 +141,8 @@ def rewind(
         figures = _newest_figures(uow, job_id)
         if checkpoint_id is None:
             figures["plan"] = None  # nothing binds it to a kind of machine any more
+            if claim.accepted_by is None:  # nor to a version
+                figures["needs"] = keep_needs(uow, at_least(claim.plugins))
         fence(uow, claim, step=step, epoch=epoch, **figures)
         uow.execute(_this_attempt(claim).values(first_step=step, last_step=step))
         message = f"resumed from step {step:,}" if checkpoint_id else "from the beginning"

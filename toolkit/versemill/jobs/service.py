@@ -24,21 +24,22 @@ from versemill.jobs.corpora import (
     text_by_hash,
     user_id,
 )
+from versemill.jobs.fitting import keep_needs
 from versemill.jobs.listings import (
     curve,
     details,
     find,
     job_view,
     jobs,
-    live_workers,
     lyrics,
     output,
     thinned_curve,
-    waiting,
 )
 from versemill.jobs.states import FailureClass, Outcome, Request, State
 from versemill.jobs.tables import Job, LyricText, Metric, StoredCheckpoint, Worker
 from versemill.jobs.transitions import close_attempt, move, note
+from versemill.jobs.waiting import live_workers, waiting
+from versemill.needs import any_version, at_least
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,6 +76,7 @@ __all__ = [
 
 _INVISIBLE = r"\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
 _NAME = re.compile(rf"(?![@-])(?!\d+$)[^{_INVISIBLE}/\\]{{1,100}}")
+_ACCEPTED = "; a change of its plugins is accepted"
 _NAME_RULE = (
     "1 to 100 characters without spaces, slashes or invisible ones, not only digits, "
     "not beginning with '@' or '-'"
@@ -114,6 +116,7 @@ def submit(
             "state": State.QUEUED,
             "config": config.to_json(),
             "plugins": list(plugins),
+            "needs": keep_needs(uow, at_least(plugins)),
             "recipe": config.recipe,
             "corpus": config.corpus,
             "cell": config.cell,
@@ -168,6 +171,7 @@ def resume(
     *,
     epochs: int | None = None,
     inexact: bool = False,
+    accept_change: bool = False,
     wake: Callable[[], None] = lambda: None,
 ) -> JobView:
     """Queues a paused job again, or a finished one with more epochs.
@@ -178,6 +182,7 @@ def resume(
         actor: who wants it.
         epochs: new total of epochs; needed for a job that has succeeded.
         inexact: go on even on a machine that computes in another way.
+        accept_change: go on even with other versions of its plugins.
         wake: called after the commit, to tell workers.
 
     Raises:
@@ -195,11 +200,14 @@ def resume(
         if job.state not in {State.PAUSED, State.SUCCEEDED}:
             hint = "; `versemill retry` tries it again" if job.state.ended else ""
             raise JobStateError(f"{job.label} is {job.state} and cannot be resumed{hint}")
-        values: dict[str, Any] = {"inexact": inexact}
+        values: dict[str, Any] = {"inexact": inexact, "accepted_by": None}
         message = "resumed"
         if epochs is not None:
             values |= _more_epochs(uow, job, epochs)
             message = f"resumed, up to {epochs} epochs"
+        if accept_change:
+            values |= _accepted(uow, job, actor)
+            message += _ACCEPTED
         _requeue(uow, job, actor=actor, message=message, values=values)
         view = job_view(uow.session, job_id)
         uow.commit()
@@ -214,6 +222,7 @@ def retry(
     *,
     from_scratch: bool = False,
     inexact: bool = False,
+    accept_change: bool = False,
     wake: Callable[[], None] = lambda: None,
 ) -> JobView:
     """Queues a failed or cancelled job again; its failures so far no longer count.
@@ -224,6 +233,7 @@ def retry(
         actor: who wants it.
         from_scratch: forget checkpoints, curve and lyrics instead of going on from the last.
         inexact: go on even on a machine that computes in another way.
+        accept_change: go on even with other versions of its plugins.
         wake: called after the commit, to tell workers.
 
     Raises:
@@ -236,13 +246,18 @@ def retry(
             raise JobStateError(
                 f"{job.label} is {job.state}; only failed and cancelled jobs can be retried"
             )
-        values: dict[str, Any] = {"inexact": inexact}
+        values: dict[str, Any] = {"inexact": inexact, "accepted_by": None}
+        message = "retried from scratch" if from_scratch else "retried"
+        if accept_change:
+            values |= _accepted(uow, job, actor)
+            message += _ACCEPTED
+        elif from_scratch:
+            values["needs"] = keep_needs(uow, at_least(_plugins(uow, job)))
         if from_scratch:
             values |= {"step": 0, "epoch": 0, "plan": None}
             values |= dict.fromkeys(("train_perplexity", "valid_perplexity"))
             for table in (Metric, LyricText, StoredCheckpoint):
                 uow.execute(delete(table).where(table.job_id == job_id))
-        message = "retried from scratch" if from_scratch else "retried"
         _requeue(uow, job, actor=actor, message=message, values=values)
         view = job_view(uow.session, job_id)
         uow.commit()
@@ -381,6 +396,18 @@ def _moved(
 ) -> None:
     if not move(uow, job.id, job.state, end, actor=actor, message=message, values=values):
         raise JobStateError(f"{job.label} changed meanwhile; try again")
+
+
+def _accepted(uow: UnitOfWork, job: _Locked, actor: str) -> dict[str, Any]:
+    """Lets any version of its plugins go on with it; which they are is told when one does."""
+    return {
+        "needs": keep_needs(uow, any_version(_plugins(uow, job))),
+        "accepted_by": actor,
+    }
+
+
+def _plugins(uow: UnitOfWork, job: _Locked) -> list[dict[str, Any]]:
+    return uow.session.scalars(select(Job.plugins).where(Job.id == job.id)).one()
 
 
 def _more_epochs(uow: UnitOfWork, job: _Locked, epochs: int) -> dict[str, Any]:

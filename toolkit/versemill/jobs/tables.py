@@ -92,6 +92,15 @@ class NamedCorpus(Base):
     added_at: Mapped[Stamp]
 
 
+class StoredNeeds(Base):
+    """What jobs need of plugins, once for all that need the same (`needs.to_json`)."""
+
+    __tablename__ = "needs"
+
+    digest: Mapped[Digest] = mapped_column(primary_key=True)
+    needs: Mapped[list[JSONTable]]
+
+
 class Job(Base):
     """A training job and its newest figures.
 
@@ -105,6 +114,8 @@ class Job(Base):
         result: held-out figures and the like.
         plan: the kind of machine that goes on with its newest checkpoint bit for bit
             (`KernelPlan.machine`); None while any will do.
+        needs: digest of the plugins that a worker must have (`StoredNeeds`); None if any will do.
+        accepted_by: who has accepted that its plugins change, until its next checkpoint.
     """
 
     __tablename__ = "jobs"
@@ -139,11 +150,13 @@ class Job(Base):
     error: Mapped[str | None]
     result: Mapped[JSONTable | None]
     plan: Mapped[str | None]
+    needs: Mapped[Digest | None]
+    accepted_by: Mapped[str | None]
 
     __table_args__ = (
         CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease"),
-        # In queue order, so that a claim reads one row however many wait.
-        Index("ix_jobs_runnable", "state", "queued_at", "id"),
+        # In queue order for each kind of needs: a claim reads one row of each, however many wait.
+        Index("ix_jobs_runnable", "state", "needs", "queued_at", "id"),
         # A number once given never comes back, even after `rm`.
         {"sqlite_autoincrement": True},
     )
@@ -272,6 +285,7 @@ class Worker(Base):
         steady_since: since when it has been seen without a gap of one lease.
         plans: the kinds of machine its slots are; None until it has found out.
         drained_by: who told it to hand its jobs over and end.
+        plugins: those that jobs may need (`needs.Plugin`); None until it has found out.
     """
 
     __tablename__ = "workers"
@@ -287,3 +301,4 @@ class Worker(Base):
     steady_since: Mapped[Stamp]
     plans: Mapped[list[str] | None]
     drained_by: Mapped[str | None]
+    plugins: Mapped[list[dict[str, Any]] | None]

@@ -132,6 +132,9 @@ class JobDetails(View):
     Attributes:
         waiting: why it waits, if it does and a free slot may not take it at once.
         plan: the kind of machine that goes on with it bit for bit; None while any will do.
+        plugins: those it was submitted with.
+        needs: those that a worker must have to go on with it.
+        accepted_by: who has accepted that they change, until the next checkpoint.
     """
 
     job: JobView
@@ -140,6 +143,8 @@ class JobDetails(View):
     content_hash: str
     inexact: bool
     plan: str | None
+    needs: list[dict[str, Any]]
+    accepted_by: str | None
     waiting: str | None
     result: dict[str, Any] | None
     events: tuple[EventView, ...]
@@ -186,6 +191,7 @@ class WorkerView(View):
     Attributes:
         plans: the kinds of machine its slots are; None until it has found out.
         drained_by: who told it to hand its jobs over and end.
+        plugins: those it has that jobs may need; None until it has found out.
     """
 
     id: str
@@ -199,6 +205,7 @@ class WorkerView(View):
     seen_at: datetime
     plans: list[str] | None
     drained_by: str | None
+    plugins: list[dict[str, Any]] | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from versemill.jobs.tables import Worker
 
 if TYPE_CHECKING:
     from versemill.jobs.store import Store
+    from versemill.needs import Plugin
 
 LEASE_SECONDS = 30.0
 """How long a claim holds without renewal, and how long a worker counts as alive unseen."""
@@ -29,6 +30,7 @@ class WorkerRecord:
         name: a label for people; may be shared or used again.
         slots: jobs it works on at a time.
         plans: the kinds of machine its slots are (`KernelPlan.machine`); None if not known yet.
+        plugins: those it has that jobs may need; None if not known yet.
     """
 
     id: str
@@ -38,6 +40,7 @@ class WorkerRecord:
     slots: int
     version: str
     plans: list[str] | None = None
+    plugins: tuple[Plugin, ...] | None = None
 
 
 def register_worker(store: Store, name: str, slots: int, *, version: str = "") -> WorkerRecord:
@@ -56,12 +59,14 @@ def register_worker(store: Store, name: str, slots: int, *, version: str = "") -
 
 def beat(store: Store, worker: WorkerRecord) -> None:
     """Says that the worker is alive; announces it again if it was given up meanwhile."""
+    row = asdict(worker)
     gap = Worker.seen_at < db_now(-LEASE_SECONDS)
     with store.unit_of_work() as uow:
-        if uow.insert_if_absent(Worker, asdict(worker), key="id") is None:
+        if uow.insert_if_absent(Worker, row, key="id") is None:
             alive = update(Worker).where(Worker.id == worker.id)
             uow.execute(alive.where(gap).values(steady_since=db_now()))
-            uow.execute(alive.values(seen_at=db_now(), plans=worker.plans))
+            found = {name: row[name] for name in ("plans", "plugins")}
+            uow.execute(alive.values(seen_at=db_now(), **found))
         uow.commit()
 
 
