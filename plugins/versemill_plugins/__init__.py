@@ -1,4 +1,4 @@
-"""What Versemill brings along: corpora, tokenizers, samplers, cells and decoders.
+"""What Versemill brings along: corpora, tokenizers, samplers, cells, decoders and trackers.
 
 They register through the same hooks as anybody else's. This module and `options` stay light:
 neither torch nor an implementation is imported before its first use.
@@ -124,4 +124,19 @@ def versemill_register_decoders(register: Registrar) -> None:
         "versemill_plugins.decoders:RepetitionPenalty",
         summary="make characters of the last lines less likely",
         options=RepetitionPenaltyOptions,
+    )
+
+
+@hookimpl
+def versemill_register_trackers(register: Registrar) -> None:
+    """Followers of a run, beside the database's own record."""
+    register(
+        "tensorboard",
+        "versemill_plugins.trackers.tensorboard:TensorBoard",
+        summary="event files for TensorBoard: perplexities, speed, lyrics",
+    )
+    register(
+        "jsonl",
+        "versemill_plugins.trackers.jsonl:JsonLines",
+        summary="a log of one JSON object per line",
     )

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from versemill.testing import CellTests, CorpusTests, DecoderTests, SamplerTests, TokenizerTests
+from versemill.testing import (
+    CellTests,
+    CorpusTests,
+    DecoderTests,
+    SamplerTests,
+    TokenizerTests,
+    TrackerTests,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,3 +88,11 @@ class TestTopP(DecoderTests):
 
 class TestRepetitionPenalty(DecoderTests):
     name = "repetition-penalty"
+
+
+class TestTensorBoard(TrackerTests):
+    name = "tensorboard"
+
+
+class TestJsonLines(TrackerTests):
+    name = "jsonl"

@@ -48,6 +48,7 @@ def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("VERSEMILL_CHECKPOINT_SECONDS", "7")
     monkeypatch.setenv("VERSEMILL_CHECKPOINT_LIMIT_GB", "3")
     monkeypatch.setenv("VERSEMILL_PLUGINS", "/data/plugins")
+    monkeypatch.setenv("VERSEMILL_TRACKING", "/data/runs")
     assert Settings.from_environment() == Settings(
         home=Path("/data/mill"),
         database_url="postgresql+psycopg://db/mill",
@@ -57,6 +58,7 @@ def test_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None
         checkpoint_seconds=7,
         checkpoint_limit=3 * 10**9,
         plugins=Path("/data/plugins"),
+        tracking=Path("/data/runs"),
     )
 
 
@@ -70,6 +72,7 @@ def test_another_process_can_be_given_the_same_settings(monkeypatch: pytest.Monk
         checkpoint_seconds=7,
         checkpoint_limit=3 * 10**9,
         plugins=Path("/data/plugins"),
+        tracking=Path("/data/runs"),
     )
     for name, value in settings.to_environment().items():
         monkeypatch.setenv(name, value)

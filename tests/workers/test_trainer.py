@@ -68,6 +68,9 @@ def test_two_checkpoints_of_one_step_are_two_files(tmp_path: Path) -> None:
     config = resolve(apply_overrides({}, SMALL), Registry.discover())
     (tmp_path / "corpus").write_bytes(TEXT.to_bytes())
     order = Order(
+        job=1,
+        name="twice",
+        attempt=1,
         config=config.to_json(),
         spool=str(tmp_path),
         text="corpus",
@@ -80,6 +83,7 @@ def test_two_checkpoints_of_one_step_are_two_files(tmp_path: Path) -> None:
         environment={},
         threads=1,
         checkpoint_seconds=60,
+        tracking=str(tmp_path / "tracking"),
         lease_seconds=60,
     )
     done = subprocess.run(

@@ -143,6 +143,7 @@ class JobConfig:
         sampler: sampler plugin that chooses training windows.
         tokenizer: tokenizer plugin.
         prefixes: lyrics are generated after each of these at every report.
+        trackers: who follows the run, each `NAME`, `NAME=VALUE` or `NAME:KEY=VALUE,KEY=VALUE`.
         text: preparation of the text.
         corpus_options: options of the corpus plugin, already validated by its options class.
         cell_options: likewise for the cell.
@@ -159,6 +160,7 @@ class JobConfig:
     sampler: str
     tokenizer: str
     prefixes: tuple[str, ...]
+    trackers: tuple[str, ...] = ()
     text: TextOptions = field(default_factory=TextOptions)
     corpus_options: dict[str, Any] = field(default_factory=dict)
     cell_options: dict[str, Any] = field(default_factory=dict)

@@ -1,13 +1,53 @@
-"""What a training run tells its caller."""
+"""What a training run tells whoever follows it. Light: trackers read it without torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from versemill.generation import Lyric
-    from versemill.perplexity import HeldOut
+
+@dataclass(frozen=True, kw_only=True)
+class Lyric:
+    """One generated text and how it was made.
+
+    Attributes:
+        step: training step of the model that wrote it.
+        prefix: what it was asked to go on from.
+        text: prefix and continuation.
+        seed: of the draws.
+        decoder: the chain, such as `temperature=0.8,top-p=0.9`.
+    """
+
+    step: int
+    prefix: str
+    text: str
+    seed: int
+    decoder: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """How well a model predicts text it was not trained on.
+
+    Attributes:
+        part: `validation` or `test`.
+        nats_per_character: mean cost, natural logarithm.
+        bits_per_character: the same in bits.
+        perplexity: exp(nats_per_character).
+        characters: characters scored.
+        unknown_share: share of them that the vocabulary lacks.
+    """
+
+    part: str
+    nats_per_character: float
+    bits_per_character: float
+    perplexity: float
+    characters: int
+    unknown_share: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as JSON values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,16 +5,16 @@ Shapes: B texts side by side, T time, V vocabulary, L ids so far.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from versemill.config import GenerationOptions, JobConfig, validated
 from versemill.errors import CheckpointError, PluginError, UnknownNameError
+from versemill.events import HeldOut, Lyric
 from versemill.model import LanguageModel, build_model
-from versemill.perplexity import HeldOut, evaluate, primer_id
-from versemill.registry import Registry, parse_decoder
+from versemill.perplexity import evaluate, primer_id
+from versemill.registry import Registry, parse_spec
 from versemill.seeds import derived
 
 if TYPE_CHECKING:
@@ -24,25 +24,6 @@ if TYPE_CHECKING:
 
     from versemill.checkpoint import Checkpoint
     from versemill.contracts import Decoder, Tokenizer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Lyric:
-    """One generated text and how it was made.
-
-    Attributes:
-        step: training step of the model that wrote it.
-        prefix: what it was asked to go on from.
-        text: prefix and continuation.
-        seed: of the draws.
-        decoder: the chain, such as `temperature=0.8,top-p=0.9`.
-    """
-
-    step: int
-    prefix: str
-    text: str
-    seed: int
-    decoder: str
 
 
 class TrainedModel:
@@ -157,7 +138,7 @@ class TrainedModel:
         return validated(GenerationOptions, {**stored, **given}, where="generation")
 
     def _chain(self, specs: Sequence[str]) -> list[Decoder]:
-        parsed = [parse_decoder(spec, self._registry) for spec in specs]
+        parsed = [parse_spec("decoder", spec, self._registry) for spec in specs]
         return [registration.load()(**options) for registration, options in parsed]
 
     @torch.no_grad()  # around the generator, so that the caller computes as before between pieces

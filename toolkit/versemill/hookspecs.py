@@ -63,3 +63,8 @@ def versemill_register_cells(register: Registrar) -> None:
 @hookspec
 def versemill_register_decoders(register: Registrar) -> None:
     """Offers decoder stages: classes per `versemill.contracts.Decoder`."""
+
+
+@hookspec
+def versemill_register_trackers(register: Registrar) -> None:
+    """Offers trackers, which follow runs: subclasses of `versemill.tracker.Tracker`."""

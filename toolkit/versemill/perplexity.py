@@ -13,12 +13,13 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from versemill.errors import CorpusError
+from versemill.events import HeldOut
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -33,31 +34,6 @@ WARM_UP = 256
 _CHUNK = 128  # characters per forward pass: bounds memory and the time between yields
 _STREAMS = 32
 _LEAST_STREAM = 4 * WARM_UP
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """How well a model predicts text it was not trained on.
-
-    Attributes:
-        part: `validation` or `test`.
-        nats_per_character: mean cost, natural logarithm.
-        bits_per_character: the same in bits.
-        perplexity: exp(nats_per_character).
-        characters: characters scored.
-        unknown_share: share of them that the vocabulary lacks.
-    """
-
-    part: str
-    nats_per_character: float
-    bits_per_character: float
-    perplexity: float
-    characters: int
-    unknown_share: float
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures as JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from versemill.config import JobConfig, TextOptions, refuse_unknown_keys, validated
 from versemill.errors import ConfigError, UnknownNameError
-from versemill.registry import Kind, Registry, parse_decoder
+from versemill.registry import Kind, Registry, parse_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 JobTable = dict[str, Any]
 """A job file as TOML gives it: top-level values, and one table per section."""
 
-TOP_LEVEL = ("name", "recipe", "corpus", "cell", "sampler", "tokenizer", "prefixes")
+TOP_LEVEL = ("name", "recipe", "corpus", "cell", "sampler", "tokenizer", "prefixes", "trackers")
 SECTIONS = (
     "corpus_options",
     "cell_options",
@@ -103,12 +103,12 @@ def resolve(table: Mapping[str, Any], registry: Registry) -> JobConfig:
     Args:
         table: a job file's content with overrides already applied (`apply_overrides`). The
             top-level `name` is the submitter's business and ignored here.
-        registry: where cell, sampler, tokenizer and decoders are looked up. The corpus may be a
-            stored name or a path and is looked up by whoever reads it.
+        registry: where all but the corpus are looked up, which may be a stored
+            name or a path and is looked up by whoever reads it.
 
     Raises:
         ConfigError: an unknown key or a value that is not allowed.
-        UnknownNameError: an unknown recipe, cell, sampler, tokenizer or decoder.
+        UnknownNameError: an unknown recipe, cell, sampler, tokenizer, decoder or tracker.
     """
     refuse_unknown_keys(table, (*TOP_LEVEL, *SECTIONS), where="")
     recipe = _text(table, "recipe", "default")
@@ -127,6 +127,7 @@ def resolve(table: Mapping[str, Any], registry: Registry) -> JobConfig:
         "sampler": _text(merged, "sampler", ""),
         "tokenizer": _text(merged, "tokenizer", ""),
         "prefixes": merged["prefixes"],
+        "trackers": merged.get("trackers", []),
         "text": _plain(validated(TextOptions, text, where="corpus_options")),
         "corpus_options": corpus_options,
         "model": merged.get("model", {}),
@@ -144,7 +145,10 @@ def resolve(table: Mapping[str, Any], registry: Registry) -> JobConfig:
         refuse_unknown_keys(corpus_options, _TEXT_FIELDS, where="corpus_options")
     config = validated(JobConfig, stored, where="")
     for spec in config.generation.decoders:
-        parse_decoder(spec, registry)
+        parse_spec("decoder", spec, registry)
+    followers = [parse_spec("tracker", spec, registry)[0].name for spec in config.trackers]
+    if len(set(followers)) < len(followers):
+        raise ConfigError("trackers", list(config.trackers), "each tracker once")
     return config
 
 

@@ -1,4 +1,4 @@
-"""The one door through which corpora, tokenizers, samplers, cells and decoders come in."""
+"""The one door through which all that plugins offer comes in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from versemill.sources import FOLDER_PACKAGE, Source, find_sources
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-Kind = Literal["corpus", "tokenizer", "sampler", "cell", "decoder"]
+Kind = Literal["corpus", "tokenizer", "sampler", "cell", "decoder", "tracker"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _HOOKS: dict[Kind, str] = {
     "corpus": "versemill_register_corpora",
@@ -30,6 +30,7 @@ _HOOKS: dict[Kind, str] = {
     "sampler": "versemill_register_samplers",
     "cell": "versemill_register_cells",
     "decoder": "versemill_register_decoders",
+    "tracker": "versemill_register_trackers",
 }
 IMPORT_SECONDS = 30.0
 """Time a plugin has to be imported, and its hooks to return; an import of torch fits in."""
@@ -299,35 +300,44 @@ def _unfit(kind: Kind, found: Any) -> str:
         from versemill.cell import Cell  # needs torch, as every cell does
 
         return "" if issubclass(found, Cell) else "must be a subclass of versemill.cell.Cell"
+    if kind == "tracker":
+        from versemill.tracker import Tracker
+
+        unfit = "must be a subclass of versemill.tracker.Tracker"
+        return "" if issubclass(found, Tracker) else unfit
     missing = [m for m in _METHODS[kind] if not any(m in vars(base) for base in found.__mro__)]
     return f"has no {', '.join(missing)}, which every {kind} needs" if missing else ""
 
 
-def parse_decoder(spec: str, registry: Registry) -> tuple[Registration, dict[str, Any]]:
-    """Reads one stage of a decoder chain.
+def parse_spec(
+    kind: Literal["decoder", "tracker"], spec: str, registry: Registry
+) -> tuple[Registration, dict[str, Any]]:
+    """Reads one stage of a decoder chain, or one tracker.
 
     Args:
+        kind: which of the two.
         spec: `NAME`, `NAME=VALUE` (sets the first option) or `NAME:KEY=VALUE,KEY=VALUE`.
-        registry: where the decoder is looked up.
+        registry: where it is looked up.
 
     Returns:
         The registration and its validated options.
 
     Raises:
-        UnknownNameError: no decoder of that name.
+        UnknownNameError: nothing of that kind and name.
         ConfigError: the options are malformed or not allowed.
     """
+    where = "trackers" if kind == "tracker" else "generation.decoders"
     name, mark, rest = re.fullmatch(r"([^=:]*)([=:]?)(.*)", spec, re.DOTALL).groups()  # type: ignore[union-attr]
-    registration = registry.find("decoder", name.strip())
+    registration = registry.find(kind, name.strip())
     known = [f.name for f in fields(registration.options)]
     if mark == "=" and not known:
-        raise ConfigError("generation.decoders", spec, f"{name} takes no value")
+        raise ConfigError(where, spec, f"{name} takes no value")
     pairs = [f"{known[0]}={rest}"] if mark == "=" else [p for p in rest.split(",") if p]
     values: dict[str, Any] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise ConfigError("generation.decoders", spec, "write NAME=VALUE or NAME:KEY=VALUE")
+            raise ConfigError(where, spec, "write NAME=VALUE or NAME:KEY=VALUE")
         values[key.strip()] = _number(value.strip())
     return registration, registration.validate(values)
 

@@ -20,6 +20,7 @@ CORPUS_LIMIT = "VERSEMILL_CORPUS_LIMIT_MB"
 CHECKPOINT_SECONDS = "VERSEMILL_CHECKPOINT_SECONDS"
 CHECKPOINT_LIMIT = "VERSEMILL_CHECKPOINT_LIMIT_GB"
 PLUGINS = "VERSEMILL_PLUGINS"
+TRACKING = "VERSEMILL_TRACKING"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +37,7 @@ class Settings:
         checkpoint_limit: most bytes that the checkpoints of all jobs may take together; None
             for no limit.
         plugins: folder whose modules are plugins; None for none.
+        tracking: folder in which trackers have a folder for each job.
     """
 
     home: Path
@@ -45,7 +47,8 @@ class Settings:
     corpus_limit: int
     checkpoint_seconds: int
     checkpoint_limit: int | None
-    plugins: Path | None = None
+    plugins: Path | None
+    tracking: Path
 
     @property
     def embedded(self) -> bool:
@@ -74,6 +77,7 @@ class Settings:
                 else None
             ),
             plugins=plugins_folder(),
+            tracking=_folder(TRACKING) or folder / "tracking",
         )
 
     def to_environment(self) -> dict[str, str]:
@@ -87,12 +91,17 @@ class Settings:
             CHECKPOINT_SECONDS: str(self.checkpoint_seconds),
             CHECKPOINT_LIMIT: str((self.checkpoint_limit or 0) // 10**9 or ""),
             PLUGINS: str(self.plugins or ""),
+            TRACKING: str(self.tracking),
         }
 
 
 def plugins_folder() -> Path | None:
     """The folder that `VERSEMILL_PLUGINS` names, whether it is there or not."""
-    folder = os.environ.get(PLUGINS)
+    return _folder(PLUGINS)
+
+
+def _folder(variable: str) -> Path | None:
+    folder = os.environ.get(variable)
     return Path(folder).expanduser().absolute() if folder else None
 
 

@@ -24,11 +24,11 @@ import torch
 from versemill.checkpoint import Checkpoint
 from versemill.clock import Clock
 from versemill.errors import CheckpointError, CorpusError, DivergedError
-from versemill.events import EpochReport, Event, Finished, Progress
-from versemill.generation import Lyric, TrainedModel
+from versemill.events import EpochReport, Event, Finished, HeldOut, Lyric, Progress
+from versemill.generation import TrainedModel
 from versemill.model import LanguageModel, States, build_model, detached
 from versemill.optimization import Optimization
-from versemill.perplexity import HeldOut, evaluation, unseen_share
+from versemill.perplexity import evaluation, unseen_share
 from versemill.plan import KernelPlan
 from versemill.resuming import refuse_another_run
 from versemill.seeds import derived

@@ -36,6 +36,9 @@ class Order:
     """All that a trainer needs to know, as JSON.
 
     Attributes:
+        job: the job's number.
+        name: the job's name.
+        attempt: number of the attempt.
         config: the job, as `JobConfig.to_json` gives it.
         spool: the attempt's own folder; checkpoints are handed over there.
         text: file in `spool` that holds the corpus.
@@ -48,9 +51,13 @@ class Order:
         environment: variables to set before anything is computed.
         threads: CPU threads of one operation.
         checkpoint_seconds: time between checkpoints.
+        tracking: folder for the job's trackers.
         lease_seconds: the trainer ends itself when the supervisor is silent for so long.
     """
 
+    job: int
+    name: str
+    attempt: int
     config: dict[str, JSONValue]
     spool: str
     text: str
@@ -63,6 +70,7 @@ class Order:
     environment: dict[str, str]
     threads: int
     checkpoint_seconds: int
+    tracking: str
     lease_seconds: float
 
     def to_json(self) -> str:

@@ -1,4 +1,4 @@
-"""The folder in which an attempt and its trainer hand each other files. Gone with the attempt."""
+"""Where an attempt has its files: a spool folder, gone with it; a tracking folder, which stays."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 OUTPUT = "output.txt"
 _OUTPUT_BYTES = 64 * 1024
+_NAME_BYTES = 200  # file systems allow 255
 _MARK = "-job-"
 _LOCK = ".lock"
 
@@ -56,6 +57,12 @@ class Spool:
                 return file.read().decode(errors="replace").replace("\0", "\ufffd")
         except FileNotFoundError:
             return ""
+
+
+def tracking_folder(root: Path, claim: Claim) -> Path:
+    """The job's own folder for its trackers: number and name, as far as a file name can be."""
+    named = f"{claim.job_id}-{claim.job_name}".encode()[:_NAME_BYTES]
+    return root / named.decode(errors="ignore")
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from versemill_workers import trainer_entry
 from versemill_workers.journal import Journal
 from versemill_workers.memory import kernel_kills
 from versemill_workers.protocol import Order, SupervisorLine, in_words
-from versemill_workers.spool import OUTPUT, Spool
+from versemill_workers.spool import OUTPUT, Spool, tracking_folder
 from versemill_workers.upload import Upload
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class Supervisor:
         self._context = context
         self._handing_over = handing_over
         self._checkpoint_seconds = settings.checkpoint_seconds
+        self._tracking = tracking_folder(settings.tracking, claim)
         self._urls = (settings.database_url, settings.broker_url)
         self._spool = Spool(settings.home / "spool", claim)
         self._journal = Journal(store, claim, self._spool)
@@ -173,6 +174,9 @@ class Supervisor:
         claim = self._claim
         text = leases.load_text(self._store, claim).to_bytes()
         return Order(
+            job=claim.job_id,
+            name=claim.job_name,
+            attempt=claim.attempt,
             config=claim.config,
             spool=str(self._spool.folder),
             text=self._spool.put("corpus", [text]),
@@ -185,6 +189,7 @@ class Supervisor:
             environment=self._slot.environment(),
             threads=self._slot.threads,
             checkpoint_seconds=self._checkpoint_seconds,
+            tracking=str(self._tracking),
             lease_seconds=leases.LEASE_SECONDS,
         )
 

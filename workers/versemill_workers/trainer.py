@@ -29,8 +29,10 @@ from versemill.plan import KernelPlan
 from versemill.registry import Registry, in_short
 from versemill.resuming import plugins_of
 from versemill.text import split
+from versemill.tracker import Run
 from versemill.training import Training
 from versemill_workers.protocol import Order, TrainerLine
+from versemill_workers.tracking import Tracking
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -106,17 +108,22 @@ class _Trainer:
         self._spool = Path(order.spool)
         self._written = 0
         self._best: Checkpoint | None = None  # waits here for the next checkpoint
+        self._from_step = self._reported = 0
         self._run = self._prepare()
         if self._run.accepted:
             changes = "; ".join(self._run.accepted)
-            line.tell(
-                "remark", message=f"goes on changed, as {order.accepted_by} accepted: {changes}"
-            )
+            self._remark(f"goes on changed, as {order.accepted_by} accepted: {changes}")
 
     def run(self) -> None:
+        """Trains to the end, or until it is told to stop."""
+        with self._tracking() as tracking:
+            self._train(tracking)
+
+    def _train(self, tracking: Tracking) -> None:
         due = time.monotonic() + self._order.checkpoint_seconds
         for event in self._run:
             self._tell(event)
+            tracking.tell(event)
             if isinstance(event, EpochReport) and event.best:
                 self._best = self._run.state()
             if isinstance(event, Finished):
@@ -136,6 +143,8 @@ class _Trainer:
         plan = KernelPlan.current(device=order.device, threads=order.threads)
         state = self._read(order.resume) if order.resume else None
         if state is not None:
+            self._from_step = state.meta["step"]
+            self._reported = self._from_step - len(state.tensors["losses"])
             stored = KernelPlan.from_json(state.meta.get("plan", {}))
             plan = plan.resuming(stored, inexact=order.inexact)
         plan.apply()
@@ -150,6 +159,23 @@ class _Trainer:
             inexact=order.inexact,
             accept_change=order.accepted_by is not None,
         )
+
+    def _tracking(self) -> Tracking:
+        order, specs = self._order, self._run.config.trackers
+        run = Run(
+            job=order.job,
+            name=order.name,
+            attempt=order.attempt,
+            step=self._from_step,
+            reported=self._reported,
+            config=order.config,
+        )
+        if specs:
+            self._remark(f"followed by {', '.join(specs)} in {order.tracking}")
+        return Tracking(specs, run, order.tracking, self._remark)
+
+    def _remark(self, message: str) -> None:
+        self._line.tell("remark", message=message)
 
     def _read(self, name: str) -> Checkpoint:
         try:
@@ -192,7 +218,7 @@ class _Trainer:
         reason = error.strerror or str(error)
         step = self._run.state().meta["step"]
         then = "training goes on" if periodic else "trying again"
-        self._line.tell("remark", message=f"no checkpoint at step {step:,}: {reason}; {then}")
+        self._remark(f"no checkpoint at step {step:,}: {reason}; {then}")
 
     def _hand_over(self, *, final: bool = False) -> None:
         """Writes the best state if it is new, then the present one, and tells of both."""

@@ -49,9 +49,9 @@ def demo(ctx: click.Context) -> None:
 
 
 def _options() -> dict[str, Any]:
-    unset = dict.fromkeys(("cell", "sampler", "tokenizer", "name", "epochs"))
-    chosen = {"corpus": "starter-zh", "recipe": "default", "prefixes": (), "settings": SETTINGS}
-    return unset | chosen
+    unset: dict[str, Any] = dict.fromkeys(("cell", "sampler", "tokenizer", "name", "epochs"))
+    unset |= dict.fromkeys(("prefixes", "trackers"), ())
+    return unset | {"corpus": "starter-zh", "recipe": "default", "settings": SETTINGS}
 
 
 def _print_outcome(here: Installation, details: JobDetails, text: Text) -> None:

@@ -71,7 +71,8 @@ def _is_file(source: str) -> bool:
 def _refuse_new_settings(options: dict[str, Any]) -> None:
     given = [key for key, value in options.items() if value not in (None, ()) and key != "epochs"]
     if given:
-        option = {"prefixes": "prefix", "settings": "set"}.get(given[0], given[0])
+        names = {"prefixes": "prefix", "settings": "set", "trackers": "track"}
+        option = names.get(given[0], given[0])
         raise click.UsageError(
             f"--{option} cannot change a job that is there already; only --epochs can."
         )

@@ -61,6 +61,9 @@ _OPTIONS = (
     click.option("--tokenizer", help="char, or a plugin's."),
     click.option("--name", help="A unique name; made up when not given."),
     click.option("--prefix", "prefixes", multiple=True, help="Write after this text; repeatable."),
+    click.option(
+        "--track", "trackers", multiple=True, help="Have tensorboard or jsonl follow; repeatable."
+    ),
     click.option("--epochs", type=EPOCHS, help="Passes over the text; +N more for a known job."),
     click.option(
         "--set",
@@ -151,6 +154,8 @@ def _table(file: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
     overrides = {key: options[key] for key in _TOP_LEVEL if options[key] is not None}
     if options["prefixes"]:
         overrides["prefixes"] = list(options["prefixes"])
+    if options["trackers"]:
+        overrides["trackers"] = list(options["trackers"])
     epochs: EpochsChange | None = options["epochs"]
     if epochs is not None:
         if epochs.more:
@@ -208,8 +213,8 @@ def read_job_file(file: Path) -> dict[str, Any]:
 
 
 def _plugin_records(config: JobConfig, registry: Registry) -> list[dict[str, Any]]:
-    """What the job needs, with the options it was submitted with."""
-    from versemill.registry import Kind, parse_decoder
+    """The plugins it names, with the options it was submitted with."""
+    from versemill.registry import Kind, parse_spec
 
     named: list[tuple[Kind, str, dict[str, Any]]] = [
         ("tokenizer", config.tokenizer, config.tokenizer_options),
@@ -219,8 +224,11 @@ def _plugin_records(config: JobConfig, registry: Registry) -> list[dict[str, Any
     if registry.has("corpus", config.corpus):
         named.insert(0, ("corpus", config.corpus, config.corpus_options))
     for spec in config.generation.decoders:
-        registration, options = parse_decoder(spec, registry)
+        registration, options = parse_spec("decoder", spec, registry)
         named.append(("decoder", registration.name, options))
+    for spec in config.trackers:
+        registration, options = parse_spec("tracker", spec, registry)
+        named.append(("tracker", registration.name, options))
     return [registry.find(kind, name).record(options) for kind, name, options in named]
 
 

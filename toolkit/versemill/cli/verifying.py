@@ -57,7 +57,9 @@ def verify_resume(file: Path | None, kills: int, **options: Any) -> None:
     from versemill.cli.submitting import prepare
 
     with installation() as here:
-        submission = replace(prepare(here, file, options), name=None)  # it is submitted twice
+        submission = prepare(here, file, options)
+        config = replace(submission.config, trackers=())  # nobody has to follow a trial
+        submission = replace(submission, config=config, name=None)  # it is submitted twice
         settings = here.settings
     with Interrupts() as interrupts, _throw_away(settings) as here, screen() as shown:
         _Proof(here, submission, shown, interrupts).run(kills)

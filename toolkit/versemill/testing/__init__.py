@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from versemill.testing.decoders import DecoderTests
     from versemill.testing.samplers import SamplerTests
     from versemill.testing.tokenizers import TokenizerTests
+    from versemill.testing.trackers import TrackerTests
 
 _PLACES = {
     "CellTests": "cells",
@@ -26,9 +27,17 @@ _PLACES = {
     "DecoderTests": "decoders",
     "SamplerTests": "samplers",
     "TokenizerTests": "tokenizers",
+    "TrackerTests": "trackers",
 }
 
-__all__ = ["CellTests", "CorpusTests", "DecoderTests", "SamplerTests", "TokenizerTests"]
+__all__ = [
+    "CellTests",
+    "CorpusTests",
+    "DecoderTests",
+    "SamplerTests",
+    "TokenizerTests",
+    "TrackerTests",
+]
 
 
 def __getattr__(name: str) -> Any:

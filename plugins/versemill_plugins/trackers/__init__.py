@@ -1,0 +1,1 @@
+"""Trackers: followers of a run."""

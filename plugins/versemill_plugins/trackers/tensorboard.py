@@ -1,0 +1,127 @@
+"""Event files for TensorBoard, written without TensorFlow and without torch."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from versemill.errors import PluginError
+from versemill.tracker import Ending, Run, Tracker
+
+try:
+    from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+    from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+    from tensorboard.compat.proto.tensor_pb2 import TensorProto
+    from tensorboard.compat.proto.types_pb2 import DT_STRING
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+except ModuleNotFoundError as missing:
+    raise PluginError(
+        f"it needs the package {missing.name!r}: pip install 'versemill[tensorboard]'"
+    ) from None
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from versemill.events import EpochReport, HeldOut, Progress
+
+_TRAINING = "On the text it is trained on: shows whether it learns, not how well it writes."
+_HELD_OUT = "Per character, on text kept out of training: the figure to compare runs by."
+_TAGS = {
+    "perplexity/validation": _HELD_OUT,
+    "perplexity/training": f"Mean of an epoch. {_TRAINING}",
+    "perplexity/training_running": f"Mean of the epoch so far. {_TRAINING}",
+    "best/validation": f"{_HELD_OUT} Of the best weights, at the run's end.",
+    "best/test": f"{_HELD_OUT} Of the best weights, at the run's end, on the test part.",
+    "speed/characters_per_second": "Training speed, validation not counted.",
+}
+_LYRICS = "lyrics"
+
+
+class TensorBoard(Tracker):
+    """Writes an event file per attempt: perplexities, speed and lyrics, by optimizer step.
+
+    `perplexity/validation` is held-out perplexity per character; `perplexity/training` (by epoch)
+    and `perplexity/training_running` are on the training text and say nothing of quality.
+    `best/validation` and `best/test` are those of the best weights at the end.
+    `speed/characters_per_second` and the texts under `lyrics` go with them.
+
+    Going on from a checkpoint, it writes the start of a session, at which TensorBoard drops the
+    steps that earlier attempts told and this one will tell again.
+
+    Needs `pip install 'versemill[tensorboard]'` where the worker runs; look at all jobs with
+    `tensorboard --logdir` and the tracking folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._writer = EventFileWriter(str(folder))
+        self._step = 0
+
+    def started(self, run: Run) -> None:
+        """Marks where this attempt goes on."""
+        self._step = run.step
+        if run.attempt > 1:
+            first = run.step + (run.step == run.reported)  # an end of epoch may be told again
+            self._write(Event(step=first, session_log=SessionLog(status=SessionLog.START)))
+
+    def progressed(self, progress: Progress) -> None:
+        """Writes the running figures of the epoch."""
+        self._step = progress.step
+        self._scalars(
+            {
+                "perplexity/training_running": progress.train_perplexity,
+                "speed/characters_per_second": progress.characters_per_second,
+            }
+        )
+
+    def reported(self, report: EpochReport) -> None:
+        """Writes the figures of an epoch, and the lyrics if there are any."""
+        self._step = report.step
+        self._scalars(
+            {
+                "perplexity/training": report.train_perplexity,
+                "perplexity/validation": report.valid_perplexity,
+                "speed/characters_per_second": report.characters_per_second,
+            }
+        )
+        if report.lyrics:
+            self._text("\n\n".join(_as_written(lyric.text) for lyric in report.lyrics))
+
+    def ended(self, ending: Ending) -> None:
+        """Writes the figures of the best weights, and closes the file."""
+        if ending.result is not None:
+            held_out: dict[str, HeldOut] = ending.result.held_out
+            self._scalars({f"best/{part}": f.perplexity for part, f in held_out.items()})
+        self._writer.close()
+
+    def _scalars(self, figures: dict[str, float | None]) -> None:
+        values = [
+            Summary.Value(
+                tag=tag, simple_value=figure, metadata=_metadata("scalars", _TAGS.get(tag, ""))
+            )
+            for tag, figure in figures.items()
+            if figure is not None
+        ]
+        if values:
+            self._write(Event(step=self._step, summary=Summary(value=values)))
+
+    def _text(self, text: str) -> None:
+        tensor = TensorProto(dtype=DT_STRING, string_val=[text.encode()])
+        tensor.tensor_shape.dim.add(size=1)
+        value = Summary.Value(tag=_LYRICS, tensor=tensor, metadata=_metadata("text", ""))
+        self._write(Event(step=self._step, summary=Summary(value=[value])))
+
+    def _write(self, event: Event) -> None:
+        event.wall_time = time.time()
+        self._writer.add_event(event)
+        self._writer.flush()
+
+
+def _metadata(plugin: str, description: str) -> SummaryMetadata:
+    data = SummaryMetadata.PluginData(plugin_name=plugin)
+    return SummaryMetadata(plugin_data=data, summary_description=description)
+
+
+def _as_written(text: str) -> str:
+    """A block that Markdown leaves as it is, line breaks included."""
+    return "\n".join(f"    {line}" for line in text.split("\n"))
