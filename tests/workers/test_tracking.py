@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(400)
 
+WRONG = ["raises=reported", "exits", "hangs=progressed", "prints=reported", "absent"]
 RUN = Run(job=1, name="歌", attempt=1, step=0, reported=0, config={})
 PLUGIN = """
 import os, signal, sys, time
@@ -210,10 +211,8 @@ class TestFeeding:
 
 
 def test_wrong_ones_change_nothing(alone: Stage, plugins: str) -> None:
-    specs = [f"{kind}={place}" for kind, place in [("raises", "reported"), ("exits", "started")]]
-    specs += ["hangs=progressed", "prints=reported", "absent"]
     alone.environment["VERSEMILL_PLUGINS"] = os.environ["VERSEMILL_PLUGINS"]
-    followed, plain = alone.submit(trackers=specs), alone.submit()
+    followed, plain = alone.submit(trackers=WRONG), alone.submit()
     alone.start_worker("--name", "attic")
     alone.until_state(followed, "succeeded")
     alone.until_state(plain, "succeeded")
@@ -221,11 +220,18 @@ def test_wrong_ones_change_nothing(alone: Stage, plugins: str) -> None:
     for checkpoint in (kept for record in records for kept in record.checkpoints.values()):
         del checkpoint.meta["config"]["trackers"]
     assert first_difference(*records) is None
-    told = "\n".join(alone.messages(followed))
-    assert f"followed by {', '.join(specs)} in {alone.home / 'tracking' / '1-'}" in told
-    assert "tracker exits=started has ended: exit code 3; training goes on without it" in told
-    assert "tracker 'absent' " in told
+    assert f"followed by {', '.join(WRONG)} in " in "\n".join(alone.messages(followed))
     assert len(service.details(alone.store, followed.id).attempts) == 1
+
+    endless = alone.submit(**ENDLESS, trackers=WRONG)  # long enough to hear of all
+    told = [
+        "tracker exits has ended: exit code 3; training goes on without it",
+        f"tracker 'raises' {plugins} raised ValueError: no room; training goes on without it",
+        f"tracker 'absent' {plugins} cannot be loaded: ModuleNotFoundError: "
+        "No module named 'no_such_module'; training goes on without it",
+    ]
+    alone.until(lambda: set(told) <= set(alone.messages(endless)))
+    assert alone.job(endless).state == "running"
 
 
 def test_after_a_kill_they_go_on_without_gap_or_overlap(alone: Stage) -> None:
