@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from versemill.errors import VersemillError
+from versemill.errors import PluginError, VersemillError
 from versemill.events import EpochReport, Finished, HeldOut, Lyric, Progress
 from versemill.patience import OverdueError, limited
 from versemill.registry import IMPORT_SECONDS, Registry, in_short, parse_spec
@@ -72,6 +72,8 @@ def _start(spec: str, folder: Path, patience: _Patience) -> tuple[str, Tracker]:
     try:
         registration, options = parse_spec("tracker", spec, Registry.discover())
         tracker: type[Tracker] = registration.load()
+    except PluginError as error:
+        raise _FaultError(str(error)) from None
     except VersemillError as error:
         raise _FaultError(f"tracker {spec}: {error}") from None
     try:
