@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from versemill.cli.submitting import setting
+from versemill.config import NoOptions
 from versemill.jobs import service
+from versemill_plugins.corpora.starter import chinese
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,6 +96,39 @@ def test_corpus_from_a_path_is_stored_by_content(command: Any, floor: Any, tmp_p
     assert job.name == "poem-gru-1"
     content_hash = service.details(floor.store, job.id).content_hash
     assert service.text_by_hash(floor.store, content_hash).characters == 3000
+
+
+def test_a_corpus_in_another_encoding_is_recognised_and_told(
+    command: Any, floor: Any, tmp_path: Path
+) -> None:
+    text = "\n".join(chinese(NoOptions()).songs[:20])
+    written = tmp_path / "lyrics.txt"
+    written.write_bytes(text.encode("gb18030"))
+    by_option = command("submit", "--corpus", written, "--name", "by-option")
+    told = f"{written} is read as GB18030, a guess; it begins: {' '.join(text[:20].split())[:6]}"
+    assert by_option.err.startswith(told)
+    assert "if that is wrong, `versemill corpora add NAME PATH` with --encoding" in by_option.err
+    job_file = tmp_path / "job.toml"
+    job_file.write_text('corpus = "lyrics.txt"\nname = "by-file"\n')
+    assert command("submit", job_file).err.startswith(told)
+    assert command("corpora", "show", written, "--json").err.startswith(told)
+    stored = service.details(floor.store, service.find(floor.store, "by-file").id).content_hash
+    assert service.text_by_hash(floor.store, stored).songs == (text,)
+    written.write_bytes(text.encode("utf-16"))
+    assert command("corpora", "show", written).err == f"{written} is read as UTF-16\n"
+    written.write_text(text)
+    assert command("corpora", "show", written).err == ""
+
+
+def test_a_corpus_whose_encoding_cannot_be_told_is_refused_with_what_to_do(
+    command: Any, tmp_path: Path
+) -> None:
+    written = tmp_path / "lyrics.txt"
+    written.write_bytes("春眠不觉晓".encode("gbk"))
+    for refused in (command("submit", "--corpus", written), command("corpora", "show", written)):
+        assert refused.code == 1
+        assert "`versemill corpora add NAME PATH` and --encoding, one of" in refused.complaint
+    assert command("jobs", "--json").json == []
 
 
 def test_corpus_added_by_name(command: Any, floor: Any, tmp_path: Path) -> None:
@@ -191,7 +226,7 @@ def test_no_job_file(command: Any, tmp_path: Path) -> None:
 
 BAD_TEXTS = {
     "empty": (b"", "empty"),
-    "latin": (b"caf\xe9 ol\xe9\n" * 500, "offset 3"),
+    "unsure": (b"caf\xe9\n" * 9, "cannot be told for sure"),
     "short": ("一二三".encode(), "characters"),
     "binary": (b"\x00\x01\x02" * 900, "binary"),
 }

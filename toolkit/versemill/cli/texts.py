@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from versemill.cli.installation import Installation
     from versemill.config import JobConfig
     from versemill.contracts import Text
+    from versemill.reading import Reading
     from versemill.registry import Registry
 
 
@@ -68,9 +69,14 @@ def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Te
 def read_corpus(
     here: Installation, place: str, registry: Registry, *, separator: str | None = None
 ) -> Text:
-    """Reads a path; a word that is neither path nor name is told what names there are."""
+    """Reads a path, in whatever encoding; one that is not UTF-8 is told on stderr.
+
+    Raises:
+        UnknownNameError: `place` is neither the path of something nor looks like one.
+        CorpusError: it cannot be read.
+    """
     from versemill.jobs import service
-    from versemill.reading import read_path
+    from versemill.reading import read_any
 
     path = Path(place)
     if not _looks_like_path(place) and not path.exists():
@@ -78,7 +84,30 @@ def read_corpus(
         known += [view.name for view in service.corpora(here.store)]
         hint = "or give the path of a text file, a zip or a folder"
         raise UnknownNameError("corpus", place, known, hint=hint)
-    return read_path(path, limit=here.settings.corpus_limit, song_separator=separator)
+    reading = read_any(path, limit=here.settings.corpus_limit, song_separator=separator)
+    _tell_encoding(place, reading)
+    return reading.text
+
+
+def beginning(text: Text) -> str:
+    """How a text begins, for people to see whether it was read rightly."""
+    from versemill.cli.tables import printable
+
+    return printable(" ".join(text.songs[0][:200].split())[:40])
+
+
+def _tell_encoding(place: str, reading: Reading) -> None:
+    from versemill.charsets import UTF_8, shown
+    from versemill.cli.installation import note
+
+    if reading.guessed:
+        note(
+            f"{place} is read as {shown(reading.encoding)}, a guess; it begins: "
+            f"{beginning(reading.text)}; if that is wrong, `versemill corpora add NAME PATH` "
+            "with --encoding"
+        )
+    elif reading.encoding != UTF_8:
+        note(f"{place} is read as {shown(reading.encoding)}")
 
 
 def _looks_like_path(place: str) -> bool:
