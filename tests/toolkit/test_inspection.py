@@ -103,6 +103,8 @@ WRONG = [  # read as, written as
     ("big5", "utf-8", "我的歌，你的歌，他的歌，她的歌。\n"),
     ("cp932", "utf-8", "きみのうた、ぼくのうた。"),
     ("gb18030", "cp932", "きみのうた、ぼくのうた。"),
+    ("cp1252", "gb18030", "我的歌，你的歌"),
+    ("latin-1", "cp1251", "Я помню чудное мгновенье"),
     ("big5", "gb18030", "我的歌，我的海，我的风。"),
 ]
 
@@ -121,6 +123,7 @@ def test_text_that_was_decoded_wrongly(read: str, written: str, text: str) -> No
         "我的歌，你的歌。著縺繾綣，傍晚偵查，满腔热血；丄",
         "Île, été, garçon, « où »",
         "São João, amanhã – Ângela",
+        "élève né à ça, où ôté",
         "Größe, ærø, naïve",
         "ðað, Þór",
     ],

@@ -276,6 +276,9 @@ def _misread(songs: Sequence[str], counts: Counter[str], mend: str) -> Iterator[
     telltales = {c: counts[c] for c in _TELLTALES if counts[c]}
     if sum(telltales.values()) >= _FEWEST_TELLTALES:
         found.update(telltales)
+    upper = Counter({c: counts[c] for c in map(chr, range(0xA1, 0x100)) if counts[c]})
+    if not found and upper.total() > sum(n for c, n in counts.items() if not c.isspace()) * 3 / 4:
+        found = upper  # no language has so many accents: any other encoding, read as Latin-1
     if found:
         any_of = re.compile("|".join(map(re.escape, found)))
         what = "text decoded in a wrong encoding"
