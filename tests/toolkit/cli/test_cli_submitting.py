@@ -139,6 +139,22 @@ def test_corpus_added_by_name(command: Any, floor: Any, tmp_path: Path) -> None:
     assert service.find(floor.store, "@last").corpus == "诗"
 
 
+def test_songs_that_were_stored_stay_and_others_are_told_apart_by_the_job(
+    command: Any, tmp_path: Path
+) -> None:
+    written = tmp_path / "a.txt"
+    written.write_text("春眠不觉晓处处闻啼鸟\n" * 200 + "---\n" + "夜来风雨声\n" * 200)
+    separator = ("--set", "corpus_options.song_separator")
+    command("corpora", "add", "apart", written, "--song-separator", "---")
+    command("corpora", "add", "whole", written)
+    assert command("submit", "--corpus", "apart", separator[0], f"{separator[1]}=***").code == 0
+    assert command("submit", "--corpus", "whole", separator[0], f"{separator[1]}=---").code == 0
+    for corpus in ("whole", written):
+        refused = command("submit", "--corpus", corpus, separator[0], f"{separator[1]}=***")
+        assert refused.code == 1
+        assert f"no line of '{corpus}' equals the song separator '***'" in refused.complaint
+
+
 def test_corpus_path_of_a_job_file_is_beside_the_file(
     command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

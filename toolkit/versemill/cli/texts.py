@@ -23,16 +23,22 @@ def find_text(here: Installation, config: JobConfig, registry: Registry) -> Text
 
     Raises:
         UnknownNameError: nothing has that name, and nothing is at that path.
-        CorpusError: it cannot be read.
+        CorpusError: it cannot be read, or no line equals the song separator.
     """
-    if registry.has("corpus", config.corpus):
-        return plugin_text(registry, config.corpus, config.corpus_options)
     from versemill.jobs import service
 
-    stored = service.corpus_text(here.store, config.corpus)
-    if stored is not None:
-        return stored
-    return read_corpus(here, config.corpus, registry, separator=config.text.song_separator)
+    separator = config.text.song_separator
+    if registry.has("corpus", config.corpus):
+        text: Text | None = plugin_text(registry, config.corpus, config.corpus_options)
+    else:
+        text = service.corpus_text(here.store, config.corpus)
+    if text is None:
+        return read_corpus(here, config.corpus, registry, separator=separator)
+    if separator is not None and not text.segmented:
+        from versemill.reading import check_separator
+
+        check_separator(text.songs, separator, config.corpus)
+    return text
 
 
 def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Text:
