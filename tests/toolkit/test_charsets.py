@@ -215,6 +215,11 @@ def test_a_wrong_encoding_is_refused_with_the_place(encoding: str) -> None:
         decode(LYRICS.encode("gbk"), name="a", encoding=encoding)
 
 
+def test_utf8_named_latin1_is_refused_with_what_to_do() -> None:
+    with pytest.raises(CorpusError, match=r"hardly LATIN-1: control .*leave out --encoding"):
+        decode(LYRICS.encode(), name="a", encoding="latin-1")
+
+
 # In files
 
 

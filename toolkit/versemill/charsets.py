@@ -45,7 +45,7 @@ _NAME_IT = (
 )
 _GLIMPSE = 12  # characters
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but tab and line endings
-_DELETE = 0x7F
+_DELETE = "\x7f"
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 
@@ -100,6 +100,8 @@ def decode(data: bytes, *, name: str, encoding: str = UTF_8) -> str:
     found = _CONTROL.search(text)
     if found:
         offset = len(text[: found.start()].encode(encoding))
+        if found[0] > _DELETE:
+            raise _misread(name, encoding, ord(found[0]), offset)
         raise _binary(name, data, ord(found[0]), offset)
     return normalised(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
 
@@ -202,12 +204,6 @@ def _glimpses(candidates: Sequence[_Candidate]) -> str:
 
 
 def _binary(name: str, data: bytes, control: int, offset: int) -> CorpusError:
-    if control > _DELETE and _first_beyond_utf8(data) is None:
-        return CorpusError(
-            f"{name} looks like binary data, or text that was decoded wrongly before: control "
-            f"character U+{control:04X} at byte offset {offset:,}; take the original file, or if "
-            "it was UTF-8 read as Latin-1, undo that with `iconv -f utf-8 -t latin1 OLD > NEW`"
-        )
     utf_16 = "; if it is UTF-16, `versemill corpora add` takes it with --encoding utf-16-le or -be"
     return CorpusError(
         f"{name} looks like binary data: control character U+{control:04X} at byte "
@@ -216,7 +212,19 @@ def _binary(name: str, data: bytes, control: int, offset: int) -> CorpusError:
     )
 
 
+def _misread(name: str, encoding: str, control: int, offset: int) -> CorpusError:
+    """For control characters that only a wrong encoding makes of text."""
+    where = f"control character U+{control:04X} at byte offset {offset:,}"
+    if encoding != UTF_8:
+        return CorpusError(f"{name} is hardly {shown(encoding)}: {where}; {_mend(encoding)}")
+    return CorpusError(
+        f"{name} looks like binary data, or text that was decoded wrongly before: {where}; take "
+        "the original file, or if it was UTF-8 read as Latin-1, undo that with "
+        "`iconv -f utf-8 -t latin1 OLD > NEW`"
+    )
+
+
 def _mend(encoding: str) -> str:
     if encoding == UTF_8:
-        return "convert it to UTF-8, or add it by name: `versemill corpora add NAME PATH`"
+        return "convert it to UTF-8, or have it recognised: `versemill corpora add NAME PATH`"
     return "leave out --encoding to have it recognised, or name the right one"
