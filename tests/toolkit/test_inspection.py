@@ -102,7 +102,7 @@ WRONG = [  # read as, written as
     ("gb18030", "utf-8", "我的歌，你的歌。\n他的歌，她的歌。\n"),
     ("big5", "utf-8", "我的歌，你的歌，他的歌，她的歌。\n"),
     ("cp932", "utf-8", "きみのうた、ぼくのうた。"),
-    ("gb18030", "cp932", "きみのうた、ぼくのうた。"),
+    ("gb18030", "cp932", "きみのうたを、ぼくのうたは。"),
     ("cp1252", "gb18030", "我的歌，你的歌"),
     ("latin-1", "cp1251", "Я помню чудное мгновенье"),
     ("big5", "gb18030", "我的歌，我的海，我的风。"),
@@ -130,6 +130,11 @@ def test_text_that_was_decoded_wrongly(read: str, written: str, text: str) -> No
 )
 def test_other_languages_are_not_taken_for_wrong_decoding(text: str) -> None:
     assert "mojibake" not in odd(text)
+
+
+def test_rare_characters_of_a_long_text_are_not_taken_for_wrong_decoding() -> None:
+    assert "mojibake" not in odd("偺們縺丄" * 4 + "晨光落在窗台\n" * 200_000)
+    assert "mojibake" in odd("我的歌，".encode().decode("gb18030") * 4 + "晨光\n" * 20_000)
 
 
 def test_one_endless_line() -> None:
