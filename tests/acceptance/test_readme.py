@@ -124,6 +124,9 @@ def test_every_block_runs(
     assert reader.printed["python"].startswith("The moon")
     written = reader.printed["versemill generate 春歌 --prefix 春天 --lines 8 --seed 7"]
     assert written.startswith("春天")
+    add, run = next(b for b in blocks(README) if b.section == "Your own corpus").commands[:2]
+    assert "66 songs, read as UTF-8" in reader.printed[add]
+    assert "after 'The ':\n    The " in reader.printed[run]
 
 
 def test_every_block_is_of_a_known_kind() -> None:

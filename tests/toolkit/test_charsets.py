@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -130,6 +131,26 @@ def test_what_cannot_be_told_is_refused_with_how_each_would_read() -> None:
     assert "\n" not in message
 
 
+def test_readings_are_shown_where_they_differ_and_alike_ones_once() -> None:
+    with pytest.raises(CorpusError, match="cannot be told for sure") as caught:
+        recognised(b"la la la la la la la la caf\xe9\n")
+    assert "la café" in str(caught.value)
+    french = "Un bel après-midi d'été, où la mer s'endort déjà à Bézier, façades dorées.\n" * 3
+    with pytest.raises(CorpusError, match=r"cp1252 \([^)]*après") as caught:
+        recognised(french.encode("cp1252"))
+    glimpses = re.findall(r" \(([^)]*…)\)", str(caught.value))
+    assert len(set(glimpses)) == len(glimpses) > 1
+
+
+def test_utf8_once_read_as_latin1_is_refused_with_how_to_undo_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text(LYRICS.encode().decode("latin-1"))
+    with pytest.raises(CorpusError, match=r"decoded wrongly before.*`iconv -f utf-8 -t latin1"):
+        read_any(path, limit=MIB)
+    undone = path.read_text().encode("latin-1")
+    assert undone.decode() == LYRICS
+
+
 BINARY = {
     "random": lambda: random.Random(3).randbytes(5000),
     "program": lambda: Path(os.path.realpath(sys.executable)).read_bytes()[:200_000],
@@ -192,6 +213,11 @@ def test_no_such_encoding(name: str) -> None:
 def test_a_wrong_encoding_is_refused_with_the_place(encoding: str) -> None:
     with pytest.raises(CorpusError, match=rf"a is not {encoding.upper()}: .*leave out --encoding"):
         decode(LYRICS.encode("gbk"), name="a", encoding=encoding)
+
+
+def test_utf8_named_latin1_is_refused_with_what_to_do() -> None:
+    with pytest.raises(CorpusError, match=r"hardly LATIN-1: control .*leave out --encoding"):
+        decode(LYRICS.encode(), name="a", encoding="latin-1")
 
 
 # In files

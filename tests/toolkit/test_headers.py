@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -14,17 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from damage import mutated, mutations
+from hypothesis import given
 from hypothesis import strategies as st
-from small_runs import PARTS, REGISTRY, config
 
 import versemill
-from versemill import checkpoint
 from versemill.checkpoint import Checkpoint, read, write
 from versemill.errors import CheckpointError
-from versemill.generation import TrainedModel
-from versemill.plan import KernelPlan
-from versemill.training import Training
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,32 +79,6 @@ def equal(one: Checkpoint, other: Checkpoint) -> bool:
 
 
 # Random damage
-
-mutations = st.lists(
-    st.tuples(
-        st.sampled_from(["flip", "cut", "insert", "remove", "swap", "length"]),
-        st.integers(0, 2**64 - 1),
-        st.binary(min_size=1, max_size=16),
-    ),
-    min_size=1,
-    max_size=4,
-)
-
-
-def mutated(data: bytes, kind: str, number: int, noise: bytes) -> bytes:
-    at = number % (len(data) + 1)
-    if kind == "flip" and data:
-        at %= len(data)
-        return data[:at] + bytes([data[at] ^ (1 << noise[0] % 8)]) + data[at + 1 :]
-    if kind == "cut":
-        return data[:at]
-    if kind == "insert":
-        return data[:at] + noise + data[at:]
-    if kind == "remove":
-        return data[:at] + data[at + noise[0] :]
-    if kind == "length":
-        return number.to_bytes(8, "little") + data[8:]
-    return data[at:] + data[:at]
 
 
 @given(mutations)
@@ -321,119 +289,3 @@ def test_fifos_devices_loops_and_nothing(tmp_path: Path) -> None:
 def test_a_home_that_nobody_has() -> None:
     with pytest.raises(CheckpointError, match="not a usable path"):
         versemill.load("~nobody-of-that-name/x.safetensors")
-
-
-# Files that fit themselves, but no model
-
-
-@pytest.fixture(scope="module")
-def trained() -> Checkpoint:
-    run = Training(PARTS, config(), REGISTRY, plan=KernelPlan.current(threads=1))
-    for _ in run:
-        pass
-    return run.state()
-
-
-def changed(found: Checkpoint, **values: Any) -> Checkpoint:
-    """With other settings: `section__key=value`, or an entry of the metadata."""
-    meta = json.loads(json.dumps(found.meta))
-    for name, value in values.items():
-        place = meta
-        *sections, key = name.split("__")
-        for section in sections:
-            place = place[section]
-        place[key] = value
-    return dataclasses.replace(found, meta=meta)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"config__model__hidden_size": 10**9},
-        {"config__model__hidden_size": 10**5},
-        {"config__model__hidden_size": 2**40},
-        {"config__model__layers": 10**9},
-        {"config__model__layers": 2},
-        {"config__model__embedding_size": 10**9},
-        {"config__model__embedding_size": 2**63},
-        {"config__cell": "rnn"},
-        {"config__cell_options": {"nonsense": 1}},
-        {"config__cell_options": 5},
-        {"config__model": []},
-        {"config": 5},
-        {"config": None},
-        {"vocabulary": []},
-        {"vocabulary": {"characters": "abc" * 10**6, "unknown": True}},
-        {"vocabulary": {"characters": "", "unknown": False}},
-        {"unseen": "much"},
-        {"unseen": 10**400},
-        {"step": None},
-        {"step": "x"},
-    ],
-    ids=str,
-)
-def test_a_configuration_that_does_not_fit_is_refused_before_memory_is_taken(
-    trained: Checkpoint, values: dict[str, Any]
-) -> None:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.monotonic()
-    with pytest.raises(CheckpointError) as caught:
-        TrainedModel.from_checkpoint(changed(trained, **values), REGISTRY)
-    assert "\n" not in str(caught.value)
-    assert time.monotonic() - began < 30
-    unit = 1 if sys.platform == "darwin" else 1024
-    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit < 256 * MIB
-
-
-def test_weights_of_other_shapes_or_names_or_not_finite(trained: Checkpoint) -> None:
-    name = "model.output_bias"
-    bias = trained.tensors[name]
-    for weights in (
-        {name: bias[:-1]},
-        {name: bias.unsqueeze(0)},
-        {name: torch.full_like(bias, torch.nan)},
-        {"model.more": bias},
-    ):
-        odd = Checkpoint({**trained.tensors, **weights}, trained.meta)
-        with pytest.raises(CheckpointError):
-            TrainedModel.from_checkpoint(odd, REGISTRY)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"step": None},
-        {"position": "x"},
-        {"position": 10**9},
-        {"config": 5},
-        {"plan": []},
-        {"plan__threads": 10**9},
-        {"plan__threads": "many"},
-        {"plan__dtype": 5},
-    ],
-    ids=str,
-)
-def test_a_run_does_not_go_on_from_what_does_not_fit(
-    trained: Checkpoint, values: dict[str, Any]
-) -> None:
-    with pytest.raises(CheckpointError):
-        Training(
-            PARTS, config(), REGISTRY, plan=KernelPlan.current(threads=1),
-            state=changed(trained, **values),
-        )  # fmt: skip
-
-
-@settings(max_examples=25)
-@given(st.data())
-def test_a_damaged_model_file_is_loaded_equal_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, trained: Checkpoint, data: st.DataObject
-) -> None:
-    path = tmp_path_factory.getbasetemp() / "model.safetensors"
-    checkpoint.write(trained, path)
-    whole = path.read_bytes()
-    path.write_bytes(mutated(whole, *data.draw(mutations)[0]))
-    try:
-        versemill.load(path)
-    except CheckpointError:
-        return
-    assert path.read_bytes() == whole

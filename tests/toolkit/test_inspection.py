@@ -71,6 +71,7 @@ def test_the_bundled_lyrics_are_not_suspicious(corpus: object) -> None:
     [
         ("春\ufffd\ufffd晓", "lost", "\ufffd", "--encoding"),
         ("锟斤拷锟斤拷", "mojibake", "锟斤拷", "--encoding"),
+        ("春□□晓", "placeholder", "□", "write what is missing"),
         ("a\x0bb", "control", "\x0b", "delete"),
         ("a\x85b", "control", "\x85", "delete"),
         ("a\ue000b", "private", "\ue000", "big5hkscs"),
@@ -101,6 +102,10 @@ WRONG = [  # read as, written as
     ("gb18030", "utf-8", "我的歌，你的歌。\n他的歌，她的歌。\n"),
     ("big5", "utf-8", "我的歌，你的歌，他的歌，她的歌。\n"),
     ("cp932", "utf-8", "きみのうた、ぼくのうた。"),
+    ("gb18030", "cp932", "きみのうたを、ぼくのうたは。"),
+    ("cp1252", "gb18030", "我的歌，你的歌"),
+    ("latin-1", "cp1251", "Я помню чудное мгновенье"),
+    ("big5", "gb18030", "我的歌，我的海，我的风。"),
 ]
 
 
@@ -113,10 +118,23 @@ def test_text_that_was_decoded_wrongly(read: str, written: str, text: str) -> No
 
 @pytest.mark.parametrize(
     "text",
-    ["Île, été, garçon, « où »", "São João, amanhã – Ângela", "Größe, ærø, naïve", "ðað, Þór"],
+    [
+        "きみのうた、ぼくのうたは、夜明けの空に。風を聞いている。",
+        "我的歌，你的歌。著縺繾綣，傍晚偵查，满腔热血；丄",
+        "Île, été, garçon, « où »",
+        "São João, amanhã – Ângela",
+        "élève né à ça, où ôté",
+        "Größe, ærø, naïve",
+        "ðað, Þór",
+    ],
 )
 def test_other_languages_are_not_taken_for_wrong_decoding(text: str) -> None:
     assert "mojibake" not in odd(text)
+
+
+def test_rare_characters_of_a_long_text_are_not_taken_for_wrong_decoding() -> None:
+    assert "mojibake" not in odd("偺們縺丄" * 4 + "晨光落在窗台\n" * 200_000)
+    assert "mojibake" in odd("我的歌，".encode().decode("gb18030") * 4 + "晨光\n" * 20_000)
 
 
 def test_one_endless_line() -> None:

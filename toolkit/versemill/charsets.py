@@ -9,9 +9,13 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from versemill.errors import ConfigError, CorpusError
 from versemill.text import normalised
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 UTF_8 = "utf-8"
 
@@ -35,7 +39,13 @@ _SAMPLE = 1 << 16  # bytes looked at for a guess
 _LONGEST = 4  # bytes of a character in any of the encodings
 _FEWEST = 32  # characters beyond ASCII: with fewer, several encodings look alike
 _MARGIN = 0.07  # share of disorder by which a guess must be ahead of all others
+_NAME_IT = (
+    "name the right one with `versemill corpora add NAME PATH` and --encoding, one of "
+    + ", ".join(ENCODINGS)
+)
+_GLIMPSE = 12  # characters
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but tab and line endings
+_DELETE = "\x7f"
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 
@@ -90,6 +100,8 @@ def decode(data: bytes, *, name: str, encoding: str = UTF_8) -> str:
     found = _CONTROL.search(text)
     if found:
         offset = len(text[: found.start()].encode(encoding))
+        if found[0] > _DELETE:
+            raise _misread(name, encoding, ord(found[0]), offset)
         raise _binary(name, data, ord(found[0]), offset)
     return normalised(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
 
@@ -119,8 +131,7 @@ def guessed_encoding(data: bytes, *, name: str) -> str:
             raise _binary(name, data, found[0][0], found.start())
         raise CorpusError(
             f"{name} is in no encoding that can be told (it is not UTF-8 from byte offset "
-            f"{_first_beyond_utf8(data):,} on); name its encoding with --encoding, one of "
-            f"{', '.join(ENCODINGS)}"
+            f"{_first_beyond_utf8(data):,} on); {_NAME_IT}"
         )
     best, *others = candidates
     rivals = [
@@ -134,15 +145,14 @@ def guessed_encoding(data: bytes, *, name: str) -> str:
     if rivals or evidence < _FEWEST:
         raise CorpusError(
             f"the encoding of {name} cannot be told for sure: it is not UTF-8, and may be "
-            f"{' or '.join(_glimpse(each) for each in [best, *rivals])}; name the right one with "
-            f"--encoding, one of {', '.join(ENCODINGS)}"
+            f"{_glimpses([best, *rivals])}; {_NAME_IT}"
         )
     return best.encoding
 
 
 def shown(encoding: str) -> str:
-    """An encoding as people write it."""
-    return encoding.upper()
+    """An encoding, or several joined by ` and `, as people write them."""
+    return encoding.upper().replace(" AND ", " and ")
 
 
 def _candidates(data: bytes) -> list[_Candidate]:
@@ -178,9 +188,19 @@ def _first_beyond_utf8(data: bytes) -> int | None:
     return None
 
 
-def _glimpse(candidate: _Candidate) -> str:
-    words = " ".join(candidate.sample.split())[:12]
-    return f"{candidate.encoding} ({words}…)"
+def _glimpses(candidates: Sequence[_Candidate]) -> str:
+    """How each would read, there where they begin to differ."""
+    samples = [candidate.sample for candidate in candidates]
+    if len(samples) == 1:
+        place = next((i for i, c in enumerate(samples[0]) if not c.isascii()), 0)
+    else:
+        place = next((i for i, c in enumerate(zip(*samples, strict=False)) if len({*c}) > 1), 0)
+    start = max(0, place - _GLIMPSE // 2)
+    read: dict[str, str] = {}  # several may read alike: the most likely is named
+    for candidate in candidates:
+        words = " ".join(candidate.sample[start : start + _GLIMPSE].split())
+        read.setdefault(words, candidate.encoding)
+    return " or ".join(f"{encoding} ({words}…)" for words, encoding in read.items())
 
 
 def _binary(name: str, data: bytes, control: int, offset: int) -> CorpusError:
@@ -192,7 +212,19 @@ def _binary(name: str, data: bytes, control: int, offset: int) -> CorpusError:
     )
 
 
+def _misread(name: str, encoding: str, control: int, offset: int) -> CorpusError:
+    """For control characters that only a wrong encoding makes of text."""
+    where = f"control character U+{control:04X} at byte offset {offset:,}"
+    if encoding != UTF_8:
+        return CorpusError(f"{name} is hardly {shown(encoding)}: {where}; {_mend(encoding)}")
+    return CorpusError(
+        f"{name} looks like binary data, or text that was decoded wrongly before: {where}; take "
+        "the original file, or if it was UTF-8 read as Latin-1, undo that with "
+        "`iconv -f utf-8 -t latin1 OLD > NEW`"
+    )
+
+
 def _mend(encoding: str) -> str:
     if encoding == UTF_8:
-        return "convert it to UTF-8, or add it by name: `versemill corpora add NAME PATH`"
+        return "convert it to UTF-8, or have it recognised: `versemill corpora add NAME PATH`"
     return "leave out --encoding to have it recognised, or name the right one"

@@ -29,9 +29,12 @@ _FULL_WIDTH = 0xFEE0  # from "!" to "！", and so on for all of printable ASCII
 _CONTINUED = "\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"  # bytes 80 to BF, read as Latin-1 or cp1252
 _MISREAD = re.compile(f"[ÂÃ][{_CONTINUED}]|[à-ï][{_CONTINUED}]{{2}}|ð[{_CONTINUED}]{{3}}")
 _LOST = re.compile("锟斤拷|嚙踝蕭|烫烫烫|屯屯屯|ï¿½")  # U+FFFD or unset memory, read wrongly
-_TELLTALES = "鐨殑锛銆鈥嚗縺繧"  # what UTF-8's commonest bytes become in GBK, Big5, Shift-JIS
-_FEWEST_TELLTALES = 3  # each of them is a rare character in its own right
+_TELLTALES = (  # rare characters that the commonest ones become: UTF-8 read as GBK, Big5, and
+    "鐨殑锛銆鈥嚗縺繧偟偰傪偼丄丅扂"  # Shift-JIS; Shift-JIS as GBK; GBK as Big5
+)
+_FEWEST_TELLTALES, _TELLTALES_PER = 3, 100_000  # each is a rare character in its own right
 _INVISIBLE = re.compile("[\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]")
+_PLACEHOLDERS = "□〓"
 _SPACES = re.compile("[\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f]")
 
 
@@ -200,9 +203,14 @@ def _oddities(
     """Everything odd, the worst first."""
     original = "add the original file again and name its encoding with --encoding"
     yield from _of_characters(
-        songs, counts, "\ufffd", "lost", "characters lost in an earlier conversion", original
+        *(songs, counts, "\ufffd", "lost", "characters lost in an earlier conversion"),
+        f"{original}; where they are lost there too, mend or delete those lines",
     )
     yield from _misread(songs, counts, original)
+    yield from _of_characters(
+        *(songs, counts, _PLACEHOLDERS, "placeholder", "signs that stand for missing characters"),
+        "write what is missing, or delete those lines; models learn to write them",
+    )
     for kind, what, characters, mend in (
         ("control", "control characters", _having(counts, "Cc", but="\n\t"), "delete them"),
         (
@@ -266,8 +274,11 @@ def _misread(songs: Sequence[str], counts: Counter[str], mend: str) -> Iterator[
     if any(c in counts for c in "锟嚙烫屯¿"):
         found.update(piece[0] for song in songs for piece in _LOST.finditer(song))
     telltales = {c: counts[c] for c in _TELLTALES if counts[c]}
-    if sum(telltales.values()) >= _FEWEST_TELLTALES:
+    if sum(telltales.values()) >= max(_FEWEST_TELLTALES, counts.total() // _TELLTALES_PER):
         found.update(telltales)
+    upper = Counter({c: counts[c] for c in map(chr, range(0xA1, 0x100)) if counts[c]})
+    if not found and upper.total() > sum(n for c, n in counts.items() if not c.isspace()) * 3 / 4:
+        found = upper  # no language has so many accents: any other encoding, read as Latin-1
     if found:
         any_of = re.compile("|".join(map(re.escape, found)))
         what = "text decoded in a wrong encoding"

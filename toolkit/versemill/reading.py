@@ -151,11 +151,7 @@ def _encodings(
 
 def _songs(texts: list[str], separator: str | None, path: Path, *, folder: bool) -> tuple[str, ...]:
     if separator is not None:
-        if not any(f"\n{separator}\n" in f"\n{text}\n" for text in texts):
-            raise CorpusError(
-                f"no line of {_quoted(path)} equals the song separator {separator!r}; "
-                "correct song_separator or leave it out"
-            )
+        check_separator(texts, separator, path)
         texts = [song for text in texts for song in songs_between(text, separator)]
     elif folder:
         texts = [without_blank_edges(text) for text in texts]
@@ -168,6 +164,16 @@ def _songs(texts: list[str], separator: str | None, path: Path, *, folder: bool)
             "models learn which character follows another"
         )
     return songs
+
+
+def check_separator(texts: Sequence[str], separator: str, name: object) -> None:
+    """Raises `CorpusError` unless a line of what is called `name` equals `separator`."""
+    line = f"\n{normalised(separator)}\n"
+    if not any(line in f"\n{text}\n" for text in texts):
+        raise CorpusError(
+            f"no line of {_quoted(name)} equals the song separator {separator!r}; "
+            "correct song_separator or leave it out"
+        )
 
 
 class _Budget:

@@ -175,6 +175,14 @@ class TestShow:
         assert "    ， (U+FF0C) 2 ×" in out
         assert "nothing suspicious" not in out
 
+    def test_what_seems_to_stand_between_songs(self, command: Any, file: Path) -> None:
+        file.write_text("春眠不觉晓\n---\n处处闻啼鸟\n---\n" + "雨" * 61 + "\n")
+        out = command("corpora", "show", file).out
+        assert "    2 times: ---\n    where --- stands between songs, add the text with" in out
+        assert f"    61 characters, line 5: {'雨' * 60}…\n" in out
+        file.write_text("la\nla\n")
+        assert "stands between songs" not in command("corpora", "show", file).out
+
     def test_json_has_it_all(self, command: Any, file: Path) -> None:
         file.write_text("a\u200bb\nla\nla\n")
         shown = command("corpora", "show", file, "--json").json

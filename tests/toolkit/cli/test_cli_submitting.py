@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from versemill.cli.submitting import setting
+from versemill.config import NoOptions
 from versemill.jobs import service
+from versemill_plugins.corpora.starter import chinese
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,12 +98,61 @@ def test_corpus_from_a_path_is_stored_by_content(command: Any, floor: Any, tmp_p
     assert service.text_by_hash(floor.store, content_hash).characters == 3000
 
 
+def test_a_corpus_in_another_encoding_is_recognised_and_told(
+    command: Any, floor: Any, tmp_path: Path
+) -> None:
+    text = "\n".join(chinese(NoOptions()).songs[:20])
+    written = tmp_path / "lyrics.txt"
+    written.write_bytes(text.encode("gb18030"))
+    by_option = command("submit", "--corpus", written, "--name", "by-option")
+    told = f"{written} is read as GB18030, a guess; it begins: {' '.join(text[:20].split())[:6]}"
+    assert by_option.err.startswith(told)
+    assert "if that is wrong, `versemill corpora add NAME PATH` with --encoding" in by_option.err
+    job_file = tmp_path / "job.toml"
+    job_file.write_text('corpus = "lyrics.txt"\nname = "by-file"\n')
+    assert command("submit", job_file).err.startswith(told)
+    assert command("corpora", "show", written, "--json").err.startswith(told)
+    stored = service.details(floor.store, service.find(floor.store, "by-file").id).content_hash
+    assert service.text_by_hash(floor.store, stored).songs == (text,)
+    written.write_bytes(text.encode("utf-16"))
+    assert command("corpora", "show", written).err == f"{written} is read as UTF-16\n"
+    written.write_text(text)
+    assert command("corpora", "show", written).err == ""
+
+
+def test_a_corpus_whose_encoding_cannot_be_told_is_refused_with_what_to_do(
+    command: Any, tmp_path: Path
+) -> None:
+    written = tmp_path / "lyrics.txt"
+    written.write_bytes("春眠不觉晓".encode("gbk"))
+    for refused in (command("submit", "--corpus", written), command("corpora", "show", written)):
+        assert refused.code == 1
+        assert "`versemill corpora add NAME PATH` and --encoding, one of" in refused.complaint
+    assert command("jobs", "--json").json == []
+
+
 def test_corpus_added_by_name(command: Any, floor: Any, tmp_path: Path) -> None:
     (tmp_path / "poem.txt").write_text("春眠不觉晓\n" * 500)
     added = command("corpora", "add", "诗", tmp_path / "poem.txt")
     assert added.out == "corpus 诗: 3,000 characters, no song boundaries, read as UTF-8\n"
     assert command("submit", "--corpus", "诗").code == 0
     assert service.find(floor.store, "@last").corpus == "诗"
+
+
+def test_songs_that_were_stored_stay_and_others_are_told_apart_by_the_job(
+    command: Any, tmp_path: Path
+) -> None:
+    written = tmp_path / "a.txt"
+    written.write_text("春眠不觉晓处处闻啼鸟\n" * 200 + "---\n" + "夜来风雨声\n" * 200)
+    separator = ("--set", "corpus_options.song_separator")
+    command("corpora", "add", "apart", written, "--song-separator", "---")
+    command("corpora", "add", "whole", written)
+    assert command("submit", "--corpus", "apart", separator[0], f"{separator[1]}=***").code == 0
+    assert command("submit", "--corpus", "whole", separator[0], f"{separator[1]}=---").code == 0
+    for corpus in ("whole", written):
+        refused = command("submit", "--corpus", corpus, separator[0], f"{separator[1]}=***")
+        assert refused.code == 1
+        assert f"no line of '{corpus}' equals the song separator '***'" in refused.complaint
 
 
 def test_corpus_path_of_a_job_file_is_beside_the_file(
@@ -191,7 +242,7 @@ def test_no_job_file(command: Any, tmp_path: Path) -> None:
 
 BAD_TEXTS = {
     "empty": (b"", "empty"),
-    "latin": (b"caf\xe9 ol\xe9\n" * 500, "offset 3"),
+    "unsure": (b"caf\xe9\n" * 9, "cannot be told for sure"),
     "short": ("一二三".encode(), "characters"),
     "binary": (b"\x00\x01\x02" * 900, "binary"),
 }

@@ -42,7 +42,7 @@ def list_(as_json: bool) -> None:
             row["name"],
             row["source"],
             None if row["characters"] is None else f"{row['characters']:,}",
-            row["songs"],
+            None if row["songs"] is None else f"{row['songs']:,}",
             row["summary"],
         ]
         for row in rows
@@ -169,7 +169,7 @@ def _listed(here: Installation, registry: Registry) -> list[dict[str, Any]]:
 
 
 def _text(name: str) -> Text:
-    """The text of a corpus by name, or of a path in UTF-8."""
+    """The text of a corpus by name, or of a path."""
     from versemill.cli.installation import installation
     from versemill.cli.texts import plugin_text, read_corpus
     from versemill.jobs import service
@@ -185,7 +185,7 @@ def _text(name: str) -> Text:
 def _print_added(added: AddedCorpus, reading: Reading) -> None:
     from versemill.charsets import shown
     from versemill.cli.corpus_report import counted, songs_shown
-    from versemill.cli.tables import printable
+    from versemill.cli.texts import beginning
     from versemill.inspection import inspect
 
     corpus = added.corpus
@@ -194,9 +194,8 @@ def _print_added(added: AddedCorpus, reading: Reading) -> None:
         f"{songs_shown(corpus.songs)}, read as {shown(reading.encoding)}"
     )
     if reading.guessed:
-        begins = printable(" ".join(reading.text.songs[0][:200].split())[:40])
         click.echo(
-            f"the encoding is a guess; the text begins: {begins}\n"
+            f"the encoding is a guess; the text begins: {beginning(reading.text)}\n"
             "if that is wrong, add it again with --encoding"
         )
     if added.replaced:

@@ -53,7 +53,9 @@ def report(name: str, text: Text, found: Inspection) -> Iterator[str]:
     yield "longest lines"
     for line in found.longest_lines:
         where = _where(line.place, found)
-        yield f"    {counted(line.characters, 'character')}, {where}: {_shown(line.place.excerpt)}"
+        more = "…" if line.characters > len(line.place.excerpt) else ""
+        excerpt = _shown(line.place.excerpt) + more
+        yield f"    {counted(line.characters, 'character')}, {where}: {excerpt}"
     yield from _repetition(found)
     yield from _suspicions(found)
 
@@ -87,6 +89,12 @@ def _repetition(found: Inspection) -> Iterator[str]:
         )
         for line in found.most_repeated:
             yield f"    {line.times:,} times: {_shown(line.text)}"
+        commonest = found.most_repeated[0].text
+        if found.songs == 1 and not any(map(str.isalnum, commonest)):
+            yield (
+                f"    where {_shown(commonest)} stands between songs, add the text with "
+                "--song-separator"
+            )
     if found.repeated_songs:
         yield (
             f"songs that repeat an earlier one: {found.repeated_songs:,}; they are learnt once "

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from versemill.cli.installation import Installation
     from versemill.config import JobConfig
     from versemill.contracts import Text
+    from versemill.reading import Reading
     from versemill.registry import Registry
 
 
@@ -22,16 +23,22 @@ def find_text(here: Installation, config: JobConfig, registry: Registry) -> Text
 
     Raises:
         UnknownNameError: nothing has that name, and nothing is at that path.
-        CorpusError: it cannot be read.
+        CorpusError: it cannot be read, or no line equals the song separator.
     """
-    if registry.has("corpus", config.corpus):
-        return plugin_text(registry, config.corpus, config.corpus_options)
     from versemill.jobs import service
 
-    stored = service.corpus_text(here.store, config.corpus)
-    if stored is not None:
-        return stored
-    return read_corpus(here, config.corpus, registry, separator=config.text.song_separator)
+    separator = config.text.song_separator
+    if registry.has("corpus", config.corpus):
+        text: Text | None = plugin_text(registry, config.corpus, config.corpus_options)
+    else:
+        text = service.corpus_text(here.store, config.corpus)
+    if text is None:
+        return read_corpus(here, config.corpus, registry, separator=separator)
+    if separator is not None and not text.segmented:
+        from versemill.reading import check_separator
+
+        check_separator(text.songs, separator, config.corpus)
+    return text
 
 
 def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Text:
@@ -68,9 +75,14 @@ def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Te
 def read_corpus(
     here: Installation, place: str, registry: Registry, *, separator: str | None = None
 ) -> Text:
-    """Reads a path; a word that is neither path nor name is told what names there are."""
+    """Reads a path, in whatever encoding; one that is not UTF-8 is told on stderr.
+
+    Raises:
+        UnknownNameError: `place` is neither the path of something nor looks like one.
+        CorpusError: it cannot be read.
+    """
     from versemill.jobs import service
-    from versemill.reading import read_path
+    from versemill.reading import read_any
 
     path = Path(place)
     if not _looks_like_path(place) and not path.exists():
@@ -78,7 +90,30 @@ def read_corpus(
         known += [view.name for view in service.corpora(here.store)]
         hint = "or give the path of a text file, a zip or a folder"
         raise UnknownNameError("corpus", place, known, hint=hint)
-    return read_path(path, limit=here.settings.corpus_limit, song_separator=separator)
+    reading = read_any(path, limit=here.settings.corpus_limit, song_separator=separator)
+    _tell_encoding(place, reading)
+    return reading.text
+
+
+def beginning(text: Text) -> str:
+    """How a text begins, for people to see whether it was read rightly."""
+    from versemill.cli.tables import printable
+
+    return printable(" ".join(text.songs[0][:200].split())[:40])
+
+
+def _tell_encoding(place: str, reading: Reading) -> None:
+    from versemill.charsets import UTF_8, shown
+    from versemill.cli.installation import note
+
+    if reading.guessed:
+        note(
+            f"{place} is read as {shown(reading.encoding)}, a guess; it begins: "
+            f"{beginning(reading.text)}; if that is wrong, `versemill corpora add NAME PATH` "
+            "with --encoding"
+        )
+    elif reading.encoding != UTF_8:
+        note(f"{place} is read as {shown(reading.encoding)}")
 
 
 def _looks_like_path(place: str) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
+from sqlalchemy.orm import aliased
 
 from versemill.contracts import Text
 from versemill.errors import ConfigError, JobStateError, UnknownNameError
@@ -16,13 +18,15 @@ from versemill.jobs.views import AddedCorpus, CorpusView
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sqlalchemy import Row
+    from sqlalchemy import Row, Select
 
     from versemill.jobs.states import State
     from versemill.jobs.store import Store, UnitOfWork
 
 _NAME = re.compile(r"\w[\w-]{0,63}")
 _JOBS_SHOWN = 5
+_LONG = 1 << 18  # bytes; what is shorter takes milliseconds
+_AHEAD_SECONDS = 3600
 
 
 def add_corpus(store: Store, name: str, text: Text, source: str, actor: str) -> AddedCorpus:
@@ -42,10 +46,11 @@ def add_corpus(store: Store, name: str, text: Text, source: str, actor: str) -> 
     """
     if not _NAME.fullmatch(name):
         raise ConfigError("corpus name", name, "1 to 64 letters, digits, '-' and '_'")
+    content_hash = store_ahead(store, text)
     with store.unit_of_work() as uow:
         uow.lock("texts")
         before = uow.scalar(select(NamedCorpus.content_hash).where(NamedCorpus.name == name))
-        content_hash = keep_text(uow, text)
+        keep_text(uow, text, content_hash)
         kept_by = 0
         if before != content_hash:
             values = {
@@ -145,28 +150,63 @@ def text_by_hash(store: Store, content_hash: str) -> Text:
     return Text.from_bytes(content)
 
 
-def keep_text(uow: UnitOfWork, text: Text) -> str:
-    """Stores a text unless it is there, and keeps it there until the transaction has ended."""
-    uow.lock("texts", shared=True)
-    content_hash = text.content_hash
-    query = select(StoredText.content_hash).where(StoredText.content_hash == content_hash)
-    if uow.scalar(query) is None:  # most texts are known; do not send megabytes in vain
-        values = {
-            "content_hash": content_hash,
-            "content": text.to_bytes(),
-            "characters": text.characters,
-            "songs": len(text.songs),
-        }
-        uow.insert_if_absent(StoredText, values, key="content_hash")
+def store_ahead(store: Store, text: Text) -> str:
+    """Stores a long text before the transaction that needs it, so that nobody waits meanwhile.
+
+    No lock is held, so that it may be dropped until something uses it: `keep_text` looks again.
+
+    Returns:
+        Its content hash.
+    """
+    content = text.to_bytes()
+    content_hash = hashlib.sha256(content).hexdigest()
+    if len(content) >= _LONG:
+        with store.reading() as session:
+            known = session.scalar(_stored(content_hash))
+        if known is None:
+            with store.unit_of_work(bulk=True) as uow:
+                uow.insert_if_absent(StoredText, _row(text, content_hash), key="content_hash")
+                uow.commit()
     return content_hash
 
 
+def keep_text(uow: UnitOfWork, text: Text, content_hash: str) -> str:
+    """Stores a text unless it is there, and keeps it there until the transaction has ended.
+
+    Returns:
+        `content_hash`, which is the text's.
+    """
+    uow.lock("texts", shared=True)
+    if uow.scalar(_stored(content_hash)) is None:  # do not send megabytes in vain
+        uow.insert_if_absent(StoredText, _row(text, content_hash), key="content_hash")
+    return content_hash
+
+
+def _stored(content_hash: str) -> Select[str]:
+    return select(StoredText.content_hash).where(StoredText.content_hash == content_hash)
+
+
+def _row(text: Text, content_hash: str) -> dict[str, Any]:
+    return {
+        "content_hash": content_hash,
+        "content": text.to_bytes(),
+        "characters": text.characters,
+        "songs": len(text.songs),
+    }
+
+
 def drop_unused_text(uow: UnitOfWork, content_hash: str) -> None:
-    """Deletes a text that no job and no corpus uses; the caller holds the lock `texts`."""
-    jobs = select(Job.id).where(Job.content_hash == content_hash)
-    named = select(NamedCorpus.name).where(NamedCorpus.content_hash == content_hash)
-    unused = delete(StoredText).where(StoredText.content_hash == content_hash)
-    uow.execute(unused.where(~jobs.exists(), ~named.exists()))
+    """Deletes a text that no job and no corpus uses, and with it any that was left unused.
+
+    The caller holds the lock `texts`. Unused and new is what somebody stores ahead just now.
+    """
+    stored = aliased(StoredText)
+    jobs = select(Job.id).where(Job.content_hash == stored.content_hash)
+    named = select(NamedCorpus.name).where(NamedCorpus.content_hash == stored.content_hash)
+    unused = select(stored.content_hash).where(~jobs.exists(), ~named.exists())
+    this = StoredText.content_hash == content_hash
+    old = StoredText.created_at < db_now(-_AHEAD_SECONDS)
+    uow.execute(delete(StoredText).where(StoredText.content_hash.in_(unused), or_(this, old)))
 
 
 def user_id(uow: UnitOfWork, name: str) -> int:

@@ -21,6 +21,7 @@ from versemill.jobs.corpora import (
     drop_unused_text,
     keep_text,
     remove_corpus,
+    store_ahead,
     text_by_hash,
     user_id,
 )
@@ -109,6 +110,7 @@ def submit(
     """
     if name is not None and not _NAME.fullmatch(name):
         raise ConfigError("name", name, _NAME_RULE)
+    content_hash = store_ahead(store, text)
     with store.unit_of_work() as uow:
         values: dict[str, Any] = {
             "name": name or str(uuid.uuid4()),
@@ -120,7 +122,7 @@ def submit(
             "recipe": config.recipe,
             "corpus": config.corpus,
             "cell": config.cell,
-            "content_hash": keep_text(uow, text),
+            "content_hash": keep_text(uow, text, content_hash),
             "epochs": config.training.epochs,
         }
         job_id = uow.insert_if_absent(Job, values, key="name", returning="id")
