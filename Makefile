@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench drill clean
+.PHONY: help demo test lint format docs bench drill clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ lint: .venv/.installed-dev  ## style, types and architecture only
 format: .venv/.installed-dev  ## put the code into house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: .venv/.installed-dev  ## docs/plugins/: the pages that are made from docstrings
+	$(BIN)/python scripts/plugin_reference.py
 
 bench: .venv/.installed-dev  ## the side-by-side measurements of benchmarks/
 	$(BIN)/python -m benchmarks

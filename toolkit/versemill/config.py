@@ -203,7 +203,8 @@ def validated(options: type[O], values: Mapping[str, Any], *, where: str) -> O:
         path = where
         for part in first["loc"]:
             path = path if _is_branch(part) else _below(path, part)
-        raise ConfigError(path, first["input"], _in_words(first)) from None
+        got = None if first["type"] == "missing" else first["input"]
+        raise ConfigError(path, got, _in_words(first)) from None
 
 
 def refuse_unknown_keys(values: Mapping[str, Any], allowed: Sequence[str], *, where: str) -> None:

@@ -67,4 +67,7 @@ def versemill_register_decoders(register: Registrar) -> None:
 
 @hookspec
 def versemill_register_trackers(register: Registrar) -> None:
-    """Offers trackers, which follow runs: subclasses of `versemill.tracker.Tracker`."""
+    """Offers trackers, which follow runs: subclasses of `versemill.tracker.Tracker`.
+
+    What they are told is `versemill.events.Progress`, `versemill.events.EpochReport` and more.
+    """
