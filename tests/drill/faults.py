@@ -164,8 +164,13 @@ def fill_disk_of_worker(drill: Campaign) -> str | None:
     seconds = drill.draw.uniform(1, 5)
     processes = member.itself()
     member.limit_files(drill.draw.choice([100, 40_000]), *processes)
-    drill.later(seconds, partial(member.limit_files, None, *processes))
+    drill.later(seconds, partial(_give_room, member, processes))
     return f"no room for worker {member.name} for {seconds:.1f} s"
+
+
+def _give_room(member: Member, processes: list[psutil.Process]) -> None:
+    """To the processes, and to what they have started meanwhile: a limit is inherited."""
+    member.limit_files(None, *processes, *member.family())
 
 
 def change_minds(drill: Campaign) -> str | None:
