@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,6 +72,26 @@ def one_line(stranger: Installed, *command: str) -> str:
     return line
 
 
+def told_why(stranger: Installed, job: str) -> str:
+    """What `show` says of a job that a worker leaves alone, once that worker is there."""
+    worker = subprocess.Popen(
+        [stranger.scripts / "versemill", "worker", "--slots", "1"],
+        cwd=stranger.elsewhere,
+        env=stranger.environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while "no live worker has" not in (shown := stranger.run("versemill", "show", job)):
+            assert time.monotonic() < deadline, shown
+            time.sleep(0.2)
+        return shown
+    finally:
+        worker.terminate()
+        worker.wait(60)
+
+
 def test_two_distributions_from_installing_to_uninstalling(
     stranger: Installed, wheels: list[Path]
 ) -> None:
@@ -106,6 +128,9 @@ def test_two_distributions_from_installing_to_uninstalling(
         ("plugins", "check", "mgu"),
     ):
         assert "'mgu'" in one_line(stranger, *command)
+    assert "needs cell 'mgu' from versemill-mgu ≥ 1.2.0; no live worker has it" in told_why(
+        stranger, "waiting"
+    )
 
 
 def test_from_a_new_project_to_lyrics_as_the_tutorial_says(stranger: Installed) -> None:
