@@ -7,10 +7,10 @@ attempt holds it. If it finds nothing the attempt is fenced off: `FencedError`, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, or_, select, union_all, update
-from sqlalchemy.orm import aliased
+from sqlalchemy import bindparam, insert, or_, select, union_all, update
 
 from versemill.contracts import Text
 from versemill.errors import FencedError
@@ -24,7 +24,7 @@ from versemill.jobs.workers import LEASE_SECONDS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Select
     from sqlalchemy.orm import Session
 
     from versemill.jobs.store import Store, UnitOfWork
@@ -119,19 +119,34 @@ def _next(
     plugins: tuple[Plugin, ...] | None,
     only: int | None,
 ) -> int | None:
-    """The job that has waited longest: the best of the first ones of each kind of needs."""
-    waits = aliased(Job)
-    waiting = select(waits.id).where(waits.state == State.QUEUED, waits.available_at <= db_now())
+    """The job that has waited longest."""
+    given: dict[str, Any] = {"fitting": fitting(session, plugins)}
     if plans is not None:
-        waiting = waiting.where(or_(waits.plan.is_(None), waits.inexact, waits.plan.in_(plans)))
+        given["plans"] = list(plans)
     if only is not None:
-        waiting = waiting.where(waits.id == only)
-    first = waiting.order_by(waits.queued_at, waits.id).limit(1)
-    alike = first.where(waits.needs == StoredNeeds.digest).correlate(StoredNeeds).scalar_subquery()
-    of_each = select(alike).where(StoredNeeds.digest.in_(fitting(session, plugins)))
-    of_none = select(first.where(waits.needs.is_(None)).scalar_subquery())
+        given["only"] = only
+    return session.scalar(_waiting_longest(frozenset(given)), given)
+
+
+@cache
+def _waiting_longest(given: frozenset[str]) -> Select[int]:
+    """The best of the first jobs of each kind of needs; built once, which costs more than it."""
+    waits = Job.__table__.alias()
+    waiting = select(waits.c.id).where(
+        waits.c.state == State.QUEUED, waits.c.available_at <= db_now()
+    )
+    if "plans" in given:
+        alike = waits.c.plan.in_(bindparam("plans", expanding=True))
+        waiting = waiting.where(or_(waits.c.plan.is_(None), waits.c.inexact, alike))
+    if "only" in given:
+        waiting = waiting.where(waits.c.id == bindparam("only"))
+    first = waiting.order_by(waits.c.queued_at, waits.c.id).limit(1)
+    needs = StoredNeeds.__table__
+    of_one = first.where(waits.c.needs == needs.c.digest).correlate(needs).scalar_subquery()
+    of_each = select(of_one).where(needs.c.digest.in_(bindparam("fitting", expanding=True)))
+    of_none = select(first.where(waits.c.needs.is_(None)).scalar_subquery())
     best = select(Job.id).where(Job.id.in_(union_all(of_each, of_none)))
-    return session.scalar(best.order_by(Job.queued_at, Job.id).limit(1))
+    return best.order_by(Job.queued_at, Job.id).limit(1)
 
 
 def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord, plan: str | None) -> Claim | None:
