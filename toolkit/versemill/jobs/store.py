@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 from sqlalchemy import text
@@ -22,7 +23,7 @@ from versemill.jobs.database import BULK, Database, connect, is_locked
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from sqlalchemy import CursorResult, Engine, Select
+    from sqlalchemy import CursorResult, Engine, Select, Table
     from sqlalchemy.dialects.postgresql import Insert as PostgreSQLInsert
     from sqlalchemy.dialects.sqlite import Insert as SQLiteInsert
     from sqlalchemy.sql.base import Executable
@@ -48,11 +49,12 @@ class UnitOfWork:
         """Keeps everything done so far."""
         self.session.commit()
 
-    def execute(self, statement: Executable) -> CursorResult[Any]:
+    def execute(
+        self, statement: Executable, values: Mapping[str, Any] | None = None
+    ) -> CursorResult[Any]:
         """Runs a statement; objects loaded earlier are not brought up to date."""
-        done = self.session.execute(
-            statement, execution_options={"synchronize_session": False, "autoflush": False}
-        )
+        options = {"synchronize_session": False, "autoflush": False}
+        done = self.session.execute(statement, values, execution_options=options)
         return cast("CursorResult[Any]", done)
 
     def scalar(self, statement: Select[T]) -> T | None:
@@ -73,11 +75,8 @@ class UnitOfWork:
         Returns:
             The new row's `returning`, or else `key`; None if nothing was inserted.
         """
-        statement = self._insert(table).values(dict(values))
-        inserted = statement.on_conflict_do_nothing(index_elements=[key])
-        return self.execute(
-            inserted.returning(getattr(table, returning or key))
-        ).scalar_one_or_none()
+        statement = _insert_if_absent(self._dialect, table.__table__, key, returning or key)
+        return self.execute(statement, values).scalar_one_or_none()
 
     def put(
         self, table: type[Base], rows: Sequence[Mapping[str, Any]], *, key: Sequence[str]
@@ -85,18 +84,26 @@ class UnitOfWork:
         """Inserts rows, replacing those with the same key, so that writing twice does no harm."""
         for row in rows:
             changed = {name: value for name, value in row.items() if name not in key}
-            statement = self._insert(table).values(dict(row))
+            statement = _insert(self._dialect, table.__table__).values(dict(row))
             self.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed))
 
-    def _insert(self, table: type[Base]) -> PostgreSQLInsert | SQLiteInsert:
-        # ON CONFLICT is the dialects' own; importing both would cost every command.
-        if self._dialect == "postgresql":
-            from sqlalchemy.dialects import postgresql
 
-            return postgresql.insert(table)
-        from sqlalchemy.dialects import sqlite
+def _insert(dialect: str, table: Table) -> PostgreSQLInsert | SQLiteInsert:
+    # ON CONFLICT is the dialects' own; importing both would cost every command.
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
 
-        return sqlite.insert(table)
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
+
+
+@cache
+def _insert_if_absent(dialect: str, table: Table, key: str, returning: str) -> Executable:
+    """Built once: putting a statement together costs more than running it."""
+    statement = _insert(dialect, table).on_conflict_do_nothing(index_elements=[key])
+    return statement.returning(table.c[returning])
 
 
 class Store:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     String,
+    Table,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -33,6 +34,8 @@ JobId = Annotated[int, mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))]
 
 class Base(DeclarativeBase):
     """One declarative base, one naming convention, one type map."""
+
+    __table__: ClassVar[Table]  # every class here stands for a table, never for a join
 
     metadata = MetaData(
         naming_convention={

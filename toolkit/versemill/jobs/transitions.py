@@ -76,7 +76,7 @@ def note(
 ) -> None:
     """Appends an event."""
     row = {"job_id": job_id, "actor": actor, "message": message}
-    uow.execute(insert(Event).values(**row, from_state=start, to_state=end))
+    uow.execute(insert(Event.__table__), {**row, "from_state": start, "to_state": end})
 
 
 def close_attempt(
