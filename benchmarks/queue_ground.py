@@ -28,7 +28,6 @@ from sqlalchemy import (
     true,
 )
 
-import versemill_plugins
 from versemill.config import NoOptions
 from versemill.jobs import service
 from versemill.jobs.columns import db_now
@@ -48,6 +47,7 @@ if TYPE_CHECKING:
 
     from versemill.config import JobConfig
     from versemill.contracts import Text
+    from versemill.registry import Kind
 
 OWNERS = 50
 
@@ -174,14 +174,18 @@ class Work:
 
 def work(**overrides: Any) -> Work:
     """The job, with other settings than the recipe's where given (`training__epochs=3`)."""
-    registry = Registry([versemill_plugins])
+    registry = Registry.discover()
     table: dict[str, Any] = {"corpus": "starter-zh", "cell": "gru", "prefixes": ["分开"]}
     for key, value in overrides.items():
         section, _, name = key.partition("__")
         table.setdefault(section, {})[name] = value
     config = resolve(table, registry)
     songs = registry.find("corpus", "starter-zh").load()(NoOptions())
-    records = [registry.find("cell", "gru").record({})]
+    kinds: tuple[Kind, ...] = ("corpus", "tokenizer", "sampler", "cell")
+    records = [
+        registry.find(kind, getattr(config, kind)).record(getattr(config, f"{kind}_options"))
+        for kind in kinds
+    ]
     return Work(config, songs, records)
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import bare_celery
 from queue_ground import OWNERS, Figure, fill_with_jobs, work
 
-import versemill_plugins
 from versemill.jobs import leases, service
 from versemill.jobs.states import State
 from versemill.jobs.store import Store
@@ -58,12 +57,12 @@ def measure(ground: Ground, report: Report) -> None:
 def _claims_behind(ground: Ground, report: Report, kind: str, count: int) -> None:
     """Claims of jobs that wait behind many that must be left to others."""
     fit = work()
-    elsewhere = [{**fit.plugins[0], "distribution": "somebody-elses", "version": "9"}]
+    elsewhere = [{**one, "distribution": "somebody-elses", "version": "9"} for one in fit.plugins]
     with ground.store(kind, connections=2) as store:
         fill_with_jobs(store, replace(fit, plugins=elsewhere), UNFIT, prefix="elsewhere-")
         for _ in range(count):
             service.submit(store, fit.config, fit.text, fit.plugins, owner="owner-0")
-        plugins = offered(Registry([versemill_plugins]))
+        plugins = offered(Registry.discover())
         worker = replace(leases.register_worker(store, "benchmark", 1), plugins=plugins)
 
         def claim() -> None:
