@@ -13,7 +13,7 @@ demo: .venv/.installed  ## train the bundled lyrics end to end and print some
 	@$(BIN)/versemill demo
 
 test: lint  ## lint, types, architecture and all tests
-	$(BIN)/python -m pytest -n 3 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 lint: .venv/.installed-dev  ## style, types and architecture only
 	$(BIN)/ruff check .

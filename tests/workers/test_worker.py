@@ -268,7 +268,7 @@ def test_a_fenced_off_worker_kills_its_trainer_and_writes_nothing_more(alone: St
 def test_divergence_fails_with_epoch_and_step_and_keeps_the_last_good_checkpoint(
     alone: Stage,
 ) -> None:
-    job = alone.submit(training__epochs=200)
+    job = alone.submit(**ENDLESS)
     alone.start_worker()
     alone.until_training(job)
     service.request_pause(alone.store, job.id, "ann")
