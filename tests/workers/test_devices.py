@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from versemill.errors import ConfigError
+from versemill_workers import devices
 from versemill_workers.devices import available_cores, slots
 
 
@@ -14,7 +15,10 @@ def two_gpus() -> list[int]:
     return [0, 1]
 
 
-def test_without_gpus_auto_is_one_slot_on_the_cpu_with_all_cores() -> None:
+def test_without_gpus_auto_is_one_slot_on_the_cpu_with_all_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS")
     (slot,) = slots("auto", None, find_gpus=no_gpus)
     assert (slot.device, slot.gpu, slot.threads) == ("cpu", None, available_cores())
 
@@ -23,6 +27,19 @@ def test_cpu_slots_share_the_cores() -> None:
     shared = slots("cpu", available_cores() * 2, find_gpus=two_gpus)
     assert {slot.device for slot in shared} == {"cpu"}
     assert {slot.threads for slot in shared} == {1}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "threads"),
+    [("1", 1), ("3", 3), ("3,2", 3), ("9", 8), ("0", 1), ("", 8), ("many", 8)],
+)
+def test_a_slot_has_no_more_threads_than_openmp_may(
+    monkeypatch: pytest.MonkeyPatch, allowed: str, threads: int
+) -> None:
+    monkeypatch.setattr(devices, "available_cores", lambda: 8)
+    monkeypatch.setenv("OMP_NUM_THREADS", allowed)
+    (slot,) = slots("cpu", 1)
+    assert slot.threads == threads
 
 
 def test_a_cpu_slot_sees_no_gpu() -> None:

@@ -56,7 +56,7 @@ def gpus() -> list[int]:
 def slots(
     devices: str, count: int | None, *, find_gpus: Callable[[], list[int]] = gpus
 ) -> list[Slot]:
-    """Shares this machine's devices among slots.
+    """Shares this machine's devices and cores among slots; never more than OMP_NUM_THREADS.
 
     Args:
         devices: `auto` (GPUs if there are any, else the CPU), `cpu`, or GPU indices like `0,2`.
@@ -70,7 +70,7 @@ def slots(
         raise ConfigError("--slots", count, "a whole number, at least 1")
     chosen = _chosen(devices, find_gpus)
     total = count or len(chosen)
-    threads = max(1, available_cores() // total)
+    threads = max(1, min(available_cores() // total, _thread_limit()))
     places = [chosen[i % len(chosen)] for i in range(total)]
     return [
         Slot(device="cpu" if gpu is None else "cuda", gpu=gpu, threads=threads) for gpu in places
@@ -81,6 +81,12 @@ def available_cores() -> int:
     """Cores this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
     return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _thread_limit() -> int:
+    """What OMP_NUM_THREADS allows, as everything else that computes on this machine does."""
+    outermost = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(outermost) if outermost.isascii() and outermost.isdigit() else available_cores()
 
 
 def _chosen(devices: str, find_gpus: Callable[[], list[int]]) -> list[int | None]:
