@@ -7,7 +7,7 @@ there versions have an order. A claim then looks into the queue of each kind of 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
@@ -32,10 +32,9 @@ def keep_needs(uow: UnitOfWork, needs: Iterable[Need]) -> str | None:
     records = to_json(needs)
     if not records:
         return None
-    name = digest(records)
-    if uow.scalar(select(StoredNeeds.digest).where(StoredNeeds.digest == name)) is None:
-        uow.insert_if_absent(StoredNeeds, {"digest": name, "needs": records}, key="digest")
-    return name
+    values: dict[str, Any] = {"digest": digest(records), "needs": records}
+    uow.insert_if_absent(StoredNeeds, values, key="digest")
+    return str(values["digest"])
 
 
 def fitting(session: Session, plugins: tuple[Plugin, ...] | None) -> list[str]:
