@@ -56,7 +56,7 @@ def gpus() -> list[int]:
 def slots(
     devices: str, count: int | None, *, find_gpus: Callable[[], list[int]] = gpus
 ) -> list[Slot]:
-    """Shares this machine's devices and cores among slots; never more than OMP_NUM_THREADS.
+    """Shares this machine's devices and cores among slots; OMP_NUM_THREADS bounds the latter.
 
     Args:
         devices: `auto` (GPUs if there are any, else the CPU), `cpu`, or GPU indices like `0,2`.

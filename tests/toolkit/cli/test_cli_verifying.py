@@ -59,7 +59,7 @@ def verify(home: Path, *arguments: str, epochs: int, **variables: str) -> Outcom
 
 def verify_long_enough(home: Path, *arguments: str, **variables: str) -> Outcome:
     """With so many epochs that there is time for every kill, however fast the machine."""
-    for epochs in (180, 720):
+    for epochs in (180, 720, 2880):
         done = verify(home, *arguments, epochs=epochs, **variables)
         if "give it more epochs" not in done.err and "too short" not in done.out:
             return done

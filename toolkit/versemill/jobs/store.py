@@ -101,7 +101,7 @@ def _insert(dialect: str, table: Table) -> PostgreSQLInsert | SQLiteInsert:
 
 @cache
 def _insert_if_absent(dialect: str, table: Table, key: str, returning: str) -> Executable:
-    """Built once: putting a statement together costs more than running it."""
+    """Inserts or does nothing. Building it costs more than running it."""
     statement = _insert(dialect, table).on_conflict_do_nothing(index_elements=[key])
     return statement.returning(table.c[returning])
 

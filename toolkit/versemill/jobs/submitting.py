@@ -112,7 +112,7 @@ def _name_automatically(uow: UnitOfWork, job_id: int, config: JobConfig) -> None
 
 @cache
 def _naming() -> Update:
-    """Names a job unless another has the name; built once, which costs more than it."""
+    """Names a job unless another has the name. Building it costs more than running it."""
     jobs, others = Job.__table__, Job.__table__.alias()
     taken = select(others.c.id).where(others.c.name == bindparam("wanted")).exists()
     free = update(jobs).where(jobs.c.id == bindparam("job"), ~taken)
