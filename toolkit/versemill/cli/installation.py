@@ -70,3 +70,11 @@ def note_waiting(here: Installation, job: JobView) -> None:
     why = waiting(here.store, job.id)
     if why is not None:
         note(why)
+
+
+def tell_queued(here: Installation, job: JobView) -> None:
+    """Says that a job is queued again, and why it waits."""
+    from versemill.cli.terminal.wording import label
+
+    click.echo(f"{label(job)} is queued, at epoch {job.epoch} of {job.epochs}")
+    note_waiting(here, job)

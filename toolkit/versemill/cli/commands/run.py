@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from versemill.cli.commands.submit import EpochsChange, job_options
 from versemill.cli.exit_codes import INTERRUPTED
+from versemill.cli.job_options import EpochsChange, job_options
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation

@@ -2,85 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.cli.job_options import job_options, job_table
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from versemill.cli.installation import Installation
     from versemill.config.job import JobConfig
     from versemill.jobs.views import JobView
     from versemill.plugins.registry import Registry
     from versemill.text.corpus import Text
-
-F = TypeVar("F", bound="Callable[..., Any]")
-
-
-@dataclass(frozen=True)
-class EpochsChange:
-    """What `--epochs` says: a total (`80`), or so many more (`+50`)."""
-
-    number: int
-    more: bool
-
-    def total(self, planned: int) -> int:
-        """The new total for a job that has planned so many."""
-        return planned + self.number if self.more else self.number
-
-
-if TYPE_CHECKING:
-    _ParamType = click.ParamType[EpochsChange]
-else:
-    _ParamType = click.ParamType  # cannot be subscripted in older versions of click
-
-
-class _Epochs(_ParamType):
-    name = "N|+N"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> EpochsChange:
-        found = re.fullmatch(r"(\+?)([0-9]{1,9})", str(value))
-        if found is None or int(found[2]) == 0:
-            self.fail(f"{value!r} is not a whole number of at least 1, or +N.", param, ctx)
-        return EpochsChange(int(found[2]), more=bool(found[1]))
-
-
-EPOCHS = _Epochs()
-
-_OPTIONS = (
-    click.option("--corpus", help="A corpus by name, or the path of a text, zip or folder."),
-    click.option("--cell", help="Recurrent cell: rnn, gru, lstm, or a plugin's."),
-    click.option("--sampler", help="Training windows: random, consecutive, or a plugin's."),
-    click.option("--recipe", help="Where other values come from: default or classic."),
-    click.option("--tokenizer", help="char, or a plugin's."),
-    click.option("--name", help="A unique name; made up when not given."),
-    click.option("--prefix", "prefixes", multiple=True, help="Write after this text; repeatable."),
-    click.option(
-        "--track", "trackers", multiple=True, help="Have tensorboard or jsonl follow; repeatable."
-    ),
-    click.option("--epochs", type=EPOCHS, help="Passes over the text; +N more for a known job."),
-    click.option(
-        "--set",
-        "settings",
-        multiple=True,
-        metavar="SECTION.KEY=VALUE",
-        help="Any setting of a job file; repeatable.",
-    ),
-)
-_TOP_LEVEL = ("corpus", "cell", "sampler", "recipe", "tokenizer", "name")
-
-
-def job_options(command: F) -> F:
-    """The options that `run` and `submit` share."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +51,7 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
     from versemill.plugins.resolution import resolve
     from versemill.training.feasibility import check
 
-    table = _table(file, options)
+    table = job_table(file, options)
     registry = Registry.discover()
     name = validated(_Named, {"name": table.get("name")}, where="").name
     config = resolve(table, registry)
@@ -145,71 +82,6 @@ def queue(here: Installation, submission: Submission) -> JobView:
 @dataclass(frozen=True, kw_only=True)
 class _Named:
     name: str | None
-
-
-def _table(file: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    from versemill.config.recipes import apply_overrides
-
-    table = {} if file is None else read_job_file(file)
-    overrides = {key: options[key] for key in _TOP_LEVEL if options[key] is not None}
-    if options["prefixes"]:
-        overrides["prefixes"] = list(options["prefixes"])
-    if options["trackers"]:
-        overrides["trackers"] = list(options["trackers"])
-    epochs: EpochsChange | None = options["epochs"]
-    if epochs is not None:
-        if epochs.more:
-            raise click.UsageError(
-                f"--epochs +{epochs.number} adds to a job that is there already."
-            )
-        overrides["training.epochs"] = epochs.number
-    return apply_overrides(
-        apply_overrides(table, overrides), dict(map(setting, options["settings"]))
-    )
-
-
-def setting(assignment: str) -> tuple[str, Any]:
-    """Reads one `--set SECTION.KEY=VALUE`: TOML values, bare words as text."""
-    import tomllib
-
-    name, equals, value = assignment.partition("=")
-    if not equals or not name.strip():
-        raise click.UsageError(f"--set {assignment}: write SECTION.KEY=VALUE.")
-    try:
-        read = tomllib.loads(f"value = {value}")
-    except (ValueError, RecursionError):  # not TOML, or a number or nesting without measure
-        read = {}
-    # More than one key means that a line end smuggled in another: then it was no value.
-    return name.strip(), read["value"] if read.keys() == {"value"} else value
-
-
-def read_job_file(file: Path) -> dict[str, Any]:
-    """A job file's table; a relative corpus path that exists beside the file means that one.
-
-    Raises:
-        VersemillError: it cannot be read, or is not TOML.
-    """
-    import tomllib
-
-    from versemill.errors import VersemillError
-
-    try:
-        table = tomllib.loads(file.read_bytes().decode())
-    except OSError as error:
-        raise VersemillError(f"job file {file} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise VersemillError(
-            f"job file {file} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
-            f"{error.start:,}; convert it to UTF-8"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise VersemillError(f"job file {file} is not valid TOML: {error}") from None
-    corpus = table.get("corpus")
-    if isinstance(corpus, str) and corpus and "\0" not in corpus:
-        beside = file.parent / corpus
-        if beside.exists() and not Path(corpus).is_absolute():
-            table["corpus"] = str(beside)
-    return table
 
 
 def _plugin_records(config: JobConfig, registry: Registry) -> list[dict[str, Any]]:

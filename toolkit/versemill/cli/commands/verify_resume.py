@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from versemill.cli.commands.submit import job_options
+from versemill.cli.job_options import job_options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

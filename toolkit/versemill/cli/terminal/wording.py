@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from versemill.cli.terminal.tables import duration, perplexity, printable, speed
 
 if TYPE_CHECKING:
+    from versemill.jobs.states import State
     from versemill.jobs.views import CurvePoint, JobView, LyricView
 
 
@@ -25,6 +26,13 @@ def ending(job: JobView) -> str:
 def label(job: JobView) -> str:
     """How messages name a job."""
     return f"job {job.id} ({job.name})"
+
+
+def asked(job: JobView, state: State, participle: str) -> str:
+    """What a request has come to: done at once, or left with whoever runs the job."""
+    if state == "running":
+        return f"{label(job)} is running: it will be {participle} after a checkpoint"
+    return f"{label(job)} is {state}"
 
 
 def status_line(job: JobView) -> str:
