@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator
 
+    from versemill.jobs.notices import Notice
+    from versemill.jobs.service import Principal, Queued, Wake
     from versemill.jobs.storage.unit_of_work import Store
     from versemill.jobs.views import JobView
     from versemill.settings import Settings
@@ -28,18 +30,25 @@ class Installation:
     settings: Settings
     store: Store
 
+    @property
+    def principal(self) -> Principal:
+        """Who calls the command."""
+        from versemill.jobs.service import Principal
+
+        return Principal(self.settings.user)
+
     def job(self, key: str) -> JobView:
         """The job meant by id, name or `@last` (one's own newest); raises `UnknownNameError`."""
         from versemill.jobs.service import find
 
-        return find(self.store, key, owner=self.settings.user)
+        return find(self.store, key, self.principal)
 
     @property
-    def wake(self) -> Callable[[], None]:
-        """Tells workers that there may be work; a broker that is away costs a note on stderr."""
+    def wake(self) -> Wake:
+        """Tells workers that there may be work."""
         from versemill.jobs.celery_client import wake
 
-        return wake(self.settings, warn=note)
+        return wake(self.settings)
 
 
 @contextmanager
@@ -63,18 +72,29 @@ def note(message: str) -> None:
     click.echo(harmless(message), err=True)
 
 
+def note_all(notices: Iterable[Notice]) -> None:
+    """Tells what a use case has to tell beside its result."""
+    from versemill.cli.terminal.advice import told
+
+    for notice in notices:
+        note(told(notice).rstrip("\n"))
+
+
 def note_waiting(here: Installation, job: JobView) -> None:
     """Says why a job waits, unless a free slot may take it at once."""
+    from versemill.cli.terminal.advice import told
     from versemill.jobs.service import waiting
 
     why = waiting(here.store, job.id)
     if why is not None:
-        note(why)
+        note(told(why, job_id=job.id))
 
 
-def tell_queued(here: Installation, job: JobView) -> None:
+def tell_queued(here: Installation, queued: Queued) -> None:
     """Says that a job is queued again, and why it waits."""
     from versemill.cli.terminal.wording import label
 
+    job = queued.job
+    note_all(queued.notices)
     click.echo(f"{label(job)} is queued, at epoch {job.epoch} of {job.epochs}")
     note_waiting(here, job)

@@ -22,9 +22,12 @@ class EpochsChange:
     number: int
     more: bool
 
-    def total(self, planned: int) -> int:
-        """The new total for a job that has planned so many."""
-        return planned + self.number if self.more else self.number
+
+def changed_epochs(change: EpochsChange | None) -> dict[str, int]:
+    """The change as the service's functions take it."""
+    if change is None:
+        return {}
+    return {"more_epochs" if change.more else "epochs": change.number}
 
 
 if TYPE_CHECKING:

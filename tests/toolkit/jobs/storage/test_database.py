@@ -19,6 +19,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from people import ANN
 from versemill.errors import DatabaseError, SchemaError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
@@ -210,7 +211,7 @@ class TestOtherSchemas:
         engine.dispose()
         assert upgrade(url).revision == "0002"
         store = Store.open(url)
-        service.resume(store, 1, "ann")
+        service.resume(store, 1, ANN)
         worker = replace(worker_api.register_worker(store, "attic", 1), plugins=())
         claim = worker_api.claim(store, worker)
         assert claim is not None

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 if TYPE_CHECKING:
-    from versemill.cli.installation import Installation
-    from versemill.jobs.views import AddedCorpus
-    from versemill.plugins.registry import Registry
-    from versemill.text.corpus import Text
-    from versemill.text.reading import Reading
+    from versemill.jobs.service import CorpusFromPath
 
 
 @click.group()
@@ -29,23 +25,24 @@ def list_(as_json: bool) -> None:
     """
     from versemill.cli.installation import installation
     from versemill.cli.terminal.tables import print_json, table
+    from versemill.jobs import service
     from versemill.plugins.registry import Registry
 
     with installation() as here:
-        rows = _listed(here, Registry.discover())
+        offered = service.offered_corpora(here.store, Registry.discover())
     if as_json:
-        print_json(rows)
+        print_json([corpus.to_json() for corpus in offered])
         return
     header = ("NAME", "FROM", "CHARACTERS", "SONGS", "SUMMARY")
     shown = [
-        [
-            row["name"],
-            row["source"],
-            None if row["characters"] is None else f"{row['characters']:,}",
-            None if row["songs"] is None else f"{row['songs']:,}",
-            row["summary"],
-        ]
-        for row in rows
+        (
+            corpus.name,
+            corpus.source,
+            None if corpus.characters is None else f"{corpus.characters:,}",
+            None if corpus.songs is None else f"{corpus.songs:,}",
+            corpus.summary,
+        )
+        for corpus in offered
     ]
     click.echo(table(header, shown, right="CHARACTERS SONGS"))
 
@@ -81,24 +78,22 @@ def add(
     from pathlib import Path
 
     from versemill.cli.installation import installation
-    from versemill.errors import ConfigError
     from versemill.jobs import service
     from versemill.plugins.registry import Registry
-    from versemill.text.reading import read_any
 
     with installation() as here:
-        if Registry.discover().has("corpus", name):
-            raise ConfigError("corpus name", name, "a name that no plugin's corpus has")
-        reading = read_any(
+        done = service.add_corpus_from_path(
+            here.store,
+            name,
             Path(path),
+            here.principal,
+            registry=Registry.discover(),
             limit=here.settings.corpus_limit,
             song_separator=song_separator,
             encoding=encoding,
             newlines=newlines,
         )
-        source = str(Path(path).expanduser().absolute())
-        added = service.add_corpus(here.store, name, reading.text, source, here.settings.user)
-    _print_added(added, reading)
+    _print_added(done)
 
 
 @corpora.command()
@@ -110,16 +105,22 @@ def show(name: str, as_json: bool) -> None:
     \b
     Example:  versemill corpora show starter-zh
     """
+    from versemill.cli.installation import installation, note_all
     from versemill.cli.terminal.corpus_report import as_table, report
     from versemill.cli.terminal.tables import print_json
+    from versemill.jobs import service
+    from versemill.plugins.registry import Registry
     from versemill.text.inspection import inspect
 
-    text = _text(name)
-    found = inspect(text)
+    with installation() as here:
+        limit = here.settings.corpus_limit
+        found = service.named_text(here.store, name, Registry.discover(), limit=limit)
+    note_all(found.notices)
+    figures = inspect(found.text)
     if as_json:
-        print_json(as_table(name, text, found))
+        print_json(as_table(name, found.text, figures))
     else:
-        click.echo("\n".join(report(name, text, found)))
+        click.echo("\n".join(report(name, found.text, figures)))
 
 
 @corpora.command()
@@ -136,58 +137,18 @@ def remove(name: str) -> None:
     from versemill.jobs import service
 
     with installation() as here:
-        service.remove_corpus(here.store, name)
+        service.remove_corpus(here.store, name, here.principal)
     click.echo(f"removed corpus {name}")
 
 
-def _listed(here: Installation, registry: Registry) -> list[dict[str, Any]]:
-    from versemill.jobs import service
-
-    unknown = {"characters": None, "songs": None, "content_hash": None}
-    rows: list[dict[str, Any]] = [
-        {
-            "name": offered.name,
-            "source": f"{offered.distribution} {offered.version}",
-            "summary": offered.summary,
-            **unknown,
-        }
-        for offered in registry.all()
-        if offered.kind == "corpus"
-    ]
-    rows += [
-        {
-            "name": view.name,
-            "source": f"added by {view.added_by}",
-            "summary": view.source,
-            "characters": view.characters,
-            "songs": view.songs,
-            "content_hash": view.content_hash,
-        }
-        for view in service.list_corpora(here.store)
-    ]
-    return rows
-
-
-def _text(name: str) -> Text:
-    """The text of a corpus by name, or of a path."""
-    from versemill.cli.installation import installation
-    from versemill.cli.texts import plugin_text, read_corpus
-    from versemill.jobs import service
-    from versemill.plugins.registry import Registry
-
-    registry = Registry.discover()
-    with installation() as here:
-        if registry.has("corpus", name):
-            return plugin_text(registry, name, {})
-        return service.corpus_text(here.store, name) or read_corpus(here, name, registry)
-
-
-def _print_added(added: AddedCorpus, reading: Reading) -> None:
+def _print_added(done: CorpusFromPath) -> None:
     from versemill.cli.terminal.corpus_report import counted, songs_shown
-    from versemill.cli.texts import beginning
+    from versemill.cli.terminal.tables import printable
+    from versemill.jobs.service.texts import beginning
     from versemill.text.encodings import shown
     from versemill.text.inspection import inspect
 
+    added, reading = done.added, done.reading
     corpus = added.corpus
     click.echo(
         f"corpus {corpus.name}: {counted(corpus.characters, 'character')}, "
@@ -195,7 +156,7 @@ def _print_added(added: AddedCorpus, reading: Reading) -> None:
     )
     if reading.guessed:
         click.echo(
-            f"the encoding is a guess; the text begins: {beginning(reading.text)}\n"
+            f"the encoding is a guess; the text begins: {printable(beginning(reading.text))}\n"
             "if that is wrong, add it again with --encoding"
         )
     if added.replaced:

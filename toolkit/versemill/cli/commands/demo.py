@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.cli.job_options import job_table
+
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
     from versemill.jobs.views import JobDetails, JobView, LyricView
@@ -27,22 +29,23 @@ def demo(ctx: click.Context) -> None:
     Example:  versemill demo
     """
     from versemill.cli.commands.run import train_here
-    from versemill.cli.commands.submit import prepare, queue
-    from versemill.cli.installation import installation
+    from versemill.cli.installation import installation, note_all
     from versemill.cli.terminal.interrupts import Interrupts
     from versemill.jobs import service
 
     with installation() as here:
-        submission = prepare(here, None, _options())
+        table = job_table(None, _options())
+        submission = service.prepare(here.store, table, corpus_limit=here.settings.corpus_limit)
         click.echo(
             f"corpus {submission.config.corpus}: {submission.text.characters:,} characters, "
             f"{len(submission.text.songs)} songs, some of them held out"
         )
         with Interrupts() as interrupts:
-            job = queue(here, submission)
-            code = train_here(here, job, interrupts)
+            queued = service.enqueue(here.store, submission, here.principal, wake=here.wake)
+            note_all(queued.notices)
+            code = train_here(here, queued.job, interrupts)
         if code == 0:
-            details = service.details(here.store, job.id)
+            details = service.details(here.store, queued.job.id)
             _print_outcome(here, details, submission.text)
             _print_next_steps(details.job)
     ctx.exit(code)

@@ -21,5 +21,5 @@ def pause(jobs: tuple[str, ...]) -> None:
     with installation() as here:
         for key in jobs:
             found = here.job(key)
-            state = service.request_pause(here.store, found.id, here.settings.user)
+            state = service.request_pause(here.store, found.id, here.principal)
             click.echo(asked(found, state, "paused"))

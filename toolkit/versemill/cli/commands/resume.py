@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from versemill.cli.job_options import EPOCHS
+from versemill.cli.job_options import EPOCHS, changed_epochs
 
 if TYPE_CHECKING:
     from versemill.cli.job_options import EpochsChange
@@ -30,13 +30,13 @@ def resume(job: str, epochs: EpochsChange | None, inexact: bool, accept_change: 
 
     with installation() as here:
         found = here.job(job)
-        view = service.resume(
+        queued = service.resume(
             here.store,
             found.id,
-            here.settings.user,
-            epochs=None if epochs is None else epochs.total(found.epochs),
+            here.principal,
             inexact=inexact,
             accept_change=accept_change,
             wake=here.wake,
+            **changed_epochs(epochs),
         )
-        tell_queued(here, view)
+        tell_queued(here, queued)

@@ -22,13 +22,13 @@ def retry(job: str, from_scratch: bool, inexact: bool, accept_change: bool) -> N
     from versemill.jobs import service
 
     with installation() as here:
-        view = service.retry(
+        queued = service.retry(
             here.store,
             here.job(job).id,
-            here.settings.user,
+            here.principal,
             from_scratch=from_scratch,
             inexact=inexact,
             accept_change=accept_change,
             wake=here.wake,
         )
-        tell_queued(here, view)
+        tell_queued(here, queued)

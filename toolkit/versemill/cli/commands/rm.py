@@ -27,5 +27,5 @@ def rm(jobs: tuple[str, ...], yes: bool) -> None:
             names = ", ".join(label(job) for job in found)
             click.confirm(f"delete {names} for good?", abort=True, err=True)
         for job in found:
-            service.remove(here.store, job.id)
+            service.remove(here.store, job.id, here.principal)
             click.echo(f"removed {label(job)}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from versemill.cli.exit_codes import INTERRUPTED
-from versemill.cli.job_options import EpochsChange, job_options
+from versemill.cli.job_options import changed_epochs, job_options, job_table
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
@@ -45,23 +44,32 @@ def run(
                versemill run job.toml --set training.epochs=5
                versemill run @last --epochs +50
     """
-    from versemill.cli.installation import installation
+    from versemill.cli.installation import installation, note_all
     from versemill.cli.terminal.interrupts import Interrupts
+    from versemill.jobs import service
 
     with installation() as here:
         if source is not None and not _is_file(source):
             _refuse_new_settings(options)
             known = here.job(source)
-            allowed = {"inexact": inexact, "accept_change": accept_change}
             with Interrupts() as interrupts:
-                job = _carried_on(here, known, options["epochs"], allowed)
-                ctx.exit(train_here(here, job, interrupts))
-        from versemill.cli.commands.submit import prepare, queue
-
-        submission = prepare(here, None if source is None else Path(source), options)
+                queued = service.carry_on(
+                    here.store,
+                    known.id,
+                    here.principal,
+                    inexact=inexact,
+                    accept_change=accept_change,
+                    wake=here.wake,
+                    **changed_epochs(options["epochs"]),
+                )
+                note_all(queued.notices)
+                ctx.exit(train_here(here, queued.job, interrupts))
+        table = job_table(None if source is None else Path(source), options)
+        submission = service.prepare(here.store, table, corpus_limit=here.settings.corpus_limit)
         with Interrupts() as interrupts:  # from here on Ctrl-C pauses what was submitted
-            job = queue(here, submission)
-            ctx.exit(train_here(here, job, interrupts))
+            queued = service.enqueue(here.store, submission, here.principal, wake=here.wake)
+            note_all(queued.notices)
+            ctx.exit(train_here(here, queued.job, interrupts))
 
 
 def _is_file(source: str) -> bool:
@@ -76,33 +84,6 @@ def _refuse_new_settings(options: dict[str, Any]) -> None:
         raise click.UsageError(
             f"--{option} cannot change a job that is there already; only --epochs can."
         )
-
-
-def _carried_on(
-    here: Installation, job: JobView, epochs: EpochsChange | None, allowed: dict[str, bool]
-) -> JobView:
-    """Queues a job again that had stopped; leaves one alone that waits or runs.
-
-    Whatever a waiting one is newly allowed reaches it by a pause.
-    """
-    from versemill.errors import JobStateError
-    from versemill.jobs import service
-
-    label = f"job {job.id} ({job.name})"
-    user = here.settings.user
-    total = None if epochs is None else epochs.total(job.epochs)
-    paused = job.state == "paused"
-    if job.state == "queued" and any(allowed.values()):
-        paused = service.request_pause(here.store, job.id, user) == "paused"
-    if paused or job.state == "succeeded":
-        return service.resume(here.store, job.id, user, epochs=total, wake=here.wake, **allowed)
-    if total is not None:
-        raise JobStateError(
-            f"{label} is {job.state_shown}; only paused and succeeded jobs can get other epochs"
-        )
-    if job.state in {"failed", "cancelled"}:
-        return service.retry(here.store, job.id, user, wake=here.wake, **allowed)
-    return job
 
 
 def train_here(here: Installation, job: JobView, interrupts: Interrupts) -> int:
@@ -134,23 +115,25 @@ def _followed(
     shown: Screen,
 ) -> JobView:
     """Follows until the job has stopped, or until Ctrl-C was pressed twice."""
-    from versemill.cli.follow import POLL_SECONDS, Follower
+    from versemill.cli.follow import NewsOnScreen
+    from versemill.jobs.service.following import follow
 
-    follower = Follower(here, job, shown)
+    on_screen = NewsOnScreen(shown)
     asked = False
-    while True:
-        job = follower.poll()
-        if job.state.ended or job.state == "paused" or interrupts.count > 1:
-            return job
+    for news in follow(here.store, job):
+        on_screen.show(news)
+        job = news.job
+        if news.stopped or interrupts.count > 1:
+            break
         if interrupts.count and not asked:
             asked = True
             _pause(here, job)
             shown.line("pausing: waiting for the checkpoint; Ctrl-C once more leaves at once")
             continue
-        remark = worker.keep_alive()
-        if remark is not None:
-            shown.line(remark)
-        time.sleep(POLL_SECONDS)
+        restarted = worker.keep_alive()
+        if restarted is not None:
+            shown.line(str(restarted))
+    return job
 
 
 def _pause(here: Installation, job: JobView) -> None:
@@ -159,4 +142,4 @@ def _pause(here: Installation, job: JobView) -> None:
     from versemill.jobs import service
 
     with contextlib.suppress(JobStateError):
-        service.request_pause(here.store, job.id, here.settings.user)
+        service.request_pause(here.store, job.id, here.principal)

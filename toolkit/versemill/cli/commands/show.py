@@ -30,13 +30,24 @@ def show(job: str, as_json: bool) -> None:
     with installation() as here:
         details = service.details(here.store, here.job(job).id)
     if as_json:
-        print_json(details.to_json())
+        print_json(details.to_json() | _waiting(details))
         return
     for line in (*_figures(details), *_settings(details), *_story(details)):
         click.echo(harmless(line))
 
 
+def _waiting(details: JobDetails) -> dict[str, Any]:
+    """Why it waits: as people read it, and as data."""
+    from versemill.cli.terminal.advice import told
+
+    why = details.waiting
+    if why is None:
+        return {"waiting": None, "waiting_reason": None}
+    return {"waiting": told(why, job_id=details.job.id), "waiting_reason": why.to_json()}
+
+
 def _figures(details: JobDetails) -> list[str]:
+    from versemill.cli.terminal.advice import told
     from versemill.cli.terminal.tables import ago, duration, perplexity, speed
 
     job = details.job
@@ -54,7 +65,7 @@ def _figures(details: JobDetails) -> list[str]:
     if details.accepted_by is not None:
         lines.append(f"  accepted   a change of its plugins, by {details.accepted_by}")
     if details.waiting is not None:
-        lines.append(f"  waits      {details.waiting}")
+        lines.append(f"  waits      {told(details.waiting, job_id=job.id)}")
     if job.error is not None:
         lines.append(f"  error      {job.error}")
     for part, held_out in (details.result or {}).get("held_out", {}).items():

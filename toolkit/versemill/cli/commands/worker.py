@@ -52,7 +52,7 @@ def drain(name: str) -> None:
     from versemill.jobs import service
 
     with installation() as here:
-        leaving = service.drain(here.store, name, here.settings.user)
+        leaving = service.drain(here.store, name, here.principal)
         for view in leaving:
             note(f"worker {view.name} ({view.host}, pid {view.pid}) hands over and ends")
         ids = {view.id for view in leaving}

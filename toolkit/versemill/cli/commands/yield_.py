@@ -23,5 +23,5 @@ def yield_(jobs: tuple[str, ...]) -> None:
     with installation() as here:
         for key in jobs:
             found = here.job(key)
-            state = service.request_yield(here.store, found.id, here.settings.user)
+            state = service.request_yield(here.store, found.id, here.principal)
             click.echo(asked(found, state, "queued again"))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from versemill.jobs.execution.checkpoints import CheckpointRow
+    from versemill.jobs.service.principal import Principal
     from versemill.jobs.states import State
     from versemill.jobs.storage.unit_of_work import Store
 
@@ -44,13 +45,13 @@ _POINT = (
 )
 
 
-def find(store: Store, key: str, *, owner: str | None = None) -> JobView:
+def find(store: Store, key: str, principal: Principal | None = None) -> JobView:
     """The job people mean by `key`.
 
     Args:
         store: where the jobs are.
         key: an id, a name, or `@last` for the newest job.
-        owner: for `@last`, the newest job of this user.
+        principal: who asks; `@last` is then the newest of their own jobs.
 
     Raises:
         UnknownNameError: no such job; the message names a few recent ones.
@@ -58,7 +59,7 @@ def find(store: Store, key: str, *, owner: str | None = None) -> JobView:
     key = key.encode(errors="replace").decode()  # a shell may pass bytes that are no text
     wanted: dict[str, Any] = {"name": key}
     if key == "@last":
-        wanted = {"owner": owner, "limit": 1}
+        wanted = {"owner": principal.name if principal else None, "limit": 1}
     elif key.isascii() and key.isdigit():
         wanted = {"job_id": min(int(key), 2**31 - 1)}
     with store.reading() as session:

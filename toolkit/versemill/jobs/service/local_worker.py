@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 from versemill.errors import VersemillError
+from versemill.jobs.notices import WorkerRestarted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,11 +71,11 @@ class TetheredWorker:
         """Does not wait for the worker at the end of the block: it hands over by itself."""
         self._wait_at_end = False
 
-    def keep_alive(self) -> str | None:
+    def keep_alive(self) -> WorkerRestarted | None:
         """Starts the worker again should it have died; call it while the job is not over.
 
         Returns:
-            What to tell the user, if it had died.
+            That it had died, if so.
 
         Raises:
             VersemillError: it cannot be started, or has died too often.
@@ -88,7 +89,7 @@ class TetheredWorker:
             raise VersemillError(f"the worker ended ({died}): {_last_line(self._log)}")
         self._restarts += 1
         self._start()
-        return f"the worker ended ({died}); started another one"
+        return WorkerRestarted(how=died)
 
     def _start(self) -> None:
         with self._log.open("ab") as log:

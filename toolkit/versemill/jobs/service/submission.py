@@ -1,9 +1,10 @@
-"""How a job is submitted: one transaction, and a name for it."""
+"""How a job is submitted: from a job table to a checked job, and from there into the queue."""
 
 from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -14,19 +15,25 @@ from versemill.errors import ConfigError, DatabaseError
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.service.corpora import keep_text, store_ahead, user_id
 from versemill.jobs.service.listings import job_view
+from versemill.jobs.service.texts import find_text
+from versemill.jobs.service.waking import Queued, nobody
 from versemill.jobs.states import State
 from versemill.jobs.storage.plugin_fit import keep_needs
 from versemill.jobs.storage.tables import Job
 from versemill.plugins.requirements import at_least
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Update
 
     from versemill.config.job import JobConfig
+    from versemill.jobs.notices import Notice
+    from versemill.jobs.service.principal import Principal
+    from versemill.jobs.service.waking import Wake
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
     from versemill.jobs.views import JobView
+    from versemill.plugins.registry import Kind, Registry
     from versemill.text.corpus import Text
 
 _INVISIBLE = r"\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
@@ -37,45 +44,103 @@ _NAME_RULE = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A job that is ready for the queue.
+
+    Attributes:
+        config: what to train, already resolved.
+        text: the corpus's text, stored once per content.
+        plugins: records of the plugins it needs.
+        name: unique; None to have one made up from corpus, cell and id.
+        notices: what there is to tell of how it was put together.
+    """
+
+    config: JobConfig
+    text: Text
+    plugins: Sequence[dict[str, Any]]
+    name: str | None = None
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    name: str | None
+
+
 def submit(
     store: Store,
-    config: JobConfig,
-    text: Text,
-    plugins: Sequence[dict[str, Any]],
+    table: Mapping[str, Any],
+    principal: Principal,
     *,
-    owner: str,
-    name: str | None = None,
-    wake: Callable[[], None] = lambda: None,
-) -> JobView:
+    corpus_limit: int,
+    wake: Wake = nobody,
+) -> Queued:
+    """From a job table to a stored job: `prepare`, then `enqueue`; see both."""
+    submission = prepare(store, table, corpus_limit=corpus_limit)
+    return enqueue(store, submission, principal, wake=wake)
+
+
+def prepare(store: Store, table: Mapping[str, Any], *, corpus_limit: int) -> Submission:
+    """Puts a job together and checks whatever can be checked before it waits in a queue.
+
+    Args:
+        store: where named corpora are.
+        table: the job as a job file has it, overrides already applied.
+        corpus_limit: most bytes of a corpus read from a path.
+
+    Raises:
+        VersemillError: anything that would keep the job from being trained.
+    """
+    from versemill.config.validation import validated
+    from versemill.plugins.registry import Registry
+    from versemill.plugins.resolution import resolve
+    from versemill.training.feasibility import check
+
+    registry = Registry.discover()
+    name = validated(_Named, {"name": table.get("name")}, where="").name
+    config = resolve(table, registry)
+    found = find_text(store, config, registry, limit=corpus_limit)
+    check(found.text, config)
+    return Submission(
+        config=config,
+        text=found.text,
+        plugins=_plugin_records(config, registry),
+        name=name,
+        notices=found.notices,
+    )
+
+
+def enqueue(
+    store: Store, submission: Submission, principal: Principal, *, wake: Wake = nobody
+) -> Queued:
     """Queues a job; once this returns, it is durable.
 
     Args:
         store: where to.
-        config: what to train, already resolved.
-        text: the corpus's text, stored once per content.
-        plugins: records of the plugins the job needs.
-        owner: who submits.
-        name: unique name; made from corpus, cell and id when None.
-        wake: called after the commit, to tell workers. Must not raise.
+        submission: the job.
+        principal: who submits, and owns the job.
+        wake: called after the commit, to tell workers.
 
     Raises:
         ConfigError: the name is malformed or taken.
     """
+    config, name = submission.config, submission.name
     if name is not None and not _NAME.fullmatch(name):
         raise ConfigError("name", name, _NAME_RULE)
-    content_hash = store_ahead(store, text)
+    content_hash = store_ahead(store, submission.text)
     with store.unit_of_work() as uow:
         values: dict[str, Any] = {
             "name": name or str(uuid.uuid4()),
-            "owner_id": user_id(uow, owner),
+            "owner_id": user_id(uow, principal.name),
             "state": State.QUEUED,
             "config": config.to_json(),
-            "plugins": list(plugins),
-            "needs": keep_needs(uow, at_least(plugins)),
+            "plugins": list(submission.plugins),
+            "needs": keep_needs(uow, at_least(submission.plugins)),
             "recipe": config.recipe,
             "corpus": config.corpus,
             "cell": config.cell,
-            "content_hash": keep_text(uow, text, content_hash),
+            "content_hash": keep_text(uow, submission.text, content_hash),
             "epochs": config.training.epochs,
         }
         job_id = uow.insert_if_absent(Job, values, key="name", returning="id")
@@ -83,11 +148,30 @@ def submit(
             raise ConfigError("name", str(name), "a name that no other job has")
         if name is None:
             _name_automatically(uow, job_id, config)
-        note(uow, job_id, actor=owner, message="submitted", end=State.QUEUED)
+        note(uow, job_id, actor=principal.name, message="submitted", end=State.QUEUED)
         view = job_view(uow.session, job_id)
         _commit_knowingly(uow, view)
-    wake()
-    return view
+    return Queued.after(wake, view, submission.notices)
+
+
+def _plugin_records(config: JobConfig, registry: Registry) -> list[dict[str, Any]]:
+    """The plugins it names, with the options it was submitted with."""
+    from versemill.plugins.registry import parse_spec
+
+    named: list[tuple[Kind, str, dict[str, Any]]] = [
+        ("tokenizer", config.tokenizer, config.tokenizer_options),
+        ("sampler", config.sampler, config.sampler_options),
+        ("cell", config.cell, config.cell_options),
+    ]
+    if registry.has("corpus", config.corpus):
+        named.insert(0, ("corpus", config.corpus, config.corpus_options))
+    for spec in config.generation.decoders:
+        registration, options = parse_spec("decoder", spec, registry)
+        named.append(("decoder", registration.name, options))
+    for spec in config.trackers:
+        registration, options = parse_spec("tracker", spec, registry)
+        named.append(("tracker", registration.name, options))
+    return [registry.find(kind, name).record(options) for kind, name, options in named]
 
 
 def _commit_knowingly(uow: UnitOfWork, job: JobView) -> None:
