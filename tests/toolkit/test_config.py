@@ -3,8 +3,8 @@ from __future__ import annotations
 import datetime
 import json
 import math
-from dataclasses import FrozenInstanceError, dataclass
-from typing import Annotated, Any
+from dataclasses import FrozenInstanceError, dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 from annotated_types import Ge
@@ -12,14 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from versemill.config import (
+    ABSENT,
     GenerationOptions,
     JobConfig,
     ModelOptions,
     TextOptions,
     TrainingOptions,
+    completed,
     validated,
 )
 from versemill.errors import ConfigError
+from versemill.plan import KernelPlan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 JOB: dict[str, Any] = {
     "recipe": "default",
@@ -159,3 +165,32 @@ def test_a_job_survives_json(job: JobConfig) -> None:
 def test_a_stored_job_with_a_bad_value_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"job\.training\.epochs"):
         JobConfig.from_json({**JOB, "training": {"epochs": 0}})
+
+
+def test_a_stored_job_that_lacks_an_option_has_what_was_done_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stored = json.loads(json.dumps(JobConfig.from_json(JOB).to_json()))
+    del stored["training"]["warmup_steps"], stored["generation"]
+    assert JobConfig.from_json(stored) == JobConfig.from_json(JOB)
+    monkeypatch.setitem(ABSENT, "training.warmup_steps", 7)
+    assert JobConfig.from_json(stored).training.warmup_steps == 7
+
+
+def test_completing_needs_no_value_for_what_has_no_default() -> None:
+    assert completed(StrangerOptions, {"older": 1}) == {"older": 1, "rate": 0.5}
+
+
+def test_every_meaning_of_absence_is_of_an_option_that_is_there() -> None:
+    known = {f"plan.{f.name}" for f in fields(KernelPlan)} | set(dotted(JobConfig))
+    assert ABSENT.keys() <= known
+    assert "training.warmup_steps" in known
+
+
+def dotted(options: Any, where: str = "") -> Iterator[str]:
+    for f in fields(options):
+        inner = f.default_factory
+        if is_dataclass(inner):
+            yield from dotted(inner, f"{where}{f.name}.")
+        else:
+            yield f"{where}{f.name}"

@@ -20,7 +20,7 @@ from small_runs import (
     without_speed,
 )
 
-from versemill.config import TextOptions
+from versemill.config import ABSENT, TextOptions
 from versemill.contracts import Text
 from versemill.errors import CheckpointError, PlanMismatchError, PluginMismatchError
 from versemill.events import EpochReport, Finished, Progress
@@ -259,6 +259,55 @@ def test_a_state_of_another_job_is_refused(changes: dict[str, Any], named: str) 
     with pytest.raises(CheckpointError) as caught:
         training(config(**changes), state=state)
     assert named in str(caught.value)
+
+
+class TestOptionsAddedSinceTheCheckpoint:
+    """A checkpoint that lacks one was made with what was done before there was a choice."""
+
+    @pytest.mark.parametrize(
+        "section", ["training.warmup_steps", "training.weight_decay", "model.tied"]
+    )
+    def test_are_as_by_default(self, section: str) -> None:
+        state = training(config()).state()
+        table, name = section.split(".")
+        del state.meta["config"][table][name]
+        assert finish(training(config(), state=state)).epoch == 3
+
+    def test_are_compared(self) -> None:
+        state = training(config()).state()
+        del state.meta["config"]["training"]["warmup_steps"]
+        with pytest.raises(CheckpointError, match=r"training.warmup_steps = 0, this job has 5"):
+            training(config(training={"warmup_steps": 5}), state=state)
+
+    def test_are_as_the_table_says_where_the_default_is_another(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(ABSENT, "training.warmup_steps", 5)
+        state = training(config(training={"warmup_steps": 5})).state()
+        del state.meta["config"]["training"]["warmup_steps"]
+        assert finish(training(config(training={"warmup_steps": 5}), state=state)).epoch == 3
+        with pytest.raises(CheckpointError, match=r"training.warmup_steps = 5, this job has 0"):
+            training(config(), state=state)
+
+    def test_may_be_a_plugins(self) -> None:
+        state = training(config()).state()
+        del state.meta["config"]["cell_options"]["reset"]
+        del state.meta["plugins"][0]["options"]["reset"]
+        assert finish(training(config(), state=state)).epoch == 3
+        job = config(cell_options={"reset": "before"})
+        with pytest.raises(PluginMismatchError, match="options: reset 'after' → 'before'"):
+            training(job, state=state)
+
+    def test_may_be_a_field_of_the_kernel_plan(self) -> None:
+        state = training(config()).state()
+        del state.meta["plan"]["dtype"]
+        assert training(config(), state=state).plan == plan()
+
+    def test_one_that_this_version_does_not_know_is_refused(self) -> None:
+        state = training(config()).state()
+        state.meta["config"]["training"]["annealing"] = 3
+        with pytest.raises(CheckpointError, match=r"training.annealing = 3, this job has None"):
+            training(config(), state=state)
 
 
 def test_how_a_run_is_watched_may_change() -> None:

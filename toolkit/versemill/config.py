@@ -176,8 +176,51 @@ class JobConfig:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> JobConfig:
-        """Inverse of `to_json`; raises `ConfigError` for a value that is not allowed."""
-        return validated(cls, stored, where="job")
+        """Inverse of `to_json`; options that were added since are as `completed` says.
+
+        Raises:
+            ConfigError: a value that is not allowed.
+        """
+        return validated(cls, completed(cls, stored), where="job")
+
+
+ABSENT: dict[str, JSONValue] = {}
+"""What was done before an option existed, where that is not what its default does.
+
+By dotted name, such as `training.patience`; a field of the kernel plan is `plan.FIELD`. Whoever
+adds an option whose default changes results says here what jobs and checkpoints of before had.
+"""
+
+
+def completed(
+    options: type[Options], stored: Mapping[str, Any], *, where: str = ""
+) -> dict[str, Any]:
+    """Stored values, together with what it means that they lack a field.
+
+    Jobs and checkpoints keep the options there were when they were made. One that has been added
+    since means for them what was done before: what `ABSENT` says, else its default.
+
+    Args:
+        options: a dataclass; options inside options are completed too.
+        stored: field values as they were stored; those it does not know stay.
+        where: dotted name of the table.
+    """
+    filled = dict(stored)
+    for f in dataclasses.fields(options):
+        name, inner = _below(where, f.name), f.default_factory
+        if isinstance(inner, type) and dataclasses.is_dataclass(inner):
+            given = filled.get(f.name, {})
+            if isinstance(given, Mapping):
+                filled[f.name] = completed(inner, given, where=name)
+        elif f.name in filled:
+            continue
+        elif name in ABSENT:
+            filled[f.name] = ABSENT[name]
+        elif f.default is not dataclasses.MISSING:
+            filled[f.name] = f.default
+        elif f.default_factory is not dataclasses.MISSING:
+            filled[f.name] = f.default_factory()
+    return filled
 
 
 def validated(options: type[O], values: Mapping[str, Any], *, where: str) -> O:
