@@ -20,18 +20,21 @@ from small_runs import (
     without_speed,
 )
 
+import versemill_plugins
 from versemill.config import ABSENT, TextOptions
 from versemill.contracts import Text
 from versemill.errors import CheckpointError, PlanMismatchError, PluginMismatchError
 from versemill.events import EpochReport, Finished, Progress
+from versemill.registry import Registry
+from versemill.sources import Source
 from versemill.text import Parts, split
+from versemill.training import Training
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from versemill.checkpoint import Checkpoint
     from versemill.events import Event
-    from versemill.training import Training
 
 CELLS = ["rnn", "gru", "lstm"]
 SAMPLERS = ["random", "consecutive"]
@@ -331,12 +334,12 @@ def made_with(**changes: Any) -> Checkpoint:
 @pytest.mark.parametrize(
     ("changes", "difference"),
     [
-        ({"version": "0.0.9"}, "cell 'gru': versemill_plugins 0.0.9 → 0"),
-        ({"distribution": "dist-y"}, "cell 'gru': dist-y 0 → versemill_plugins 0"),
+        ({"version": "0.0.9"}, "cell 'gru': versemill_plugins 0.0.9 → 0.1.0"),
+        ({"distribution": "dist-y"}, "cell 'gru': dist-y 0.1.0 → versemill_plugins 0.1.0"),
         ({"options": {"reset": "before"}}, "cell 'gru': options: reset 'before' → 'after'"),
         (
             {"version": "1.2", "options": {"reset": "after", "hidden": 3}},
-            "cell 'gru': versemill_plugins 1.2 → 0; options: hidden 3 → None",
+            "cell 'gru': versemill_plugins 1.2 → 0.1.0; options: hidden 3 → None",
         ),
     ],
 )
@@ -354,13 +357,33 @@ def test_other_plugins_are_refused_with_the_difference_or_accepted(
     assert finish(run).epoch == 3
 
 
+@pytest.mark.parametrize(("made", "found"), [("0.1.0", "9.9.9"), ("9.9.9", "0.1.0")])
+def test_a_run_goes_on_with_another_version_of_the_product(made: str, found: str) -> None:
+    state = Training(PARTS, config(), built_ins(made), plan=plan()).state()
+    resumed = Training(PARTS, config(), built_ins(found), plan=plan(), state=state)
+    assert resumed.accepted == []
+
+
+def test_built_ins_whose_results_have_changed_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = Training(PARTS, config(), built_ins("0.1.0"), plan=plan()).state()
+    monkeypatch.setattr(versemill_plugins, "_FIRST", "9.9.9")
+    with pytest.raises(PluginMismatchError, match=r"cell 'gru': versemill 0\.1\.0 → 9\.9\.9"):
+        Training(PARTS, config(), built_ins("9.9.9"), plan=plan(), state=state)
+
+
+def built_ins(version: str) -> Registry:
+    """As they come with that version of the product."""
+    source = Source(distribution="versemill", version=version, load=lambda: versemill_plugins)
+    return Registry.of([source])
+
+
 def test_each_plugin_that_changed_is_told() -> None:
     state = training(config()).state()
     state.meta["plugins"] = [{**p, "version": "0.0.9"} for p in state.meta["plugins"]]
     with pytest.raises(PluginMismatchError) as caught:
         training(config(), state=state)
     kinds = ["cell 'gru'", "sampler 'consecutive'", "tokenizer 'char'"]
-    told = [f"{kind}: versemill_plugins 0.0.9 → 0" for kind in kinds]
+    told = [f"{kind}: versemill_plugins 0.0.9 → 0.1.0" for kind in kinds]
     assert caught.value.changes == told
 
 
@@ -379,7 +402,7 @@ def test_a_checkpoint_of_before_kinds_and_options_were_recorded() -> None:
     state.meta["plugins"] = [{key: p[key] for key in kept} for p in state.meta["plugins"]]
     assert finish(training(config(), state=state)).epoch == 3
     state.meta["plugins"][0]["version"] = "0.0.9"
-    with pytest.raises(PluginMismatchError, match=r"cell 'gru': versemill_plugins 0\.0\.9 → 0"):
+    with pytest.raises(PluginMismatchError, match=r"cell 'gru': versemill_plugins 0\.0\.9 → 0\.1"):
         training(config(), state=state)
 
 
@@ -399,7 +422,7 @@ def test_a_checkpoint_names_the_text_and_the_options_it_was_made_with() -> None:
         "kind": "cell",
         "name": "gru",
         "distribution": "versemill_plugins",
-        "version": "0",
+        "version": "0.1.0",
         "options": {"reset": "after"},
     }
 
