@@ -16,10 +16,9 @@ from versemill.contracts import Text
 from versemill.errors import FencedError
 from versemill.jobs.columns import db_now
 from versemill.jobs.fitting import fitting, keep_needs
-from versemill.jobs.states import FailureClass, Request, State
+from versemill.jobs.states import LEASE_SECONDS, FailureClass, Request, State
 from versemill.jobs.tables import Attempt, Job, StoredNeeds, StoredText
 from versemill.jobs.transitions import close_attempt, move
-from versemill.jobs.workers import LEASE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable

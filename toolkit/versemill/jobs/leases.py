@@ -38,8 +38,8 @@ from versemill.jobs.recording import (
 )
 from versemill.jobs.recovery import fail_or_retry, sweep
 from versemill.jobs.retention import free_checkpoints
+from versemill.jobs.states import LEASE_SECONDS
 from versemill.jobs.workers import (
-    LEASE_SECONDS,
     WorkerRecord,
     beat,
     drained_by,

@@ -24,9 +24,8 @@ from versemill.jobs.copying import (
     tables_with_rows,
 )
 from versemill.jobs.database import connect, open_unchecked, schema_status
-from versemill.jobs.states import State
+from versemill.jobs.states import LEASE_SECONDS, State
 from versemill.jobs.tables import Attempt, Job, Worker
-from versemill.jobs.workers import LEASE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

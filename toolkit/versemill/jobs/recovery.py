@@ -9,10 +9,9 @@ from sqlalchemy import and_, delete, exists, select, update
 
 from versemill.jobs.claims import fence, held
 from versemill.jobs.columns import db_now
-from versemill.jobs.states import RETRIES, FailureClass, Outcome, Request, State
+from versemill.jobs.states import LEASE_SECONDS, RETRIES, FailureClass, Outcome, Request, State
 from versemill.jobs.tables import Attempt, Job, StoredCheckpoint, Worker
 from versemill.jobs.transitions import close_attempt, move
-from versemill.jobs.workers import LEASE_SECONDS
 
 if TYPE_CHECKING:
     from versemill.jobs.claims import Claim

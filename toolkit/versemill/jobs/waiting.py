@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from versemill.jobs.columns import db_now
-from versemill.jobs.states import State
+from versemill.jobs.states import LEASE_SECONDS, State
 from versemill.jobs.tables import Job, StoredNeeds, Worker
 from versemill.jobs.views import WorkerView
-from versemill.jobs.workers import LEASE_SECONDS
 from versemill.needs import Need, Plugin, from_json, lacking
 
 if TYPE_CHECKING:

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select, update
 
 from versemill.jobs.columns import db_now
+from versemill.jobs.states import LEASE_SECONDS
 from versemill.jobs.tables import Worker
 
 if TYPE_CHECKING:
     from versemill.jobs.store import Store
     from versemill.needs import Plugin
-
-LEASE_SECONDS = 30.0
-"""How long a claim holds without renewal, and how long a worker counts as alive unseen."""
 
 
 @dataclass(frozen=True, kw_only=True)
