@@ -17,7 +17,7 @@ GRACE = "process_grace_seconds"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addini(GRACE, "how long what is left after a test may take to end by itself", default=5)
+    parser.addini(GRACE, "how long what is left after a test may take to end by itself", default=20)
 
 
 def pytest_configure() -> None:

@@ -99,7 +99,7 @@ def test_what_is_started_ignores_and_blocks_nothing(session: Path) -> None:
 
 def test_one_that_leaves_a_process_behind_fails(session: Path) -> None:
     assert "left behind, and ended now: " in told(session, "test_orphan")
-    assert (session / "orphan").read_text() in told(session, "test_orphan")
+    assert (session / "orphan").read_text().strip() in told(session, "test_orphan")
 
 
 @pytest.mark.parametrize(
