@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 import psutil
 import pytest
 
-BAD_TESTS = '''
+BAD_TESTS = """
 import pathlib, subprocess, time
 import pytest
 from processes import started
@@ -58,7 +58,7 @@ def test_held(shared):
 
 def test_still_held(shared):
     assert shared.poll() is None
-'''
+"""
 IGNORING = "trap '' HUP INT QUIT TERM; exec \"$@\""
 
 
