@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from versemill.config import JobConfig, ModelOptions, TextOptions, TrainingOptions
 from versemill.contracts import Text
 from versemill.errors import ConfigError, CorpusError
-from versemill.feasibility import check, estimate_memory, fewest_characters, physical_memory
+from versemill.feasibility import check, estimate_memory, fewest_characters
 from versemill.model import build_model
 from versemill.registry import Registry
+from versemill.settings import physical_memory
 
 CONFIG = JobConfig(
     recipe="default",

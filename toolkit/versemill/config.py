@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Protocol, TypeVar
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MaxLen
 
 from versemill.errors import ConfigError
 
@@ -72,8 +72,8 @@ class ModelOptions:
     """
 
     hidden_size: PositiveInt = 256
-    layers: PositiveInt = 1
-    embedding_size: Annotated[int, Ge(0)] = 128
+    layers: Annotated[int, Gt(0), Le(1000)] = 1
+    embedding_size: Annotated[int, Ge(0), Lt(2**31)] = 128
     dropout: Share = 0.0
     embedding_dropout: Share = 0.0
     tied: bool = False
@@ -128,7 +128,7 @@ class GenerationOptions:
 
     length: Annotated[int, Gt(0), Le(1_000_000)] = 50
     lines: Annotated[int, Ge(0)] = 0
-    decoders: tuple[str, ...] = ("greedy",)
+    decoders: Annotated[tuple[str, ...], MaxLen(100)] = ("greedy",)
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
 
 
@@ -159,8 +159,8 @@ class JobConfig:
     cell: str
     sampler: str
     tokenizer: str
-    prefixes: tuple[str, ...]
-    trackers: tuple[str, ...] = ()
+    prefixes: Annotated[tuple[str, ...], MaxLen(1000)]
+    trackers: Annotated[tuple[str, ...], MaxLen(100)] = ()
     text: TextOptions = field(default_factory=TextOptions)
     corpus_options: dict[str, Any] = field(default_factory=dict)
     cell_options: dict[str, Any] = field(default_factory=dict)
@@ -278,6 +278,7 @@ def _in_words(error: Mapping[str, Any]) -> str:
         "tuple_type": "a list",
         "dict_type": "a table",
         "missing": "a value is needed",
+        "too_long": "at most {max_length} entries",
     }
     template = wanted.get(error["type"])
     return template.format(**context) if template else str(error["msg"]).lower()

@@ -22,7 +22,12 @@ from versemill.blame import culprit
 from versemill.checkpoint import Checkpoint, read, write
 from versemill.config import JobConfig
 from versemill.contracts import Text
-from versemill.errors import CheckpointError, PluginMismatchError, VersemillError
+from versemill.errors import (
+    CheckpointError,
+    NotEnoughMemoryError,
+    PluginMismatchError,
+    VersemillError,
+)
 from versemill.events import EpochReport, Finished, Progress
 from versemill.needs import exactly, from_json, lacking, offered
 from versemill.plan import KernelPlan
@@ -63,6 +68,9 @@ def main(pipe: Connection, order_json: str) -> None:
             line.tell("unfit", message=str(error), made_with=[*error.made_with])
         else:
             line.tell("failed", failure="user", message=str(error))
+        sys.exit(1)
+    except NotEnoughMemoryError as error:
+        line.tell("failed", failure="out_of_memory", message=str(error))
         sys.exit(1)
     except VersemillError as error:
         line.tell("failed", failure="user", message=str(error))
