@@ -11,6 +11,7 @@ import click
 
 from versemill.cli import INTERRUPTED
 from versemill.cli.submitting import EpochsChange, job_options
+from versemill.errors import VersemillError
 
 if TYPE_CHECKING:
     from versemill.cli.embedded import TetheredWorker
@@ -106,57 +107,85 @@ def _carried_on(
 
 
 def train_here(here: Installation, job: JobView, interrupts: Interrupts) -> int:
-    """Starts a worker for this job, follows until the job has stopped; returns the exit code."""
+    """Starts a worker for this job, follows until the job has stopped; returns the exit code.
+
+    Raises:
+        VersemillError: standard output cannot be written; the job has been paused.
+    """
     from versemill.cli.control import ending
     from versemill.cli.embedded import TetheredWorker
     from versemill.cli.installation import note
-    from versemill.cli.screens import screen
+    from versemill.cli.streams import LOST, output_trouble
 
-    click.echo(f"job {job.id} ({job.name}), {job.epochs} epochs")
+    trouble = ""
     with TetheredWorker(here.settings, job.id) as worker:
-        with screen() as shown:
-            job = _followed(here, job, worker, interrupts, shown)
+        follow = _Following(here, job, worker, interrupts)
+        try:
+            click.echo(f"job {job.id} ({job.name}), {job.epochs} epochs")
+            job = follow.shown()
+        except LOST as error:
+            trouble = output_trouble(error)
+            job = follow.paused()
         if interrupts.count > 1:
             worker.leave()
             note(f"job {job.id} ({job.name}) is handed over; `versemill run {job.id}` carries on")
             return INTERRUPTED
+    if trouble:
+        raise VersemillError(f"{trouble}; {ending(job)}")
     note(ending(job))
     if job.state == "paused" and interrupts.count:
         return INTERRUPTED
     return 0 if job.state == "succeeded" else 1
 
 
-def _followed(
-    here: Installation,
-    job: JobView,
-    worker: TetheredWorker,
-    interrupts: Interrupts,
-    shown: Screen,
-) -> JobView:
-    """Follows until the job has stopped, or until Ctrl-C was pressed twice."""
-    from versemill.cli.following import POLL_SECONDS, Follower
+class _Following:
+    """Follows a job until it has stopped, or until Ctrl-C was pressed twice."""
 
-    follower = Follower(here, job, shown)
-    asked = False
-    while True:
-        job = follower.poll()
-        if job.state.ended or job.state == "paused" or interrupts.count > 1:
-            return job
-        if interrupts.count and not asked:
-            asked = True
-            _pause(here, job)
-            shown.line("pausing: waiting for the checkpoint; Ctrl-C once more leaves at once")
-            continue
-        remark = worker.keep_alive()
-        if remark is not None:
-            shown.line(remark)
-        time.sleep(POLL_SECONDS)
+    def __init__(
+        self, here: Installation, job: JobView, worker: TetheredWorker, interrupts: Interrupts
+    ) -> None:
+        self._here = here
+        self._job = job
+        self._worker = worker
+        self._interrupts = interrupts
+        self._asked = False  # for a pause
 
+    def shown(self) -> JobView:
+        """Shows what happens; the first Ctrl-C pauses the job."""
+        from versemill.cli.screens import screen
 
-def _pause(here: Installation, job: JobView) -> None:
-    """Asks for a pause; a job that has just ended needs none."""
-    from versemill.errors import JobStateError
-    from versemill.jobs import service
+        with screen() as shown:
+            return self._follow(shown)
 
-    with contextlib.suppress(JobStateError):
-        service.request_pause(here.store, job.id, here.settings.user)
+    def paused(self) -> JobView:
+        """Pauses the job, and shows nothing."""
+        from versemill.cli.screens import NoScreen
+
+        self._pause()
+        return self._follow(NoScreen())
+
+    def _follow(self, shown: Screen) -> JobView:
+        from versemill.cli.following import POLL_SECONDS, Follower
+
+        follower = Follower(self._here, self._job, shown)
+        while True:
+            job = follower.poll()
+            if job.state.ended or job.state == "paused" or self._interrupts.count > 1:
+                return job
+            if self._interrupts.count and not self._asked:
+                self._pause()
+                shown.line("pausing: waiting for the checkpoint; Ctrl-C once more leaves at once")
+                continue
+            remark = self._worker.keep_alive()
+            if remark is not None:
+                shown.line(remark)
+            time.sleep(POLL_SECONDS)
+
+    def _pause(self) -> None:
+        """Asks for a pause; a job that has just ended needs none."""
+        from versemill.errors import JobStateError
+        from versemill.jobs import service
+
+        self._asked = True
+        with contextlib.suppress(JobStateError):
+            service.request_pause(self._here.store, self._job.id, self._here.settings.user)

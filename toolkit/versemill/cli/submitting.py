@@ -255,17 +255,20 @@ def submit(
                versemill submit job.toml --name second-try --follow
     """
     from versemill.cli.installation import installation, note_waiting
+    from versemill.cli.streams import despite_lost_output
 
     with installation() as here:
         job = queue(here, prepare(here, file, options))
-        if as_json:
-            from versemill.cli.tables import print_json
+        stored = f"submitted job {job.id} ({job.name})"
+        with despite_lost_output(stored):
+            if as_json:
+                from versemill.cli.tables import print_json
 
-            print_json(job.to_json())
-        else:
-            click.echo(f"submitted job {job.id} ({job.name})")
-        note_waiting(here, job)
-        if follow:
-            from versemill.cli.following import follow_to_end
+                print_json(job.to_json())
+            else:
+                click.echo(stored)
+            note_waiting(here, job)
+            if follow:
+                from versemill.cli.following import follow_to_end
 
-            ctx.exit(follow_to_end(here, job))
+                ctx.exit(follow_to_end(here, job))
