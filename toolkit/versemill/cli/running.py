@@ -52,11 +52,14 @@ def run(
     with installation() as here:
         if source is not None and not _is_file(source):
             _refuse_new_settings(options)
-            known = here.job(source)
+            from versemill.cli.local_fit import require_fit
+
             allowed = {"inexact": inexact, "accept_change": accept_change}
+            known, devices = require_fit(here, here.job(source), **allowed)
             with Interrupts() as interrupts:
                 job = _carried_on(here, known, options["epochs"], allowed)
-                ctx.exit(train_here(here, job, interrupts))
+                waited = known.state == "queued"
+                ctx.exit(train_here(here, job, interrupts, devices=devices, waited=waited))
         from versemill.cli.submitting import prepare, queue
 
         submission = prepare(here, None if source is None else Path(source), options)
@@ -106,11 +109,29 @@ def _carried_on(
     return job
 
 
-def train_here(here: Installation, job: JobView, interrupts: Interrupts) -> int:
-    """Starts a worker for this job, follows until the job has stopped; returns the exit code.
+def train_here(
+    here: Installation,
+    job: JobView,
+    interrupts: Interrupts,
+    *,
+    devices: str = "auto",
+    waited: bool = False,
+) -> int:
+    """Starts a worker for this job, and follows until the job has stopped.
+
+    Args:
+        here: the installation.
+        job: a job that is queued.
+        interrupts: counts Ctrl-C.
+        devices: those of the worker.
+        waited: whether the job was queued before, and is left so if this worker cannot take it.
+
+    Returns:
+        The exit code.
 
     Raises:
-        VersemillError: standard output cannot be written; the job has been paused.
+        VersemillError: standard output cannot be written, and the job has been paused; or it turns
+            out that this worker lacks a plugin.
     """
     from versemill.cli.control import ending
     from versemill.cli.embedded import TetheredWorker
@@ -118,8 +139,8 @@ def train_here(here: Installation, job: JobView, interrupts: Interrupts) -> int:
     from versemill.cli.streams import LOST, output_trouble
 
     trouble = ""
-    with TetheredWorker(here.settings, job.id) as worker:
-        follow = _Following(here, job, worker, interrupts)
+    with TetheredWorker(here.settings, job.id, devices=devices) as worker:
+        follow = _Following(here, job, worker, interrupts, waited=waited)
         try:
             click.echo(f"job {job.id} ({job.name}), {job.epochs} epochs")
             job = follow.shown()
@@ -142,13 +163,21 @@ class _Following:
     """Follows a job until it has stopped, or until Ctrl-C was pressed twice."""
 
     def __init__(
-        self, here: Installation, job: JobView, worker: TetheredWorker, interrupts: Interrupts
+        self,
+        here: Installation,
+        job: JobView,
+        worker: TetheredWorker,
+        interrupts: Interrupts,
+        *,
+        waited: bool,
     ) -> None:
         self._here = here
         self._job = job
         self._worker = worker
         self._interrupts = interrupts
+        self._waited = waited
         self._asked = False  # for a pause
+        self._attempts = job.attempt
 
     def shown(self) -> JobView:
         """Shows what happens; the first Ctrl-C pauses the job."""
@@ -176,10 +205,30 @@ class _Following:
                 self._pause()
                 shown.line("pausing: waiting for the checkpoint; Ctrl-C once more leaves at once")
                 continue
+            self._require_plugins(job)
             remark = self._worker.keep_alive()
             if remark is not None:
                 shown.line(remark)
             time.sleep(POLL_SECONDS)
+
+    def _require_plugins(self, job: JobView) -> None:
+        """Gives up a job that was handed back, since its checkpoint needs what is not here.
+
+        Raises:
+            JobStateError: it is; the job is as it was.
+        """
+        from versemill.cli.local_fit import missing_plugins
+        from versemill.errors import JobStateError
+        from versemill.jobs import service
+
+        if job.state != "queued" or job.attempt == self._attempts:
+            return
+        self._attempts = job.attempt
+        missing = missing_plugins(service.details(self._here.store, job.id))
+        if missing is not None:
+            if not self._waited:
+                self._pause()
+            raise JobStateError(missing)
 
     def _pause(self) -> None:
         """Asks for a pause; a job that has just ended needs none."""
