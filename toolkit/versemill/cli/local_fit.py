@@ -14,13 +14,13 @@ from versemill.errors import JobStateError
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
     from versemill.jobs.views import JobDetails, JobView, WorkerView
-    from versemill.needs import Need, Plugin
+    from versemill.plugins.requirements import Need, Plugin
 
 _LET_GO_SECONDS = 5.0
 _POLL_SECONDS = 0.25
 _MACHINES = """
 import sys
-from versemill.plan import machines
+from versemill.nn.machine import machines
 print(*machines(sys.argv[1]), sep="\\n")
 """
 
@@ -61,8 +61,8 @@ def require_fit(
 
 def missing_plugins(details: JobDetails, *, accept_change: bool = False) -> str | None:
     """What keeps a job from going on with the plugins that are installed here, and the remedy."""
-    from versemill.needs import any_version, from_json, lacking, offered
-    from versemill.registry import Registry
+    from versemill.plugins.registry import Registry
+    from versemill.plugins.requirements import any_version, from_json, lacking, offered
 
     registry = Registry.discover()
     has = offered(registry)
