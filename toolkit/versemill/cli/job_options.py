@@ -12,6 +12,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from versemill.jobs.service import NamedByFile
+
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -80,8 +82,21 @@ def job_options(command: F) -> F:
     return command
 
 
-def job_table(file: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The job table that a file and options say together.
+@dataclass(frozen=True, kw_only=True)
+class JobSource:
+    """A job as a file and options describe it.
+
+    Attributes:
+        table: the job table.
+        named: what of its corpus the file says, and no option.
+    """
+
+    table: dict[str, Any]
+    named: NamedByFile | None
+
+
+def job_source(file: Path | None, options: Mapping[str, Any]) -> JobSource:
+    """The job that a file and options describe together.
 
     Args:
         file: a job file.
@@ -91,9 +106,30 @@ def job_table(file: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
         VersemillError: the file cannot be read, or is not TOML.
         UsageError: options that say nothing.
     """
+    from versemill.jobs.service import NamedByFile
+
+    from_file = {} if file is None else read_job_file(file)
+    named = None
+    if file is not None:
+        named = NamedByFile(file=file, values=_corpus_values(from_file, options))
+    return JobSource(table=_overridden(from_file, options), named=named)
+
+
+def _corpus_values(from_file: Mapping[str, Any], options: Mapping[str, Any]) -> frozenset[str]:
+    """The texts that a job file says of its corpus, and that no option has replaced."""
+
+    def said(table: Mapping[str, Any]) -> dict[str, Any]:
+        return {"corpus": table.get("corpus")} | dict(table.get("corpus_options", {}))
+
+    replaced = {key for key, value in said(_overridden({}, options)).items() if value is not None}
+    values = (value for key, value in said(from_file).items() if key not in replaced)
+    return frozenset(value for value in values if isinstance(value, str))
+
+
+def _overridden(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """A job table with what options say in it."""
     from versemill.config.recipes import apply_overrides
 
-    table = {} if file is None else read_job_file(file)
     overrides = {key: options[key] for key in _TOP_LEVEL if options[key] is not None}
     if options["prefixes"]:
         overrides["prefixes"] = list(options["prefixes"])

@@ -137,6 +137,7 @@ def _in_words(error: Mapping[str, Any]) -> str:
         "tuple_type": "a list",
         "dict_type": "a table",
         "missing": "a value is needed",
+        "too_long": "at most {max_length} entries",
     }
     template = wanted.get(error["type"])
     return template.format(**context) if template else str(error["msg"]).lower()

@@ -68,6 +68,18 @@ class EncodingFound(Notice):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CorpusOutside(Notice):
+    """A job file has its corpus read from outside the file's own folder."""
+
+    code: ClassVar[str] = "corpus-outside"
+    file: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"job file {self.file} has its corpus read from {self.path}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class PluginPrinted(Notice):
     """A plugin printed something while it made a text."""
 

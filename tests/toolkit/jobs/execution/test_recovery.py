@@ -52,7 +52,7 @@ class TestSweep:
     )
     def test_a_pending_request_is_honoured(self, floor: Floor, ask: Ask, state: State) -> None:
         claim = floor.running()
-        assert ask(floor.store, claim.job_id, "ann") is State.RUNNING
+        assert ask(floor.store, claim.job_id, ANN) is State.RUNNING
         floor.expire(claim)
         requeued = worker_api.sweep(floor.store)
         assert requeued == ([claim.job_id] if state is State.QUEUED else [])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from versemill.cli.job_options import job_table
+from versemill.cli.job_options import job_source
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
@@ -34,7 +34,7 @@ def demo(ctx: click.Context) -> None:
     from versemill.jobs import service
 
     with installation() as here:
-        table = job_table(None, _options())
+        table = job_source(None, _options()).table
         submission = service.prepare(here.store, table, corpus_limit=here.settings.corpus_limit)
         click.echo(
             f"corpus {submission.config.corpus}: {submission.text.characters:,} characters, "

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from versemill.cli.job_options import job_options, job_table
+from versemill.cli.job_options import job_options, job_source
 
 
 @click.command()
@@ -33,26 +33,31 @@ def submit(
                versemill submit job.toml --name second-try --follow
     """
     from versemill.cli.installation import installation, note_all, note_waiting
+    from versemill.cli.terminal.streams import despite_lost_output
     from versemill.jobs import service
 
+    source = job_source(file, options)
     with installation() as here:
         queued = service.submit(
             here.store,
-            job_table(file, options),
+            source.table,
             here.principal,
             corpus_limit=here.settings.corpus_limit,
+            named=source.named,
             wake=here.wake,
         )
         note_all(queued.notices)
         job = queued.job
-        if as_json:
-            from versemill.cli.terminal.tables import print_json
+        stored = f"submitted job {job.id} ({job.name})"
+        with despite_lost_output(stored):
+            if as_json:
+                from versemill.cli.terminal.tables import print_json
 
-            print_json(job.to_json())
-        else:
-            click.echo(f"submitted job {job.id} ({job.name})")
-        note_waiting(here, job)
-        if follow:
-            from versemill.cli.follow import follow_to_end
+                print_json(job.to_json())
+            else:
+                click.echo(stored)
+            note_waiting(here, job)
+            if follow:
+                from versemill.cli.follow import follow_to_end
 
-            ctx.exit(follow_to_end(here, job))
+                ctx.exit(follow_to_end(here, job))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from versemill.cli.job_options import job_options, job_table
+from versemill.cli.job_options import job_options, job_source
 
 if TYPE_CHECKING:
     from versemill.cli.terminal.screen import Screen
@@ -44,8 +44,10 @@ def verify_resume(file: Path | None, kills: int, **options: Any) -> None:
 
     with installation() as here:
         settings = here.settings
-        table = job_table(file, options)
-        submission = service.prepare(here.store, table, corpus_limit=settings.corpus_limit)
+        source = job_source(file, options)
+        submission = service.prepare(
+            here.store, source.table, corpus_limit=settings.corpus_limit, named=source.named
+        )
     note_all(submission.notices)
     with (
         Interrupts() as interrupts,

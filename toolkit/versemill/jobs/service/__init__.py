@@ -37,6 +37,7 @@ from versemill.jobs.service.submission import Submission, enqueue, prepare, subm
 from versemill.jobs.service.texts import (
     CorpusFromPath,
     FoundText,
+    NamedByFile,
     OfferedCorpus,
     add_corpus_from_path,
     find_text,
@@ -49,6 +50,7 @@ from versemill.jobs.service.why_waiting import live_workers, waiting
 __all__ = [
     "CorpusFromPath",
     "FoundText",
+    "NamedByFile",
     "OfferedCorpus",
     "Principal",
     "Queued",

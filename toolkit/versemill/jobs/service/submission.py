@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from versemill.config.job import JobConfig
     from versemill.jobs.notices import Notice
     from versemill.jobs.service.principal import Principal
+    from versemill.jobs.service.texts import NamedByFile
     from versemill.jobs.service.waking import Wake
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
     from versemill.jobs.views import JobView
@@ -74,20 +75,28 @@ def submit(
     principal: Principal,
     *,
     corpus_limit: int,
+    named: NamedByFile | None = None,
     wake: Wake = nobody,
 ) -> Queued:
     """From a job table to a stored job: `prepare`, then `enqueue`; see both."""
-    submission = prepare(store, table, corpus_limit=corpus_limit)
+    submission = prepare(store, table, corpus_limit=corpus_limit, named=named)
     return enqueue(store, submission, principal, wake=wake)
 
 
-def prepare(store: Store, table: Mapping[str, Any], *, corpus_limit: int) -> Submission:
+def prepare(
+    store: Store,
+    table: Mapping[str, Any],
+    *,
+    corpus_limit: int,
+    named: NamedByFile | None = None,
+) -> Submission:
     """Puts a job together and checks whatever can be checked before it waits in a queue.
 
     Args:
         store: where named corpora are.
         table: the job as a job file has it, overrides already applied.
         corpus_limit: most bytes of a corpus read from a path.
+        named: what of the corpus a job file says; a notice tells of paths outside its folder.
 
     Raises:
         VersemillError: anything that would keep the job from being trained.
@@ -100,7 +109,7 @@ def prepare(store: Store, table: Mapping[str, Any], *, corpus_limit: int) -> Sub
     registry = Registry.discover()
     name = validated(_Named, {"name": table.get("name")}, where="").name
     config = resolve(table, registry)
-    found = find_text(store, config, registry, limit=corpus_limit)
+    found = find_text(store, config, registry, limit=corpus_limit, named=named)
     check(found.text, config)
     return Submission(
         config=config,

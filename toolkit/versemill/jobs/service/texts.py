@@ -6,17 +6,17 @@ What there is to tell beside the text comes back as notices.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from versemill.errors import ConfigError, PluginError, UnknownNameError, VersemillError
+from versemill.errors import ConfigError, CorpusError, PluginError, UnknownNameError, VersemillError
 from versemill.jobs.json_values import View
-from versemill.jobs.notices import EncodingFound, Notice, PluginPrinted
+from versemill.jobs.notices import CorpusOutside, EncodingFound, Notice, PluginPrinted
 from versemill.jobs.service import corpora
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from versemill.config.job import JobConfig
     from versemill.jobs.service.principal import Principal
@@ -35,6 +35,32 @@ class FoundText:
 
     text: Text
     notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class NamedByFile:
+    """What a job file, and not whoever submits it, says of its corpus.
+
+    Attributes:
+        file: the job file. It may come from somebody else.
+        values: the texts among its corpus and the options of that.
+    """
+
+    file: Path
+    values: frozenset[str]
+
+    def paths_outside(self, *values: object) -> Iterator[CorpusOutside]:
+        """The paths outside the file's folder that it names, where something is there."""
+        for value in values:
+            if not isinstance(value, str) or value not in self.values:
+                continue
+            try:
+                path = Path(value).expanduser().resolve()
+                outside = not path.is_relative_to(self.file.resolve().parent) and path.exists()
+            except (OSError, RuntimeError, ValueError) as error:  # no home, a loop, a null byte
+                raise CorpusError(f"{value!r} is not a usable path: {error}") from None
+            if outside:
+                yield CorpusOutside(file=str(self.file), path=str(path))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +93,14 @@ class OfferedCorpus(View):
     content_hash: str | None = None
 
 
-def find_text(store: Store, config: JobConfig, registry: Registry, *, limit: int) -> FoundText:
+def find_text(
+    store: Store,
+    config: JobConfig,
+    registry: Registry,
+    *,
+    limit: int,
+    named: NamedByFile | None = None,
+) -> FoundText:
     """The text of a job's corpus: a plugin's, one added by name, or one read from a path.
 
     Args:
@@ -75,15 +108,23 @@ def find_text(store: Store, config: JobConfig, registry: Registry, *, limit: int
         config: the job.
         registry: where plugins' corpora are.
         limit: most bytes read from a path.
+        named: what of the corpus a job file says; a notice tells of paths outside its folder.
 
     Raises:
         UnknownNameError: nothing has that name, and nothing is at that path.
         CorpusError: it cannot be read, or no line equals the song separator.
     """
     separator = config.text.song_separator
+    outside: tuple[Notice, ...] = ()
+    if named is not None and registry.has("corpus", config.corpus):
+        outside = tuple(named.paths_outside(*config.corpus_options.values()))
     found = _by_name(store, config.corpus, registry, config.corpus_options)
     if found is None:
-        return _from_path(store, config.corpus, registry, limit=limit, separator=separator)
+        if named is not None:
+            outside = tuple(named.paths_outside(config.corpus))
+        found = _from_path(store, config.corpus, registry, limit=limit, separator=separator)
+        return replace(found, notices=(*outside, *found.notices))
+    found = replace(found, notices=(*outside, *found.notices))
     if separator is not None and not found.text.segmented:
         from versemill.text.reading import check_separator
 
