@@ -20,6 +20,7 @@ from versemill.config import (
     validated,
 )
 from versemill.errors import ConfigError
+from versemill.normalisation import normalised
 
 JOB: dict[str, Any] = {
     "recipe": "default",
@@ -131,16 +132,19 @@ def test_options_cannot_be_changed() -> None:
         TrainingOptions().epochs = 3
 
 
+texts = st.text(st.characters(exclude_categories=["Cc", "Cs"])).map(normalised)
+
+
 @given(
     st.builds(
         JobConfig,
-        recipe=st.text(),
-        corpus=st.text(),
-        cell=st.text(),
-        sampler=st.text(),
-        tokenizer=st.text(),
-        prefixes=st.lists(st.text()).map(tuple),
-        cell_options=st.dictionaries(st.text(), st.integers() | st.text() | st.booleans()),
+        recipe=texts,
+        corpus=texts,
+        cell=texts,
+        sampler=texts,
+        tokenizer=texts,
+        prefixes=st.lists(texts).map(tuple),
+        cell_options=st.dictionaries(texts, st.integers() | texts | st.booleans()),
         training=st.builds(
             TrainingOptions,
             epochs=st.integers(1, 2**31 - 1),
@@ -148,7 +152,7 @@ def test_options_cannot_be_changed() -> None:
             learning_rate=st.floats(1e-9, 1e9),
         ),
         generation=st.builds(
-            GenerationOptions, seed=st.just(1), decoders=st.lists(st.text()).map(tuple)
+            GenerationOptions, seed=st.just(1), decoders=st.lists(texts).map(tuple)
         ),
     )
 )
