@@ -13,9 +13,11 @@ from versemill.config import GenerationOptions, JobConfig, validated
 from versemill.errors import CheckpointError, PluginError, UnknownNameError
 from versemill.events import HeldOut, Lyric
 from versemill.model import LanguageModel, build_model
+from versemill.normalisation import prepared
 from versemill.perplexity import evaluate, primer_id
 from versemill.registry import Registry, parse_spec
 from versemill.seeds import derived
+from versemill.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -94,6 +96,7 @@ class TrainedModel:
 
     def generate_batch(self, prefix: str, count: int, **options: Any) -> list[str]:
         """`count` different texts in one batch; the first is the one `generate` gives."""
+        prefix = prepared(prefix, "prefix")
         texts = [prefix] * count
         for pieces in self._pieces(prefix, count, self._options(options)):
             for row, piece in enumerate(pieces):
@@ -111,12 +114,12 @@ class TrainedModel:
         Raises:
             ConfigError: an option that is not allowed.
         """
-        for pieces in self._pieces(prefix, 1, self._options(options)):
+        for pieces in self._pieces(prepared(prefix, "prefix"), 1, self._options(options)):
             yield pieces[0]
 
     def lyric(self, prefix: str, options: GenerationOptions) -> Generator[None, None, Lyric]:
         """Writes one text, yielding as it grows; returns it with the record of how it was made."""
-        text = prefix
+        text = prefix = prepared(prefix, "prefix")
         for pieces in self._pieces(prefix, 1, options):
             text += pieces[0]
             yield
@@ -233,7 +236,7 @@ def _refuse_misfit(
     if config.model.layers > len(weights):
         raise CheckpointError(
             f"the checkpoint does not fit its model: {config.model.layers:,} layers, "
-            f"but only {len(weights)} weights"
+            f"but only {counted(len(weights), 'weight')}"
         )
     try:
         with torch.device("meta"):  # shapes alone

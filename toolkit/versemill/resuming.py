@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from versemill.errors import CheckpointError, PluginMismatchError
+from versemill.normalisation import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -110,5 +111,5 @@ def _settings(config: object) -> dict[str, Any]:
 
 
 def _plain(value: object) -> Any:
-    """A value as JSON gives it back."""
-    return json.loads(json.dumps(value))
+    """A value as JSON gives it back; its texts in NFC, which older versions did not see to."""
+    return json.loads(normalised(json.dumps(value, ensure_ascii=False)))
