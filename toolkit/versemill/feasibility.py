@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from versemill.errors import ConfigError, CorpusError
 from versemill.text import split
+from versemill.wording import counted
 
 if TYPE_CHECKING:
     from versemill.config import JobConfig
@@ -59,9 +60,9 @@ def check(text: Text, config: JobConfig, *, memory: int | None = None) -> None:
     if config.tokenizer == "char" and len(training) < needed:
         options = config.training
         raise CorpusError(
-            f"the training text has {len(training):,} characters, but training.batch_size = "
-            f"{options.batch_size:,} windows of training.window = {options.window:,} need at "
-            f"least {needed:,}: lower them or use a longer text"
+            f"the training text has {counted(len(training), 'character')}, but "
+            f"training.batch_size = {counted(options.batch_size, 'window')} of training.window = "
+            f"{options.window:,} need at least {needed:,}: lower them or use a longer text"
         )
     available = physical_memory() if memory is None else memory
     estimate = estimate_memory(config, len(set(training)) + 1)

@@ -35,6 +35,7 @@ _HOOKS: dict[Kind, str] = {
 IMPORT_SECONDS = 30.0
 """Time a plugin has to be imported, and its hooks to return; an import of torch fits in."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_MESSAGE_READ = 1000  # characters
 _TARGET = re.compile(r"([A-Za-z_][\w.]*)?:[A-Za-z_]\w*")
 _METHODS: dict[Kind, tuple[str, ...]] = {
     "tokenizer": ("train", "from_json", "to_json", "encode", "decode"),
@@ -357,7 +358,8 @@ def in_short(error: BaseException) -> str:
         told = str(error)
     except Exception:  # noqa: BLE001 - even this may fail
         told = ""
-    line = textwrap.shorten(told, 300, placeholder=" …")  # in one line: pluggy writes several
+    # In one line, since pluggy writes several; of the beginning, since it may have megabytes.
+    line = textwrap.shorten(told[:_MESSAGE_READ], 300, placeholder=" …")
     if isinstance(error, PluginError | OverdueError):
         return line
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
@@ -373,5 +375,5 @@ def _import_failure(error: BaseException) -> str:
 
 def _refuse_output(when: str, printed: str) -> None:
     if printed:
-        shown = textwrap.shorten(printed, 60, placeholder=" …")
+        shown = textwrap.shorten(printed[:_MESSAGE_READ], 60, placeholder=" …")
         raise PluginError(f"it prints {when}: {shown!r}; a plugin may not, use logging")

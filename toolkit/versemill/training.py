@@ -32,6 +32,7 @@ from versemill.perplexity import evaluation, unseen_share
 from versemill.plan import KernelPlan
 from versemill.resuming import refuse_another_run
 from versemill.seeds import derived
+from versemill.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -160,7 +161,7 @@ class Training:
         )
         if sampler.steps < 1:
             raise CorpusError(
-                f"the training text has {length} characters, too few for one batch of "
+                f"the training text has {counted(length, 'character')}, too few for one batch of "
                 f"training.batch_size = {options.batch_size} windows of "
                 f"training.window = {options.window}: lower them or use a longer text"
             )
@@ -435,5 +436,7 @@ class Training:
         except CheckpointError:
             raise
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            reason = textwrap.shorten(str(error), 200, placeholder=" …") or type(error).__name__
+            reason = (
+                textwrap.shorten(str(error)[:1000], 200, placeholder=" …") or type(error).__name__
+            )
             raise CheckpointError(f"the checkpoint does not fit this job: {reason}") from None

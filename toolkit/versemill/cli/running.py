@@ -11,6 +11,7 @@ import click
 
 from versemill.cli import INTERRUPTED
 from versemill.cli.submitting import EpochsChange, job_options
+from versemill.wording import counted
 
 if TYPE_CHECKING:
     from versemill.cli.embedded import TetheredWorker
@@ -112,7 +113,7 @@ def train_here(here: Installation, job: JobView, interrupts: Interrupts) -> int:
     from versemill.cli.installation import note
     from versemill.cli.screens import screen
 
-    click.echo(f"job {job.id} ({job.name}), {job.epochs} epochs")
+    click.echo(f"job {job.id} ({job.name}), {counted(job.epochs, 'epoch')}")
     with TetheredWorker(here.settings, job.id) as worker:
         with screen() as shown:
             job = _followed(here, job, worker, interrupts, shown)

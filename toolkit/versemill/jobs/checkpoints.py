@@ -18,6 +18,7 @@ from versemill.jobs.fitting import keep_needs
 from versemill.jobs.tables import Attempt, CheckpointChunk, Job, StoredCheckpoint
 from versemill.jobs.transitions import note
 from versemill.needs import exactly
+from versemill.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -276,7 +277,7 @@ def _require_whole(uow: UnitOfWork, staged: StoredCheckpoint) -> None:
     if (count, top + 1, size) != (_chunks(staged.size), _chunks(staged.size), staged.size):
         raise CheckpointError(
             f"{_name(staged.id, staged.step)} is incomplete: "
-            f"{size} of {staged.size} bytes in {count} chunks"
+            f"{size} of {counted(staged.size, 'byte')} in {counted(count, 'chunk')}"
         )
 
 

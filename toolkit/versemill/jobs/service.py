@@ -36,6 +36,7 @@ from versemill.jobs.tables import Job, LyricText, Metric, StoredCheckpoint, Work
 from versemill.jobs.transitions import close_attempt, move, note
 from versemill.jobs.waiting import live_workers, waiting
 from versemill.needs import any_version, at_least
+from versemill.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +131,7 @@ def resume(
         job = _locked(uow, job_id)
         if job.state is State.SUCCEEDED and epochs is None:
             raise JobStateError(
-                f"{job.label} has finished its {job.epochs} epochs; "
+                f"{job.label} has finished its {counted(job.epochs, 'epoch')}; "
                 "give more with `--epochs N` or `--epochs +N`"
             )
         if job.state not in {State.PAUSED, State.SUCCEEDED}:
@@ -140,7 +141,7 @@ def resume(
         message = "resumed"
         if epochs is not None:
             values |= _more_epochs(uow, job, epochs)
-            message = f"resumed, up to {epochs} epochs"
+            message = f"resumed, up to {counted(epochs, 'epoch')}"
         if accept_change:
             values |= _accepted(uow, job, actor)
             message += _ACCEPTED

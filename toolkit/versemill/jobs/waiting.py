@@ -12,6 +12,7 @@ from versemill.jobs.tables import Job, StoredNeeds, Worker
 from versemill.jobs.views import WorkerView
 from versemill.jobs.workers import LEASE_SECONDS
 from versemill.needs import Need, Plugin, from_json, lacking
+from versemill.wording import counted
 
 if TYPE_CHECKING:
     from versemill.jobs.store import Store
@@ -71,7 +72,7 @@ def _reason(job_id: int, found: Any, alive: list[WorkerView]) -> str | None:
         return f"it is tried again in {(found.available_at - found.now).total_seconds():.0f} s"
     if all(worker.busy >= worker.slots for worker in equipped):
         slots = sum(worker.slots for worker in equipped)
-        return f"every worker is busy ({slots} slots): the job waits its turn"
+        return f"every worker is busy ({counted(slots, 'slot')}): the job waits its turn"
     return None
 
 
