@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from versemill import normalisation
-from versemill.contracts import Text
 from versemill.errors import ConfigError, CorpusError, TextError
 from versemill.normalisation import (
     MOST_MARKS,
@@ -21,6 +20,7 @@ from versemill.normalisation import (
     prepared_name,
     spellings,
 )
+from versemill.text.corpus import Text
 
 ACUTE, BELOW = "\u0301", "\u0316"
 
@@ -115,8 +115,8 @@ def test_every_mark_of_unicode_counts() -> None:
 
 
 def test_a_stored_text_of_marks_is_not_trained_on() -> None:
-    from versemill.config import TextOptions
-    from versemill.text import split
+    from versemill.text.options import TextOptions
+    from versemill.text.splitting import split
 
     with pytest.raises(CorpusError, match="combining marks in a row"):
         split(Text(("la" + ACUTE * 200_000,)), TextOptions())

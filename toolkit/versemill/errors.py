@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from versemill.wording import did_you_mean, listed, shortened, shown
+from versemill.phrases import did_you_mean, listed, shortened, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

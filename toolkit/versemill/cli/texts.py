@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from versemill.cli.installation import Installation
-    from versemill.config import JobConfig
-    from versemill.contracts import Text
-    from versemill.reading import Reading
-    from versemill.registry import Registry
+    from versemill.config.job import JobConfig
+    from versemill.plugins.registry import Registry
+    from versemill.text.corpus import Text
+    from versemill.text.reading import Reading
 
 
 FROM_STDIN = "-"
@@ -51,7 +51,7 @@ def find_text(
         return read_corpus(here, place, registry, separator=separator, field=field)
     refuse_field(field, config.corpus)
     if separator is not None and not text.segmented:
-        from versemill.reading import check_separator
+        from versemill.text.reading import check_separator
 
         check_separator(text.songs, separator, config.corpus)
     return text
@@ -66,10 +66,10 @@ def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Te
     """
     import sys
 
-    from versemill.contracts import Text
     from versemill.errors import PluginError, VersemillError
-    from versemill.quiet import captured
-    from versemill.registry import in_short
+    from versemill.plugins.isolation import captured
+    from versemill.plugins.registry import in_short
+    from versemill.text.corpus import Text
 
     registration = registry.find("corpus", name)
     corpus, chosen = registration.load(), registration.options_from(options)
@@ -83,16 +83,16 @@ def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Te
     sys.stderr.write(printed.text)
     if not isinstance(text, Text):
         raise PluginError(
-            f"{registration.label} returned a {type(text).__name__}, not a versemill.contracts.Text"
+            f"{registration.label} returned a {type(text).__name__}, not a versemill.plugins.Text"
         )
     return _cleaned(text, registration.label)
 
 
 def _cleaned(text: Text, label: str) -> Text:
     """What a plugin returned, in the form that all text has."""
-    from versemill.contracts import Text
     from versemill.errors import CorpusError, PluginError, TextError
     from versemill.normalisation import cleaned
+    from versemill.text.corpus import Text
 
     songs = []
     for number, song in enumerate(text.songs, 1):
@@ -120,7 +120,7 @@ def read_place(here: Installation, place: str, **options: Any) -> Reading:
     import sys
 
     from versemill.errors import CorpusError
-    from versemill.reading import STANDARD_INPUT, read_any
+    from versemill.text.reading import STANDARD_INPUT, read_any
 
     limit = here.settings.corpus_limit
     if place != FROM_STDIN:
@@ -132,7 +132,7 @@ def read_place(here: Installation, place: str, **options: Any) -> Reading:
 
 def source_of(place: str) -> str:
     """Where a text was read from, for listings."""
-    from versemill.reading import STANDARD_INPUT
+    from versemill.text.reading import STANDARD_INPUT
 
     return STANDARD_INPUT if place == FROM_STDIN else str(Path(place).expanduser().absolute())
 
@@ -152,12 +152,12 @@ def read_corpus(
         CorpusError: it cannot be read.
     """
     from versemill.jobs import service
-    from versemill.reading import STANDARD_INPUT
+    from versemill.text.reading import STANDARD_INPUT
 
     path = Path(place)
     if place != FROM_STDIN and not _looks_like_path(place) and not path.exists():
         known = [r.name for r in registry.all() if r.kind == "corpus"]
-        known += [view.name for view in service.corpora(here.store)]
+        known += [view.name for view in service.list_corpora(here.store)]
         hint = "or give the path of a text file, a zip or a folder"
         raise UnknownNameError("corpus", place, known, hint=hint)
     reading = read_place(here, place, song_separator=separator, field=field)
@@ -167,22 +167,22 @@ def read_corpus(
 
 def beginning(text: Text) -> str:
     """How a text begins, for people to see whether it was read rightly."""
-    from versemill.cli.tables import printable
+    from versemill.cli.terminal.tables import printable
 
     return printable(" ".join(text.songs[0][:200].split())[:40])
 
 
 def guessed_shown(reading: Reading) -> str:
     """Which files of a folder were guessed, as part of a sentence."""
-    from versemill.wording import listed
+    from versemill.phrases import listed
 
     return f" of {listed(reading.guessed_files, _FILES_SHOWN)}" if reading.guessed_files else ""
 
 
 def skipped_shown(reading: Reading) -> list[str]:
     """What of a folder was not read, in one line; nothing if everything was."""
-    from versemill.archives import quoted
-    from versemill.wording import listed
+    from versemill.phrases import listed
+    from versemill.text.archives import quoted
 
     if not reading.skipped:
         return []
@@ -194,8 +194,8 @@ def skipped_shown(reading: Reading) -> list[str]:
 
 
 def _tell_encoding(place: str, reading: Reading) -> None:
-    from versemill.charsets import UTF_8, shown
     from versemill.cli.installation import note
+    from versemill.text.encodings import UTF_8, shown
 
     for line in skipped_shown(reading):
         note(line)
@@ -210,7 +210,7 @@ def _tell_encoding(place: str, reading: Reading) -> None:
 
 
 def _looks_like_path(place: str) -> bool:
-    from versemill.formats import READ_ENDINGS
+    from versemill.text.formats import READ_ENDINGS
 
     return (
         os.sep in place
