@@ -14,6 +14,7 @@ import pluggy
 
 from versemill.config.validation import NoOptions, Options, validated
 from versemill.errors import ConfigError, PluginError, UnknownNameError
+from versemill.normalisation import prepared_name
 from versemill.plugins import hookspecs
 from versemill.plugins.discovery import FOLDER_PACKAGE, Source, find_sources
 from versemill.plugins.isolation import OverdueError, captured, limited
@@ -257,7 +258,8 @@ class _Registrar:
             raise PluginError(
                 f"target {target!r} of {self._kind} {name!r} is no 'module:attribute'"
             )
-        if not isinstance(summary, str) or "\n" in summary:
+        summary = _one_line(summary)
+        if summary is None:
             raise PluginError(f"summary of {self._kind} {name!r} must be one line of text")
         try:
             fields(options)
@@ -274,6 +276,14 @@ class _Registrar:
                 version=self._version,
             )
         )
+
+
+def _one_line(summary: object) -> str | None:
+    """A stranger's summary in the one form of all text; None if it is no line of text."""
+    try:
+        return prepared_name(summary, "summary") if isinstance(summary, str) else None
+    except ConfigError:
+        return None
 
 
 def _resolved(target: str, own: str) -> str:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import select, update
-from versemill.jobs.tables import Job, NamedCorpus, User
 
 from versemill.errors import ConfigError, JobStateError, UnknownNameError
 from versemill.jobs import service
+from versemill.jobs.execution import worker_api
+from versemill.jobs.storage.tables import Job, NamedCorpus, User
 from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
@@ -80,11 +81,11 @@ def test_a_corpus_is_one_whatever_the_spelling(floor: Floor, before: bool) -> No
     newer = Text(("newer\n",))
     again = service.add_corpus(floor.store, COMPOSED, newer, "b.txt", "ann")
     assert again.replaced
-    assert len(service.corpora(floor.store)) == 1
+    assert len(service.list_corpora(floor.store)) == 1
     for name in (COMPOSED, DECOMPOSED):
         assert service.corpus_text(floor.store, name) == newer
     service.remove_corpus(floor.store, DECOMPOSED if not before else COMPOSED)
-    assert service.corpora(floor.store) == []
+    assert service.list_corpora(floor.store) == []
 
 
 def test_a_corpus_that_a_job_needs_is_kept_whatever_the_spelling(floor: Floor) -> None:
@@ -112,3 +113,9 @@ def test_an_unknown_name_is_shown_in_short(floor: Floor) -> None:
     with pytest.raises(UnknownNameError) as caught:
         service.find(floor.store, "é" * 50_000)
     assert len(str(caught.value)) < 1_000
+
+
+def test_a_worker_is_drained_by_either_spelling(floor: Floor) -> None:
+    worker_api.register_worker(floor.store, COMPOSED, 1)
+    worker_api.register_worker(floor.store, DECOMPOSED, 1)  # as an older version's worker
+    assert len(service.drain(floor.store, DECOMPOSED, "ann")) == 2

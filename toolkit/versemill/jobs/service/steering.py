@@ -15,6 +15,7 @@ from versemill.jobs.states import FailureClass, Outcome, Request, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import keep_needs
 from versemill.jobs.storage.tables import Job, LyricText, Metric, StoredCheckpoint, Worker
+from versemill.normalisation import spellings
 from versemill.phrases import counted
 from versemill.plugins.requirements import any_version, at_least
 
@@ -187,10 +188,11 @@ def drain(store: Store, name: str, actor: str) -> list[WorkerView]:
         UnknownNameError: no live worker is called so.
     """
     alive = live_workers(store)
-    found = [worker for worker in alive if name in {worker.name, worker.id}]
+    names = spellings(name)
+    found = [worker for worker in alive if worker.name in names or worker.id == name]
     if not found:
-        names = sorted({worker.name for worker in alive})
-        raise UnknownNameError("live worker", name, names, hint="`versemill workers` lists them")
+        known = sorted({worker.name for worker in alive})
+        raise UnknownNameError("live worker", name, known, hint="`versemill workers` lists them")
     ids = [worker.id for worker in found]
     with store.unit_of_work() as uow:
         uow.execute(update(Worker).where(Worker.id.in_(ids)).values(drained_by=actor))

@@ -63,9 +63,9 @@ def submit(
     Raises:
         ConfigError: the name is malformed or taken.
     """
-    name = None if name is None else prepared(name, "name")
     if name is not None and not _NAME.fullmatch(name):
         raise ConfigError("name", name, _NAME_RULE)
+    name = None if name is None else prepared(name, "name")
     content_hash = store_ahead(store, text)
     with store.unit_of_work() as uow:
         values: dict[str, Any] = {
