@@ -39,7 +39,7 @@ def life(floor: Floor) -> Iterator[Act]:
     """One job to which everything happens; yields each function that has just been called."""
     store = floor.store
     table = {"corpus": "starter-zh", "name": "one"}
-    job_id = service.submit(store, table, ANN, corpus_limit=1 << 20).job.id
+    job_id = service.submit(store, table, ANN, service.TextSources(limit=1 << 20)).job.id
     yield from (service.submit, service.enqueue)
     service.request_pause(store, job_id, ANN)
     yield service.request_pause

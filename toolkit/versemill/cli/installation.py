@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from versemill.jobs.notices import Notice
-    from versemill.jobs.service import Principal, Queued, Wake
+    from versemill.jobs.service import NamedByFile, Principal, Queued, TextSources, Wake
     from versemill.jobs.storage.unit_of_work import Store
     from versemill.jobs.views import JobView
     from versemill.settings import Settings
@@ -42,6 +43,17 @@ class Installation:
         from versemill.jobs.service import find
 
         return find(self.store, key, self.principal)
+
+    def sources(self, named: NamedByFile | None = None) -> TextSources:
+        """What the texts of corpora may be read from, standard input among it.
+
+        Args:
+            named: what of a job's corpus a job file says.
+        """
+        from versemill.jobs.service import TextSources
+
+        stdin = None if sys.stdin is None else sys.stdin.buffer  # closed by whoever started us
+        return TextSources(limit=self.settings.corpus_limit, stdin=stdin, named=named)
 
     @property
     def wake(self) -> Wake:

@@ -53,7 +53,7 @@ class _Epochs(_ParamType):
 EPOCHS = _Epochs()
 
 _OPTIONS = (
-    click.option("--corpus", help="A corpus by name, or the path of a text, zip or folder."),
+    click.option("--corpus", help="A corpus by name, the path of a text, zip or folder, or -."),
     click.option("--cell", help="Recurrent cell: rnn, gru, lstm, or a plugin's."),
     click.option("--sampler", help="Training windows: random, consecutive, or a plugin's."),
     click.option("--recipe", help="Where other values come from: default or classic."),
@@ -149,14 +149,18 @@ def _overridden(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[st
 
 def setting(assignment: str) -> tuple[str, Any]:
     """Reads one `--set SECTION.KEY=VALUE`: TOML values, bare words as text."""
-    import tomllib
+    from versemill.config.bounded_toml import BoundError, parsed
+    from versemill.errors import ConfigError
+    from versemill.phrases import shortened
 
     name, equals, value = assignment.partition("=")
     if not equals or not name.strip():
-        raise click.UsageError(f"--set {assignment}: write SECTION.KEY=VALUE.")
+        raise click.UsageError(f"--set {shortened(assignment)}: write SECTION.KEY=VALUE.")
     try:
-        read = tomllib.loads(f"value = {value}")
-    except (ValueError, RecursionError):  # not TOML, or a number or nesting without measure
+        read = parsed(f"value = {value}")
+    except BoundError as error:
+        raise ConfigError(name.strip(), value, str(error)) from None
+    except ValueError:  # not TOML, or a number without measure
         read = {}
     # More than one key means that a line end smuggled in another: then it was no value.
     return name.strip(), read["value"] if read.keys() == {"value"} else value
@@ -168,12 +172,12 @@ def read_job_file(file: Path) -> dict[str, Any]:
     Raises:
         VersemillError: it cannot be read, or is not TOML.
     """
-    import tomllib
-
+    from versemill.config.bounded_toml import BoundError, parsed
     from versemill.errors import VersemillError
+    from versemill.phrases import shortened
 
     try:
-        table = tomllib.loads(file.read_bytes().decode())
+        table = parsed(_content(file).decode("utf-8-sig"))
     except OSError as error:
         raise VersemillError(f"job file {file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -181,11 +185,25 @@ def read_job_file(file: Path) -> dict[str, Any]:
             f"job file {file} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
             f"{error.start:,}; convert it to UTF-8"
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise VersemillError(f"job file {file} is not valid TOML: {error}") from None
+    except BoundError as error:
+        raise VersemillError(f"job file {file} is refused: {error}; write it shorter") from None
+    except ValueError as error:
+        reason = shortened(str(error))
+        raise VersemillError(f"job file {file} is not valid TOML: {reason}") from None
     corpus = table.get("corpus")
     if isinstance(corpus, str) and corpus and "\0" not in corpus:
         beside = file.parent / corpus
         if beside.exists() and not Path(corpus).is_absolute():
             table["corpus"] = str(beside)
     return table
+
+
+def _content(file: Path) -> bytes:
+    """The bytes of a job file, one more than allowed at most: a device may never end."""
+    from versemill.config.bounded_toml import MOST_BYTES, BoundError
+
+    with file.open("rb") as opened:
+        content = opened.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise BoundError(f"it has more than {MOST_BYTES:,} bytes")
+    return content

@@ -15,6 +15,7 @@ from versemill.config.validation import validated
 from versemill.errors import CheckpointError, PluginError, UnknownNameError
 from versemill.evaluation.perplexity import evaluate, primer_id
 from versemill.nn.seeds import derived
+from versemill.normalisation import prepared
 from versemill.plugins.registry import Registry, parse_spec
 from versemill.plugins.run_events import HeldOut, Lyric
 
@@ -94,6 +95,7 @@ class TrainedModel:
 
     def generate_batch(self, prefix: str, count: int, **options: Any) -> list[str]:
         """`count` different texts in one batch; the first is the one `generate` gives."""
+        prefix = prepared(prefix, "prefix")
         texts = [prefix] * count
         for pieces in self._pieces(prefix, count, self._options(options)):
             for row, piece in enumerate(pieces):
@@ -111,12 +113,12 @@ class TrainedModel:
         Raises:
             ConfigError: an option that is not allowed.
         """
-        for pieces in self._pieces(prefix, 1, self._options(options)):
+        for pieces in self._pieces(prepared(prefix, "prefix"), 1, self._options(options)):
             yield pieces[0]
 
     def lyric(self, prefix: str, options: GenerationOptions) -> Generator[None, None, Lyric]:
         """Writes one text, yielding as it grows; returns it with the record of how it was made."""
-        text = prefix
+        text = prefix = prepared(prefix, "prefix")
         for pieces in self._pieces(prefix, 1, options):
             text += pieces[0]
             yield

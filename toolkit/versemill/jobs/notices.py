@@ -10,9 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from versemill.jobs.json_values import View
+from versemill.phrases import counted, listed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from versemill.plugins.requirements import Need, Plugin
+
+_FILES_SHOWN = 3
 
 
 class Notice(View):
@@ -52,6 +57,7 @@ class EncodingFound(Notice):
         place: what was read.
         encoding: as people know it.
         guessed: whether it could also be another.
+        files: the files of a folder for which it is a guess; none for a single file.
         beginning: of the text, for people to see whether it was read rightly.
     """
 
@@ -59,12 +65,31 @@ class EncodingFound(Notice):
     place: str
     encoding: str
     guessed: bool
+    files: tuple[str, ...]
     beginning: str
 
     def __str__(self) -> str:
-        if self.guessed:
-            return f"{self.place} is read as {self.encoding}, a guess; it begins: {self.beginning}"
-        return f"{self.place} is read as {self.encoding}"
+        read = f"{self.place} is read as {self.encoding}"
+        if not self.guessed:
+            return read
+        of = f" of {listed(self.files, _FILES_SHOWN)}" if self.files else ""
+        return f"{read}, a guess{of}; it begins: {self.beginning}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesSkipped(Notice):
+    """Files of a folder were not read.
+
+    Attributes:
+        files: their names, by why.
+    """
+
+    code: ClassVar[str] = "files-skipped"
+    files: Mapping[str, tuple[str, ...]]
+
+    def __str__(self) -> str:
+        parts = (f"{why}: {listed(names, _FILES_SHOWN)}" for why, names in self.files.items())
+        return f"skipped in the folder: {'; '.join(parts)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,5 +224,4 @@ class WorkersBusy(WaitingReason):
     slots: int
 
     def __str__(self) -> str:
-        slots = "1 slot" if self.slots == 1 else f"{self.slots} slots"
-        return f"every worker is busy ({slots}): the job waits its turn"
+        return f"every worker is busy ({counted(self.slots, 'slot')}): the job waits its turn"

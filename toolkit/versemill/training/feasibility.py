@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from versemill.errors import CorpusError, NotEnoughMemoryError
+from versemill.phrases import counted
 from versemill.settings import physical_memory
 from versemill.text.splitting import split
 
@@ -59,9 +60,9 @@ def check(text: Text, config: JobConfig, *, memory: int | None = None) -> None:
     if config.tokenizer == "char" and len(training) < needed:
         options = config.training
         raise CorpusError(
-            f"the training text has {len(training):,} characters, but training.batch_size = "
-            f"{options.batch_size:,} windows of training.window = {options.window:,} need at "
-            f"least {needed:,}: lower them or use a longer text"
+            f"the training text has {counted(len(training), 'character')}, but "
+            f"training.batch_size = {counted(options.batch_size, 'window')} of training.window = "
+            f"{options.window:,} need at least {needed:,}: lower them or use a longer text"
         )
     check_memory(config, len(set(training)) + 1, memory=memory)
 

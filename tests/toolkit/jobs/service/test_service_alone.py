@@ -24,6 +24,7 @@ from versemill.settings import Settings
 settings = Settings.from_environment()
 store = Store.open(settings.database_url)
 ann = service.Principal("ann")
+sources = service.TextSources(limit=settings.corpus_limit)
 table = {
     "corpus_options": {"first": 1200},
     "model": {"hidden_size": 12, "embedding_size": 8},
@@ -33,7 +34,7 @@ table = {
 found = {"told": [], "stopped": [], "lyrics": []}
 for number, corpus in enumerate(("starter-zh", sys.argv[1])):
     job = {**table, "corpus": corpus, "name": f"job-{number}"}
-    queued = service.submit(store, job, ann, corpus_limit=settings.corpus_limit)
+    queued = service.submit(store, job, ann, sources)
     found["told"] += [notice.to_json() for notice in queued.notices]
     with TetheredWorker(settings, queued.job.id):
         *_, last = follow(store, queued.job, from_start=True)

@@ -9,6 +9,8 @@ import click
 if TYPE_CHECKING:
     from versemill.jobs.service import CorpusFromPath
 
+_FILES_SHOWN = 3
+
 
 @click.group()
 def corpora() -> None:
@@ -50,8 +52,11 @@ def list_(as_json: bool) -> None:
 @corpora.command()
 @click.argument("name")
 @click.argument("path")
-@click.option("--song-separator", help="A line equal to this stands between two songs.")
-@click.option("--encoding", help="Of the file, such as gb18030 or big5; default: recognised.")
+@click.option(
+    "--song-separator", help="A line equal to this stands between two songs; '' for blank lines."
+)
+@click.option("--encoding", help="Of what is not UTF-8, such as gb18030; default: recognised.")
+@click.option("--field", help="Of JSON or CSV: what holds the text of each record.")
 @click.option(
     "--newlines",
     type=click.Choice(["keep", "space"]),
@@ -64,9 +69,13 @@ def add(
     path: str,
     song_separator: str | None,
     encoding: str | None,
+    field: str | None,
     newlines: Literal["keep", "space"],
 ) -> None:
     """Add the text at PATH as corpus NAME: a text file, a zip with one text, or a folder.
+
+    JSON, JSON lines, CSV, TSV, LRC and SRT are read by the endings of their names, .gz too; PATH
+    may be - for standard input.
 
     The text is stored in the database, so that workers on other machines have it too. A name
     that is taken stands for the new text from then on; jobs keep the text they have.
@@ -74,9 +83,8 @@ def add(
     \b
     Examples:  versemill corpora add poems ./poems.txt --song-separator ---
                versemill corpora add 诗集 ./诗集.txt --encoding big5
+               versemill corpora add 宋词 ./ci.json --field paragraphs
     """
-    from pathlib import Path
-
     from versemill.cli.installation import installation
     from versemill.jobs import service
     from versemill.plugins.registry import Registry
@@ -85,12 +93,13 @@ def add(
         done = service.add_corpus_from_path(
             here.store,
             name,
-            Path(path),
+            path,
             here.principal,
             registry=Registry.discover(),
-            limit=here.settings.corpus_limit,
+            sources=here.sources(),
             song_separator=song_separator,
             encoding=encoding,
+            field=field,
             newlines=newlines,
         )
     _print_added(done)
@@ -98,8 +107,9 @@ def add(
 
 @corpora.command()
 @click.argument("name")
+@click.option("--field", help="Of JSON or CSV at a path: what holds the text of each record.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
-def show(name: str, as_json: bool) -> None:
+def show(name: str, field: str | None, as_json: bool) -> None:
     """Describe a corpus, by name or path: figures, how it begins, and what is odd about it.
 
     \b
@@ -113,8 +123,8 @@ def show(name: str, as_json: bool) -> None:
     from versemill.text.inspection import inspect
 
     with installation() as here:
-        limit = here.settings.corpus_limit
-        found = service.named_text(here.store, name, Registry.discover(), limit=limit)
+        registry = Registry.discover()
+        found = service.named_text(here.store, name, registry, here.sources(), field=field)
     note_all(found.notices)
     figures = inspect(found.text)
     if as_json:
@@ -142,9 +152,10 @@ def remove(name: str) -> None:
 
 
 def _print_added(done: CorpusFromPath) -> None:
-    from versemill.cli.terminal.corpus_report import counted, songs_shown
+    from versemill.cli.terminal.corpus_report import songs_shown
     from versemill.cli.terminal.tables import printable
-    from versemill.jobs.service.texts import beginning
+    from versemill.jobs.notices import EncodingFound
+    from versemill.phrases import counted, listed
     from versemill.text.encodings import shown
     from versemill.text.inspection import inspect
 
@@ -154,11 +165,15 @@ def _print_added(done: CorpusFromPath) -> None:
         f"corpus {corpus.name}: {counted(corpus.characters, 'character')}, "
         f"{songs_shown(corpus.songs)}, read as {shown(reading.encoding)}"
     )
-    if reading.guessed:
-        click.echo(
-            f"the encoding is a guess; the text begins: {printable(beginning(reading.text))}\n"
-            "if that is wrong, add it again with --encoding"
-        )
+    for notice in done.notices:
+        if not isinstance(notice, EncodingFound):
+            click.echo(printable(notice))
+        elif notice.guessed:
+            of = f" of {listed(notice.files, _FILES_SHOWN)}" if notice.files else ""
+            click.echo(
+                f"the encoding{of} is a guess; the text begins: {printable(notice.beginning)}\n"
+                "if that is wrong, add it again with --encoding"
+            )
     if added.replaced:
         kept = counted(added.kept_by, "job")
         click.echo(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from versemill.cli.job_options import job_source
+from versemill.phrases import counted
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
@@ -35,10 +36,11 @@ def demo(ctx: click.Context) -> None:
 
     with installation() as here:
         table = job_source(None, _options()).table
-        submission = service.prepare(here.store, table, corpus_limit=here.settings.corpus_limit)
+        submission = service.prepare(here.store, table, here.sources())
         click.echo(
-            f"corpus {submission.config.corpus}: {submission.text.characters:,} characters, "
-            f"{len(submission.text.songs)} songs, some of them held out"
+            f"corpus {submission.config.corpus}: "
+            f"{counted(submission.text.characters, 'character')}, "
+            f"{counted(len(submission.text.songs), 'song')}, some of them held out"
         )
         with Interrupts() as interrupts:
             queued = service.enqueue(here.store, submission, here.principal, wake=here.wake)

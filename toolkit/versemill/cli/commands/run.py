@@ -11,6 +11,7 @@ import click
 from versemill.cli.exit_codes import INTERRUPTED
 from versemill.cli.job_options import changed_epochs, job_options, job_source
 from versemill.errors import VersemillError
+from versemill.phrases import counted
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
@@ -70,12 +71,7 @@ def run(
                 waited = known.state == "queued"
                 ctx.exit(train_here(here, queued.job, interrupts, devices=devices, waited=waited))
         described = job_source(None if source is None else Path(source), options)
-        submission = service.prepare(
-            here.store,
-            described.table,
-            corpus_limit=here.settings.corpus_limit,
-            named=described.named,
-        )
+        submission = service.prepare(here.store, described.table, here.sources(described.named))
         with Interrupts() as interrupts:  # from here on Ctrl-C pauses what was submitted
             queued = service.enqueue(here.store, submission, here.principal, wake=here.wake)
             note_all(queued.notices)
@@ -129,7 +125,7 @@ def train_here(
     with TetheredWorker(here.settings, job.id, devices=devices) as worker:
         follow = _Following(here, job, worker, interrupts, waited=waited)
         try:
-            click.echo(f"job {job.id} ({job.name}), {job.epochs} epochs")
+            click.echo(f"job {job.id} ({job.name}), {counted(job.epochs, 'epoch')}")
             job = follow.shown()
         except LOST as error:
             trouble = output_trouble(error)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.phrases import counted
+
 if TYPE_CHECKING:
     from versemill.jobs.views import AttemptView, JobDetails
 
@@ -80,7 +82,7 @@ def held_out_line(part: str, figures: dict[str, Any]) -> str:
     return (
         f"best weights on {part} text: perplexity {perplexity(figures['perplexity'])}, "
         f"{figures['bits_per_character']:.3f} bits per character over "
-        f"{figures['characters']:,} characters ({figures['unknown_share']:.1%} unknown)"
+        f"{counted(figures['characters'], 'character')} ({figures['unknown_share']:.1%} unknown)"
     )
 
 

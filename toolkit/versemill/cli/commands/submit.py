@@ -42,8 +42,7 @@ def submit(
             here.store,
             source.table,
             here.principal,
-            corpus_limit=here.settings.corpus_limit,
-            named=source.named,
+            here.sources(source.named),
             wake=here.wake,
         )
         note_all(queued.notices)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from versemill.cli.job_options import job_options, job_source
+from versemill.phrases import counted
 
 if TYPE_CHECKING:
     from versemill.cli.terminal.screen import Screen
@@ -45,9 +46,7 @@ def verify_resume(file: Path | None, kills: int, **options: Any) -> None:
     with installation() as here:
         settings = here.settings
         source = job_source(file, options)
-        submission = service.prepare(
-            here.store, source.table, corpus_limit=settings.corpus_limit, named=source.named
-        )
+        submission = service.prepare(here.store, source.table, here.sources(source.named))
     note_all(submission.notices)
     with (
         Interrupts() as interrupts,
@@ -73,7 +72,6 @@ def _show(progress: Progress, shown: Screen) -> None:
 def _line(progress: Progress) -> str:
     from versemill.cli.terminal.tables import duration
     from versemill.testing.resume_proof import progress as told
-    from versemill.testing.resume_proof.proof import times
 
     match progress:
         case told.UndisturbedDone(seconds=seconds, steps=steps):
@@ -84,17 +82,18 @@ def _line(progress: Progress) -> str:
             lease = ", whose lease has to run out" if victim == "worker" else ""
             line = f"kill {number} of {total}: at step {step:,}, the {victim}{lease}"
         case told.Resumed(step=step, repeated=repeated):
-            line = f"  resumed from step {step:,}; {repeated:,} steps repeated"
+            line = f"  resumed from step {step:,}; {counted(repeated, 'step')} repeated"
         case told.Restarted(worker=restarted):
             line = f"  {restarted}"
         case told.FewerKills(survived=survived):
-            line = f"the job is too short for more than {times(survived)}"
+            line = f"the job is too short for more than {counted(survived, 'kill')}"
         case told.Proved():
             line = (
-                f"the same bit for bit after {times(progress.survived)}: {progress.tensors} "
-                f"tensors of {len(progress.checkpoints)} checkpoints "
-                f"({'; '.join(progress.checkpoints)}), {progress.reports} reports, "
-                f"{progress.lyrics} lyrics, and the result"
+                f"the same bit for bit after {counted(progress.survived, 'kill')}: "
+                f"{counted(progress.tensors, 'tensor')} of "
+                f"{counted(len(progress.checkpoints), 'checkpoint')} "
+                f"({'; '.join(progress.checkpoints)}), {counted(progress.reports, 'report')}, "
+                f"{counted(progress.lyrics, 'lyric')}, and the result"
             )
         case told.Training():
             line = ""

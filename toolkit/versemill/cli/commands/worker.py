@@ -8,6 +8,8 @@ import time
 
 import click
 
+from versemill.normalisation import prepared_name
+
 _POLL_SECONDS = 0.5
 
 
@@ -33,6 +35,7 @@ def worker(ctx: click.Context, slots: int | None, devices: str, name: str | None
     if slots is not None:
         command += ["--slots", str(slots)]
     if name is not None:
+        name = prepared_name(name, "--name")
         command.append(f"--name={name}")  # in one piece: a name may begin with a dash
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606 - the very process becomes the worker

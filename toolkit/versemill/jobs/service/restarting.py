@@ -15,6 +15,7 @@ from versemill.jobs.states import State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import keep_needs
 from versemill.jobs.storage.tables import Job, LyricText, Metric, StoredCheckpoint
+from versemill.phrases import counted
 from versemill.plugins.requirements import any_version, at_least
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def resume(
             epochs = job.epochs + more_epochs
         if job.state is State.SUCCEEDED and epochs is None:
             raise JobStateError(
-                f"{job.label} has finished its {job.epochs} epochs; "
+                f"{job.label} has finished its {counted(job.epochs, 'epoch')}; "
                 "give more with `--epochs N` or `--epochs +N`"
             )
         if job.state not in {State.PAUSED, State.SUCCEEDED}:
@@ -69,7 +70,7 @@ def resume(
         message = "resumed"
         if epochs is not None:
             values |= _more_epochs(uow, job, epochs)
-            message = f"resumed, up to {epochs} epochs"
+            message = f"resumed, up to {counted(epochs, 'epoch')}"
         if accept_change:
             values |= _accepted(uow, job, principal)
             message += _ACCEPTED

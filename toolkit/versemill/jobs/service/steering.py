@@ -13,6 +13,7 @@ from versemill.jobs.service.locked_job import LockedJob, lock_job, move_locked
 from versemill.jobs.service.why_waiting import live_workers
 from versemill.jobs.states import FailureClass, Outcome, Request, State
 from versemill.jobs.storage.tables import Job, Worker
+from versemill.normalisation import spellings
 
 if TYPE_CHECKING:
     from versemill.jobs.service.principal import Principal
@@ -84,10 +85,11 @@ def drain(store: Store, name: str, principal: Principal) -> list[WorkerView]:
         UnknownNameError: no live worker is called so.
     """
     alive = live_workers(store)
-    found = [worker for worker in alive if name in {worker.name, worker.id}]
+    names = spellings(name)
+    found = [worker for worker in alive if worker.name in names or worker.id == name]
     if not found:
-        names = sorted({worker.name for worker in alive})
-        raise UnknownNameError("live worker", name, names, hint="`versemill workers` lists them")
+        known = sorted({worker.name for worker in alive})
+        raise UnknownNameError("live worker", name, known, hint="`versemill workers` lists them")
     ids = [worker.id for worker in found]
     with store.unit_of_work() as uow:
         uow.execute(update(Worker).where(Worker.id.in_(ids)).values(drained_by=principal.name))

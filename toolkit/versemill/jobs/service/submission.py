@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,12 @@ from versemill.errors import ConfigError, DatabaseError
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.service.corpora import keep_text, store_ahead, user_id
 from versemill.jobs.service.listings import job_view
-from versemill.jobs.service.texts import find_text
+from versemill.jobs.service.texts import FROM_STDIN, find_text
 from versemill.jobs.service.waking import Queued, nobody
 from versemill.jobs.states import State
 from versemill.jobs.storage.plugin_fit import keep_needs
 from versemill.jobs.storage.tables import Job
+from versemill.normalisation import prepared, spellings
 from versemill.plugins.requirements import at_least
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from versemill.config.job import JobConfig
     from versemill.jobs.notices import Notice
     from versemill.jobs.service.principal import Principal
-    from versemill.jobs.service.texts import NamedByFile
+    from versemill.jobs.service.texts import TextSources
     from versemill.jobs.service.waking import Wake
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
     from versemill.jobs.views import JobView
@@ -73,30 +74,22 @@ def submit(
     store: Store,
     table: Mapping[str, Any],
     principal: Principal,
+    sources: TextSources,
     *,
-    corpus_limit: int,
-    named: NamedByFile | None = None,
     wake: Wake = nobody,
 ) -> Queued:
     """From a job table to a stored job: `prepare`, then `enqueue`; see both."""
-    submission = prepare(store, table, corpus_limit=corpus_limit, named=named)
+    submission = prepare(store, table, sources)
     return enqueue(store, submission, principal, wake=wake)
 
 
-def prepare(
-    store: Store,
-    table: Mapping[str, Any],
-    *,
-    corpus_limit: int,
-    named: NamedByFile | None = None,
-) -> Submission:
+def prepare(store: Store, table: Mapping[str, Any], sources: TextSources) -> Submission:
     """Puts a job together and checks whatever can be checked before it waits in a queue.
 
     Args:
         store: where named corpora are.
         table: the job as a job file has it, overrides already applied.
-        corpus_limit: most bytes of a corpus read from a path.
-        named: what of the corpus a job file says; a notice tells of paths outside its folder.
+        sources: what its text may be read from.
 
     Raises:
         VersemillError: anything that would keep the job from being trained.
@@ -104,12 +97,16 @@ def prepare(
     from versemill.config.validation import validated
     from versemill.plugins.registry import Registry
     from versemill.plugins.resolution import resolve
+    from versemill.text.reading import STANDARD_INPUT
     from versemill.training.feasibility import check
 
     registry = Registry.discover()
     name = validated(_Named, {"name": table.get("name")}, where="").name
     config = resolve(table, registry)
-    found = find_text(store, config, registry, limit=corpus_limit, named=named)
+    place = str(table.get("corpus", config.corpus))
+    found = find_text(store, config, registry, sources, place=place)
+    if place == FROM_STDIN:
+        config = replace(config, corpus=STANDARD_INPUT)
     check(found.text, config)
     return Submission(
         config=config,
@@ -137,6 +134,7 @@ def enqueue(
     config, name = submission.config, submission.name
     if name is not None and not _NAME.fullmatch(name):
         raise ConfigError("name", name, _NAME_RULE)
+    name = None if name is None else prepared(name, "name")
     content_hash = store_ahead(store, submission.text)
     with store.unit_of_work() as uow:
         values: dict[str, Any] = {
@@ -153,7 +151,7 @@ def enqueue(
             "epochs": config.training.epochs,
         }
         job_id = uow.insert_if_absent(Job, values, key="name", returning="id")
-        if job_id is None:
+        if job_id is None or _taken_otherwise(uow, job_id, name):
             raise ConfigError("name", str(name), "a name that no other job has")
         if name is None:
             _name_automatically(uow, job_id, config)
@@ -183,6 +181,15 @@ def _plugin_records(config: JobConfig, registry: Registry) -> list[dict[str, Any
     return [registry.find(kind, name).record(options) for kind, name, options in named]
 
 
+def _taken_otherwise(uow: UnitOfWork, job_id: int, name: str | None) -> bool:
+    """Whether another job has this name in another spelling, as older versions stored it."""
+    others = [] if name is None else [each for each in spellings(name) if each != name]
+    if not others:
+        return False
+    query = select(Job.id).where(Job.name.in_(others), Job.id != job_id)
+    return uow.session.scalars(query.limit(1)).first() is not None
+
+
 def _commit_knowingly(uow: UnitOfWork, job: JobView) -> None:
     """Commits a new job. Where nobody can tell whether it was kept, the error says so."""
     try:
@@ -195,7 +202,10 @@ def _commit_knowingly(uow: UnitOfWork, job: JobView) -> None:
 
 
 def _name_automatically(uow: UnitOfWork, job_id: int, config: JobConfig) -> None:
+    from versemill.text.reading import STANDARD_INPUT
+
     stem = re.split(r"[/\\]", config.corpus.rstrip("/\\"))[-1].split(".")[0]
+    stem = "stdin" if config.corpus == STANDARD_INPUT else stem
     base = re.sub(r"[^\w-]+", "-", stem).strip("-_")[:40] or "text"
     name = f"{base}-{config.cell}-{job_id}"
     for wanted in (name, f"{name}-{uuid.uuid4().hex[:8]}"):

@@ -14,6 +14,7 @@ from versemill.errors import ResumeProofError
 from versemill.jobs import service
 from versemill.jobs.service.local_worker import TetheredWorker
 from versemill.jobs.storage.unit_of_work import Store
+from versemill.phrases import counted
 from versemill.testing.resume_proof.comparison import first_difference, read_record
 from versemill.testing.resume_proof.kills import Killer, kill_points
 from versemill.testing.resume_proof.progress import (
@@ -118,7 +119,7 @@ class _Proof:
         survived = killer.survived(details)
         if details.job.state != "succeeded":
             what = f"the job {details.job.state}: {details.job.error}"
-            raise ResumeProofError(f"not the same after {times(survived)}: {what}")
+            raise ResumeProofError(f"not the same after {counted(survived, 'kill')}: {what}")
         if not survived:
             raise ResumeProofError(
                 f"nothing was proved: the job trains in {seconds:.1f} s, which leaves no time for "
@@ -132,7 +133,7 @@ class _Proof:
         one, other = (read_record(self.store, run.job.id) for run in (first, second))
         difference = first_difference(one, other)
         if difference is not None:
-            raise ResumeProofError(f"not the same after {times(survived)}: {difference}")
+            raise ResumeProofError(f"not the same after {counted(survived, 'kill')}: {difference}")
         return Proved(
             survived=survived,
             tensors=one.tensors,
@@ -156,11 +157,6 @@ class _Proof:
                 if restarted is not None:
                     yield Restarted(worker=restarted)
                 time.sleep(_POLL_SECONDS)
-
-
-def times(kills: int) -> str:
-    """A number of kills, in words."""
-    return "1 kill" if kills == 1 else f"{kills} kills"
 
 
 @contextmanager
