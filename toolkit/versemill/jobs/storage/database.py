@@ -51,6 +51,13 @@ _PATIENCE = {
 }
 _IDLE_SECONDS = 15
 """A process frozen within a transaction holds its locks for so long, and then loses it."""
+CONNECTION_SETTINGS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "application_name": "versemill",
+    **_PATIENCE,
+    "options": f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s",
+}
+"""How PostgreSQL is connected to, unless the URL says otherwise."""
 
 _UPGRADE_LOCK = 0x7665_7273_6500  # any number of our own; see `store.LOCKS` for the others
 _WRITE_HERE = "write sqlite:////path/to/file.db or postgresql://user@host/database"
@@ -235,8 +242,7 @@ def open_unchecked(url: str, *, connections: int = 1) -> Database:
         _make_room(path, shown(url))
     settings: dict[str, Any] = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
     if path is None:
-        settings = {"connect_timeout": 10, "application_name": "versemill"} | _PATIENCE
-        settings["options"] = f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
+        settings = CONNECTION_SETTINGS
     engine = create_engine(
         parsed,
         poolclass=QueuePool,
