@@ -25,7 +25,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import QueuePool
 
-from versemill.errors import DatabaseError, RefusedDataError, SchemaError
+from versemill.errors import DamagedDatabaseError, DatabaseError, RefusedDataError, SchemaError
 from versemill.jobs.states import LEASE_SECONDS
 from versemill.jobs.storage.columns import UTCDateTime, db_now
 from versemill.jobs.storage.filesystems import refuse_network_filesystem
@@ -99,7 +99,9 @@ class Database:
         except (DataError, IntegrityError, ProgrammingError) as error:
             raise RefusedDataError(self._in_words(error)) from error
         except SQLAlchemyError as error:
-            raise DatabaseError(self._in_words(error)) from error
+            told = self._in_words(error)
+            kind = DamagedDatabaseError if _is_damage(told) else DatabaseError
+            raise kind(told) from error
 
     def _in_words(self, error: SQLAlchemyError) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
@@ -415,10 +417,16 @@ def _run_migrations(connection: Connection) -> None:
     command.upgrade(config, HEAD)
 
 
+def _is_damage(reason: str) -> bool:
+    return any(words in reason for words in ("not a database", "malformed", "unsupported file"))
+
+
 def _advice(reason: str) -> str:
     lowered = reason.lower()
-    if "not a database" in lowered:
-        return "the file is damaged or no SQLite database; set VERSEMILL_DATABASE_URL to another"
+    if _is_damage(lowered):
+        return (
+            "the file is damaged or no SQLite database; `versemill doctor` says how to restore it"
+        )
     if "readonly" in lowered or "unable to open" in lowered:
         return "make the file and its folder writable, or set VERSEMILL_DATABASE_URL"
     if "locked" in lowered:
