@@ -1,7 +1,4 @@
-"""Writing lyrics with a trained model.
-
-Shapes: B texts side by side, T time, V vocabulary, L ids so far.
-"""
+"""A trained model: what writes lyrics and is measured."""
 
 from __future__ import annotations
 
@@ -12,9 +9,9 @@ import torch
 from versemill.config.job import GenerationOptions, JobConfig
 from versemill.config.validation import validated
 from versemill.errors import CheckpointError, PluginError, UnknownNameError
-from versemill.evaluation.perplexity import evaluate, primer_id
+from versemill.evaluation.perplexity import evaluate
+from versemill.generation.sampling import sample
 from versemill.nn.network import LanguageModel, build_model
-from versemill.nn.seeds import derived
 from versemill.plugins.registry import Registry, parse_spec
 from versemill.plugins.run_events import HeldOut, Lyric
 
@@ -138,89 +135,11 @@ class TrainedModel:
         stored = self.config.to_json()["generation"]
         return validated(GenerationOptions, {**stored, **given}, where="generation")
 
-    def _chain(self, specs: Sequence[str]) -> list[Decoder]:
-        parsed = [parse_spec("decoder", spec, self._registry) for spec in specs]
-        return [registration.load()(**options) for registration, options in parsed]
-
-    @torch.no_grad()  # around the generator, so that the caller computes as before between pieces
     def _pieces(self, prefix: str, count: int, options: GenerationOptions) -> Iterator[list[str]]:
-        """What each of `count` texts gains, id by id; an ended text gains nothing more."""
-        tokenizer, chain = self._tokenizer, self._chain(options.decoders)
-        draw = _Draw(options.seed, count)
-        lines = [_Lines(prefix, options.lines) for _ in range(count)]
-        start_1L = self._start(prefix)
-        known = start_1L.shape[1]
-        written_BL = start_1L.new_empty(count, known + options.length)
-        written_BL[:, :known] = start_1L
-        history_BL = written_BL[:, :known]
-        y_TBH, states = self._model(history_BL.t(), self._model.initial_state(count))
-        logits_BV = self._model.logits(y_TBH[-1])
-        step = self._model.stepper()
-        for position in range(options.length):
-            if position:
-                logits_BV, states = step(history_BL[:, -1], states)
-            if tokenizer.unknown_id is not None:
-                logits_BV[:, tokenizer.unknown_id] = -torch.inf
-            for stage in chain:
-                logits_BV = stage(logits_BV, history_BL)
-            ids_B = draw(logits_BV)
-            written_BL[:, known + position] = ids_B
-            history_BL = written_BL[:, : known + position + 1]
-            pieces = [tokenizer.decode([i]) for i in ids_B.tolist()]
-            yield [row.take(piece) for row, piece in zip(lines, pieces, strict=True)]
-            if all(row.ended for row in lines):
-                return
-
-    def _start(self, prefix: str) -> Tensor:
-        """Ids read before the first draw, [1, L]: a newline if the model knows it, the prefix."""
-        ids = self._tokenizer.encode(prefix)
-        primer = primer_id(self._tokenizer)
-        if not ids or self._tokenizer.decode([primer]) == "\n":
-            ids = [primer, *ids]
-        return torch.tensor([ids], device=self._model.output_bias.device)
-
-
-class _Draw:
-    """Draws ids from logits; each row has a generator of its own, so rows do not disturb rows."""
-
-    def __init__(self, seed: int, count: int) -> None:
-        self._generators = [
-            torch.Generator().manual_seed(derived(seed, "draw", row)) for row in range(count)
-        ]
-
-    def __call__(self, logits_BV: Tensor) -> Tensor:
-        cumulative_BV = logits_BV.double().cpu().softmax(dim=1).cumsum(dim=1)
-        uniform_B1 = torch.stack(
-            [torch.rand(1, generator=g, dtype=torch.float64) for g in self._generators]
-        )
-        # side="right" never lands on an id of probability zero.
-        drawn = torch.searchsorted(cumulative_BV, uniform_B1 * cumulative_BV[:, -1:], side="right")
-        return drawn.squeeze(1).clamp_(max=logits_BV.shape[1] - 1).to(logits_BV.device)
-
-
-class _Lines:
-    """Ends a text after so many lines that are not blank; 0 never ends it."""
-
-    def __init__(self, prefix: str, limit: int) -> None:
-        self.ended = False
-        self._limit = limit
-        *complete, self._current = prefix.split("\n")
-        self._complete = sum(1 for line in complete if line.strip())
-
-    def take(self, piece: str) -> str:
-        """What of `piece` still belongs to the text."""
-        if self.ended:
-            return ""
-        for at, character in enumerate(piece):
-            if character != "\n":
-                self._current += character
-                continue
-            self._complete += bool(self._current.strip())
-            self._current = ""
-            if self._limit and self._complete >= self._limit:
-                self.ended = True
-                return piece[:at]
-        return piece
+        """See `sample`; the chain is built first, so that a wrong one is refused at once."""
+        parsed = [parse_spec("decoder", spec, self._registry) for spec in options.decoders]
+        chain: list[Decoder] = [registration.load()(**given) for registration, given in parsed]
+        return sample(self._model, self._tokenizer, chain, prefix, count, options)
 
 
 def _refuse_misfit(
