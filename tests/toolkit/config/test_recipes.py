@@ -118,7 +118,7 @@ def test_an_unknown_name_gets_the_nearest(table: dict[str, Any], kind: str, gues
         ({"model": {"hidden_size": 0}}, "model.hidden_size"),
         ({"corpus_options": {"first": 0}}, "corpus_options.first"),
         ({"prefixes": "分开"}, "prefixes"),
-        ({"generation": {"decoders": ["top-k=0"]}}, "decoder_options.k"),
+        ({"generation": {"decoders": ["top-k=0"]}}, "decoder top-k.k"),
     ],
 )
 def test_a_bad_setting_is_named(table: dict[str, Any], field: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,6 +11,7 @@ from versemill.config.job import GenerationOptions, JobConfig
 from versemill.config.validation import validated
 from versemill.errors import CheckpointError, PluginError, UnknownNameError
 from versemill.evaluation.perplexity import evaluate
+from versemill.generation.decoder_chain import with_stages
 from versemill.generation.sampling import sample
 from versemill.nn.network import LanguageModel, build_model
 from versemill.plugins.registry import Registry, parse_spec
@@ -93,7 +95,7 @@ class TrainedModel:
     def generate_batch(self, prefix: str, count: int, **options: Any) -> list[str]:
         """`count` different texts in one batch; the first is the one `generate` gives."""
         texts = [prefix] * count
-        for pieces in self._pieces(prefix, count, self._options(options)):
+        for pieces in self._pieces(prefix, count, self.options(**options)):
             for row, piece in enumerate(pieces):
                 texts[row] += piece
         return [text.rstrip("\n") for text in texts]
@@ -103,13 +105,12 @@ class TrainedModel:
 
         Args:
             prefix: text to go on from, read whole from zero state; unknown characters are fine.
-            **options: fields of `versemill.config.job.GenerationOptions`; what is not given comes
-                from the job. The same seed on the same machine gives the same text.
+            **options: see `options`. The same seed on the same machine gives the same text.
 
         Raises:
             ConfigError: an option that is not allowed.
         """
-        for pieces in self._pieces(prefix, 1, self._options(options)):
+        for pieces in self._pieces(prefix, 1, self.options(**options)):
             yield pieces[0]
 
     def lyric(self, prefix: str, options: GenerationOptions) -> Generator[None, None, Lyric]:
@@ -130,10 +131,25 @@ class TrainedModel:
         """The held-out figures on `segments`; see `versemill.evaluation.perplexity`."""
         return evaluate(self._model, self._tokenizer, segments, part=part, unseen=self._unseen)
 
-    def _options(self, changes: dict[str, Any]) -> GenerationOptions:
-        given = {key: value for key, value in changes.items() if value is not None}
+    def options(self, *, stages: Sequence[str] = (), **given: Any) -> GenerationOptions:
+        """The job's options with some changed.
+
+        Args:
+            stages: decoders to put into the chain, such as `["temperature=0.5"]`: each replaces
+                that of its name or joins where it belongs, and greedy decoding goes; see
+                `versemill.generation.decoder_chain.with_stages`.
+            **given: fields of `versemill.config.job.GenerationOptions`; what is None or not given
+                comes from the job. `decoders` is the whole chain, and `stages` go into it.
+
+        Raises:
+            ConfigError: an option that is not allowed.
+            UnknownNameError: no decoder has that name.
+        """
+        changes = {key: value for key, value in given.items() if value is not None}
         stored = self.config.to_json()["generation"]
-        return validated(GenerationOptions, {**stored, **given}, where="generation")
+        options = validated(GenerationOptions, {**stored, **changes}, where="generation")
+        chain = with_stages(options.decoders, stages, self._registry)
+        return replace(options, decoders=chain)
 
     def _pieces(self, prefix: str, count: int, options: GenerationOptions) -> Iterator[list[str]]:
         """See `sample`; the chain is built first, so that a wrong one is refused at once."""

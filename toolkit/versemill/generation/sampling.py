@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from versemill.evaluation.perplexity import primer_id
-from versemill.generation.stopping import Lines
+from versemill.generation.stopping import TextEnd
 from versemill.nn.seeds import derived
 
 if TYPE_CHECKING:
@@ -40,10 +40,13 @@ def sample(
         chain: the decoder stages, built.
         prefix: text to go on from, read whole from zero state.
         count: B; each text has a generator of its own.
-        options: length, lines and seed; the same seed on the same machine gives the same texts.
+        options: length, lines, stop and seed; the same seed on the same machine gives the same
+            texts.
     """
+    ends = [TextEnd(prefix, lines=options.lines, stop=options.stop) for _ in range(count)]
+    if ends[0].ended:  # and so have all: they have the same prefix
+        return
     draw = Draw(options.seed, count)
-    lines = [Lines(prefix, options.lines) for _ in range(count)]
     start_1L = _start(model, tokenizer, prefix)
     known = start_1L.shape[1]
     written_BL = start_1L.new_empty(count, known + options.length)
@@ -63,8 +66,11 @@ def sample(
         written_BL[:, known + position] = ids_B
         history_BL = written_BL[:, : known + position + 1]
         pieces = [tokenizer.decode([i]) for i in ids_B.tolist()]
-        yield [row.take(piece) for row, piece in zip(lines, pieces, strict=True)]
-        if all(row.ended for row in lines):
+        gained = [end.take(piece) for end, piece in zip(ends, pieces, strict=True)]
+        if position + 1 == options.length:
+            gained = [sure + end.rest() for end, sure in zip(ends, gained, strict=True)]
+        yield gained
+        if all(end.ended for end in ends):
             return
 
 

@@ -16,6 +16,7 @@ from versemill.config.validation import NoOptions, Options, validated
 from versemill.errors import ConfigError, PluginError, UnknownNameError
 from versemill.plugins import hookspecs
 from versemill.plugins.discovery import FOLDER_PACKAGE, Source, find_sources
+from versemill.plugins.hookspecs import STAGES, Stage
 from versemill.plugins.isolation import OverdueError, captured, limited
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ IMPORT_SECONDS = 30.0
 """Time a plugin has to be imported, and its hooks to return; an import of torch fits in."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _TARGET = re.compile(r"([A-Za-z_][\w.]*)?:[A-Za-z_]\w*")
+_NAMED_IN_LISTS = ("decoder", "tracker")  # their options stand beside their names, in no table
 _METHODS: dict[Kind, tuple[str, ...]] = {
     "tokenizer": ("train", "from_json", "to_json", "encode", "decode"),
     "sampler": ("starts",),
@@ -52,6 +54,7 @@ class Registration:
         target: `"module:attribute"` of the implementation.
         summary: one line.
         options: its options class.
+        stage: of a decoder, what it does to the distribution; None if its author does not say.
         distribution: the distribution that brought it.
         version: that distribution's version.
     """
@@ -61,6 +64,7 @@ class Registration:
     target: str
     summary: str
     options: type[Options]
+    stage: Stage | None
     distribution: str
     version: str
 
@@ -97,7 +101,9 @@ class Registration:
 
     def options_from(self, values: Mapping[str, Any]) -> Options:
         """An instance of the options class; raises `ConfigError` for a value not allowed."""
-        return validated(self.options, values, where=f"{self.kind}_options")
+        in_table = self.kind not in _NAMED_IN_LISTS
+        where = f"{self.kind}_options" if in_table else f"{self.kind} {self.name}"
+        return validated(self.options, values, where=where)
 
     def record(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """What jobs and checkpoints keep to recognise this plugin, and the options it was given."""
@@ -244,7 +250,13 @@ class _Registrar:
         self._offered = offered
 
     def __call__(
-        self, name: object, target: object, *, summary: object, options: type[Options] = NoOptions
+        self,
+        name: object,
+        target: object,
+        *,
+        summary: object,
+        options: type[Options] = NoOptions,
+        stage: Stage | None = None,
     ) -> None:
         # What a stranger passes may be anything, whatever the protocol says.
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -262,6 +274,7 @@ class _Registrar:
             fields(options)
         except TypeError:
             raise PluginError(f"options of {self._kind} {name!r} must be a dataclass") from None
+        self._refuse_stage(name, stage)
         self._offered.append(
             Registration(
                 kind=self._kind,
@@ -269,10 +282,22 @@ class _Registrar:
                 target=_resolved(target, self._own),
                 summary=summary,
                 options=options,
+                stage=stage,
                 distribution=self._distribution,
                 version=self._version,
             )
         )
+
+    def _refuse_stage(self, name: str, stage: object) -> None:
+        if stage is None:
+            return
+        if self._kind != "decoder":
+            raise PluginError(f"{self._kind} {name!r} has a stage, which only decoders have")
+        if stage not in STAGES:
+            raise PluginError(
+                f"stage {stage!r} of {self._kind} {name!r} is not allowed: "
+                f"one of {', '.join(STAGES)}"
+            )
 
 
 def _resolved(target: str, own: str) -> str:
