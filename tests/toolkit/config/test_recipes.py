@@ -32,7 +32,8 @@ def test_classic_is_the_textbooks_run(
     cell: str, sampler: str, epochs: int, report_every: int
 ) -> None:
     job = resolve({"recipe": "classic", "cell": cell}, REGISTRY)
-    assert (job.sampler, job.prefixes) == (sampler, ("分开", "不分开"))
+    assert job.sampler == sampler
+    assert job.prefixes == ()  # chosen when it is submitted
     assert job.text == TextOptions(newlines="space", first=10_000)
     assert job.tokenizer_options == {"unknown": False}
     assert (job.model.hidden_size, job.model.layers, job.model.embedding_size) == (256, 1, 0)

@@ -171,6 +171,44 @@ def test_any_prefix_will_do(model: TrainedModel, classic: TrainedModel, prefix: 
         assert one.generate(prefix, length=20).startswith(prefix.rstrip("\n"))
 
 
+@pytest.mark.parametrize("of", ["model", "classic"])
+def test_unknown_characters_are_named_with_the_form_that_is_known(
+    of: str, request: pytest.FixtureRequest
+) -> None:
+    one: TrainedModel = request.getfixturevalue(of)
+    found = one.unknown_in("la\u3000doｌ, 分l?")
+    assert [(c.character, c.known_as) for c in found] == [
+        ("\u3000", " "), ("ｌ", "l"), (",", None), ("分", None), ("?", None)
+    ]  # fmt: skip
+    assert one.unknown_in("la do") == one.unknown_in("") == ()
+
+
+class Pairs:
+    """A tokenizer of pairs of characters: none of its tokens is a single one."""
+
+    unknown_id = 0
+    tokens = ("<unk>", "la", "do")
+
+    def encode(self, text: str) -> list[int]:
+        pairs = [text[at : at + 2] for at in range(0, len(text), 2)]
+        return [self.tokens.index(pair) if pair in self.tokens else 0 for pair in pairs]
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join("\ufffd" if i == 0 else self.tokens[i] for i in ids)
+
+
+def test_a_character_that_stands_within_a_token_is_known(model: TrainedModel) -> None:
+    pairs = TrainedModel(
+        model._model,
+        Pairs(),
+        model.config,
+        REGISTRY,
+        unseen=0.0,
+        step=1,  # type: ignore[arg-type]
+    )
+    assert [c.character for c in pairs.unknown_in("lado<u")] == ["<", "u"]
+
+
 def test_no_unknown_character_is_ever_written(model: TrainedModel) -> None:
     text = model.generate("", length=2_000, decoders=["temperature=100"])
     assert re.fullmatch(rf"[{re.escape(''.join(set(PARTS.training)))}]*", text)

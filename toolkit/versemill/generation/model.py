@@ -16,6 +16,7 @@ from versemill.generation.sampling import sample
 from versemill.nn.network import LanguageModel, build_model
 from versemill.plugins.registry import Registry, parse_spec
 from versemill.plugins.run_events import HeldOut, Lyric
+from versemill.text.unknown_characters import UnknownCharacter, unknown_characters
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -126,6 +127,23 @@ class TrainedModel:
             seed=options.seed,
             decoder=",".join(options.decoders),
         )
+
+    def unknown_in(self, text: str) -> tuple[UnknownCharacter, ...]:
+        """The characters of a prefix that the model does not know, with the forms it does know.
+
+        It reads them as its `<unk>`, or leaves them out if it has none; of a stop text, it never
+        writes them.
+        """
+        tokenizer = self._tokenizer
+        tokens = enumerate(tokenizer.tokens)
+        spelt = {c for number, token in tokens if number != tokenizer.unknown_id for c in token}
+
+        def known(character: str) -> bool:
+            ids = tokenizer.encode(character)
+            whole = tokenizer.unknown_id not in ids and tokenizer.decode(ids) == character
+            return whole or character in spelt
+
+        return unknown_characters(text, known)
 
     def evaluate(self, segments: Sequence[str], *, part: str) -> HeldOut:
         """The held-out figures on `segments`; see `versemill.evaluation.perplexity`."""

@@ -17,6 +17,7 @@ from versemill.text.splitting import split
 if TYPE_CHECKING:
     from versemill.config.job import JobConfig
     from versemill.text.corpus import Text
+    from versemill.text.splitting import Parts
 
 _BYTES_PER_PARAMETER = 16  # value, gradient and two moments of the optimizer, 4 bytes each
 _BYTES_PER_ACTIVATION = 4
@@ -42,7 +43,7 @@ class MemoryEstimate:
         return self.parameters + self.activations
 
 
-def check(text: Text, config: JobConfig, *, memory: int | None = None) -> None:
+def check(text: Text, config: JobConfig, *, memory: int | None = None) -> Parts:
     """Refuses a job that cannot be trained.
 
     Args:
@@ -50,11 +51,15 @@ def check(text: Text, config: JobConfig, *, memory: int | None = None) -> None:
         config: the job.
         memory: bytes of memory there are; by default this machine's.
 
+    Returns:
+        The text, split as the run will have it.
+
     Raises:
         CorpusError: nothing is left to train on, or too little for one batch of windows.
         ConfigError: the network needs more memory than there is.
     """
-    training = split(text, config.text).training
+    parts = split(text, config.text)
+    training = parts.training
     needed = fewest_characters(config)
     if config.tokenizer == "char" and len(training) < needed:
         options = config.training
@@ -67,6 +72,7 @@ def check(text: Text, config: JobConfig, *, memory: int | None = None) -> None:
     estimate = estimate_memory(config, len(set(training)) + 1)
     if available is not None and estimate.total > available:
         raise _too_large(config, estimate, available)
+    return parts
 
 
 def fewest_characters(config: JobConfig) -> int:

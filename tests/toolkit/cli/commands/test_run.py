@@ -122,7 +122,12 @@ def test_generate_takes_the_jobs_prefixes_and_unknown_characters(
     out = command("generate", trained, "--length", 5).out
     assert out.startswith("分开")
     assert "\n不分开" in out
-    assert command("generate", trained, "--prefix", "🎵ß", "--length", 5).out.startswith("🎵ß")
+    written = command("generate", trained, "--prefix", "🎵ß", "--stop", "z", "--length", 5)
+    assert written.out.startswith("🎵ß")
+    assert written.err.splitlines() == [
+        "characters of the prefixes and stop texts that the model does not know: '🎵', 'ß', 'z'"
+    ]
+    assert command("generate", trained, "--length", 5, "--count", 2).err == ""
 
 
 @pytest.mark.parametrize(

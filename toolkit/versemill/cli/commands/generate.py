@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from versemill.cli.installation import Installation
     from versemill.generation.model import TrainedModel
@@ -106,11 +106,15 @@ def generate(
                versemill generate my-job --temperature 0.7 --top-k 20 --count 3
                versemill generate my-job --temperature 0 --stop 。 --stop ！
     """
+    from dataclasses import asdict
+
     from versemill.cli.terminal.tables import harmless
 
     model = _model(job, at)
-    options = _options(**given)
     asked = prefixes or model.config.prefixes or ("",)
+    chosen = model.options(**_options(**given))  # a wrong one is refused before anything is said
+    _tell_unknown(model, asked, chosen.stop)
+    options = asdict(chosen)
     if as_json:
         _generate_json(model, asked, count, options)
     elif count == 1:
@@ -126,6 +130,16 @@ def _model(job: str, at: str) -> TrainedModel:
     from versemill.jobs.service.trained_models import load
 
     return load(job, at=at)
+
+
+def _tell_unknown(model: TrainedModel, prefixes: Sequence[str], stop: Sequence[str]) -> None:
+    """Names the characters by which the model cannot go, in one line on stderr."""
+    from versemill.cli.installation import note
+    from versemill.cli.terminal.wording import unknown_line
+
+    if unknown := model.unknown_in("".join((*prefixes, *stop))):
+        where = "prefixes and stop texts" if stop else "prefixes"
+        note(f"characters of the {where} that the model does not know: {unknown_line(unknown)}")
 
 
 def _options(
@@ -149,19 +163,15 @@ def _options(
 
 def _stream(model: TrainedModel, prefix: str, options: dict[str, Any]) -> None:
     """Prints each character as it is drawn; line ends at the very end are left out."""
+    from itertools import chain
+
     from versemill.cli.terminal.tables import harmless
 
     pieces = model.stream(prefix, **options)
-    first = next(pieces, "")  # a wrong option is refused before anything is printed
-    click.echo(harmless(prefix), nl=False)
-    for piece in _without_last_newlines(_chained(first, pieces)):
+    first = next(pieces, "")  # a decoder that cannot be built is told before anything is printed
+    for piece in _without_last_newlines(chain((prefix, first), pieces)):
         click.echo(harmless(piece), nl=False)
     click.echo("\n")
-
-
-def _chained(first: str, rest: Iterable[str]) -> Iterable[str]:
-    yield first
-    yield from rest
 
 
 def _without_last_newlines(pieces: Iterable[str]) -> Iterable[str]:
@@ -179,16 +189,15 @@ def _generate_json(
 ) -> None:
     from versemill.cli.terminal.tables import print_json
 
-    chosen = model.options(**options)
     print_json(
         [
             {
                 "step": model.step,
                 "prefix": prefix,
                 "text": text,
-                "seed": chosen.seed,
+                "seed": options["seed"],
                 "number": number,
-                "decoder": ",".join(chosen.decoders),
+                "decoder": ",".join(options["decoders"]),
             }
             for prefix in prefixes
             for number, text in enumerate(model.generate_batch(prefix, count, **options), 1)

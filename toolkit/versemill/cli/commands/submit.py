@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from versemill.jobs.views import JobView
     from versemill.plugins.registry import Registry
     from versemill.text.corpus import Text
+    from versemill.text.unknown_characters import UnknownCharacter
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -90,12 +91,14 @@ class Submission:
     Attributes:
         plugins: records of the plugins it needs.
         name: None to have one made up.
+        unknown: characters of its prefixes and stop texts that the training text does not have.
     """
 
     config: JobConfig
     text: Text
     plugins: list[dict[str, Any]]
     name: str | None
+    unknown: tuple[UnknownCharacter, ...]
 
 
 def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -> Submission:
@@ -109,9 +112,11 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
     Raises:
         VersemillError: anything that would keep the job from being trained.
     """
+    from versemill.config.prefixes import chosen_prefixes
     from versemill.config.validation import validated
     from versemill.plugins.registry import Registry
     from versemill.plugins.resolution import resolve
+    from versemill.text.unknown_characters import unknown_characters
     from versemill.training.feasibility import check
 
     table = _table(file, options)
@@ -121,9 +126,16 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
     from versemill.cli.texts import find_text
 
     text = find_text(here, config, registry)
-    check(text, config)
+    parts = check(text, config)
+    if "prefixes" not in table:
+        config = replace(config, prefixes=chosen_prefixes(config, text, parts))
+    known = set(parts.training).__contains__
     return Submission(
-        config=config, text=text, plugins=_plugin_records(config, registry), name=name
+        config=config,
+        text=text,
+        plugins=_plugin_records(config, registry),
+        name=name,
+        unknown=unknown_characters("".join((*config.prefixes, *config.generation.stop)), known),
     )
 
 
@@ -131,6 +143,14 @@ def queue(here: Installation, submission: Submission) -> JobView:
     """Submits it; once this returns, the job is safe in the database."""
     from versemill.jobs import service
 
+    if submission.unknown:
+        from versemill.cli.installation import note
+        from versemill.cli.terminal.wording import unknown_line
+
+        note(
+            "characters of its prefixes or stop texts that the training text does not have: "
+            f"{unknown_line(submission.unknown)}"
+        )
     return service.submit(
         here.store,
         submission.config,
