@@ -54,9 +54,9 @@ class Registration:
         target: `"module:attribute"` of the implementation.
         summary: one line.
         options: its options class.
-        stage: of a decoder, what it does to the distribution; None if its author does not say.
         distribution: the distribution that brought it.
         version: that distribution's version.
+        stage: of a decoder, what it does to the distribution; None if its author does not say.
     """
 
     kind: Kind
@@ -64,9 +64,9 @@ class Registration:
     target: str
     summary: str
     options: type[Options]
-    stage: Stage | None
     distribution: str
     version: str
+    stage: Stage | None = None
 
     @property
     def label(self) -> str:
