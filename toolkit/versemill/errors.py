@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_SHOWN = 200  # characters of a value that a message repeats
+
 
 class VersemillError(Exception):
     """Something a user can understand and mend; the command line prints it as one line."""
@@ -27,9 +29,13 @@ class ConfigError(VersemillError, ValueError):
     """
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
-        super().__init__(f"{field} = {value!r} is not allowed: {allowed}")
+        super().__init__(f"{field} = {_shown(value)} is not allowed: {allowed}")
         self.field = field
         self.value = value
+
+
+class NotEnoughMemoryError(ConfigError, MemoryError):
+    """A job needs more memory than this machine has."""
 
 
 class UnknownNameError(VersemillError, LookupError):
@@ -42,9 +48,9 @@ class UnknownNameError(VersemillError, LookupError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
         listed = sorted(known)
-        near = difflib.get_close_matches(name, listed, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name[:_SHOWN], listed, n=1, cutoff=0.5)
         guess = f"; did you mean {near[0]!r}?" if near else ""
-        message = f"no {kind} named {name!r}; known: {', '.join(listed) or 'none'}{guess}"
+        message = f"no {kind} named {_shown(name)}; known: {', '.join(listed) or 'none'}{guess}"
         super().__init__(f"{message}; {hint}" if hint else message)
         self.kind = kind
         self.name = name
@@ -118,3 +124,8 @@ class JobStateError(VersemillError, RuntimeError):
 
 class FencedError(VersemillError, RuntimeError):
     """This attempt no longer holds the job: somebody else may be working on it."""
+
+
+def _shown(value: object) -> str:
+    told = repr(value)
+    return told if len(told) <= _SHOWN else f"{told[:_SHOWN]}…"

@@ -126,3 +126,11 @@ def bound_spinning() -> None:
     computes on this machine: measured, 20 times slower beside one busy process.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+
+def physical_memory() -> int | None:
+    """Bytes of memory of this machine; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return None

@@ -64,7 +64,7 @@ def refused(options: type, values: dict[str, Any], where: str = "here") -> Confi
         (GenerationOptions, "decoders", "greedy", "a list"),
         (GenerationOptions, "length", 1_000_001, "at most 1000000"),
         (GenerationOptions, "stop", "x", "a list"),
-        (GenerationOptions, "stop", ["x"] * 17, "at most 16 of them"),
+        (GenerationOptions, "stop", ["x"] * 17, "at most 16 entries"),
     ],
 )
 def test_a_value_not_allowed_is_named(options: type, field: str, value: Any, words: str) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from versemill.cli.exit_codes import FAILED, INTERRUPTED, USAGE
+from versemill.cli.terminal.streams import OutputError
 from versemill.errors import VersemillError
 
 if TYPE_CHECKING:
@@ -29,11 +30,7 @@ def perform(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            return _reader_is_gone()
-        if error.filename is None:
-            raise  # not about a file that somebody named
-        return _complain(VersemillError(f"{error.filename}: {error.strerror}"))
+        return _complain_of_system(error)
     except SystemExit as end:  # click's own way when a pipe breaks
         return end.code if isinstance(end.code, int) else FAILED
     except Exception as error:  # noqa: BLE001 - raised again unless a plugin raised it
@@ -52,6 +49,18 @@ def _complain(error: click.ClickException | VersemillError) -> int:
         message = error.format_message()
     click.echo(f"versemill: {printable(' '.join(message.split()))}", err=True)
     return USAGE if isinstance(error, click.UsageError) else FAILED
+
+
+def _complain_of_system(error: OSError) -> int:
+    """Tells of an output that failed, or of a file that somebody named; raises what is neither."""
+    if isinstance(error, BrokenPipeError):
+        return _reader_is_gone()
+    if isinstance(error, OutputError):
+        lost = f"; not written: {error.lost}" if error.lost else ""
+        return _complain(VersemillError(f"{error}{lost}"))
+    if error.filename is None:
+        raise error
+    return _complain(VersemillError(f"{error.filename}: {error.strerror}"))
 
 
 def _blame(error: Exception) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,48 @@ if TYPE_CHECKING:
     from versemill.text.reading import Reading
 
 
-def find_text(here: Installation, config: JobConfig, registry: Registry) -> Text:
+@dataclass(frozen=True, kw_only=True)
+class NamedByFile:
+    """What a job file, and not the command line, says of its corpus.
+
+    Attributes:
+        file: the job file. It may come from somebody else.
+        values: the texts among its corpus and the options of that.
+    """
+
+    file: Path
+    values: frozenset[str]
+
+    def tell_path_outside(self, value: object) -> None:
+        """Says on stderr which path is read, if the file names one outside its own folder."""
+        from versemill.cli.installation import note
+        from versemill.errors import CorpusError
+
+        if not isinstance(value, str) or value not in self.values:
+            return
+        try:
+            path = Path(value).expanduser().resolve()
+            outside = not path.is_relative_to(self.file.resolve().parent) and path.exists()
+        except (OSError, RuntimeError, ValueError) as error:  # no home, a loop, a null byte
+            raise CorpusError(f"{value!r} is not a usable path: {error}") from None
+        if outside:
+            note(f"job file {self.file} has its corpus read from {path}")
+
+
+def find_text(
+    here: Installation,
+    config: JobConfig,
+    registry: Registry,
+    *,
+    named: NamedByFile | None = None,
+) -> Text:
     """The text of a job's corpus: a plugin's, one added by name, or one read from a path.
+
+    Args:
+        here: the installation.
+        config: the job.
+        registry: where a corpus plugin is looked up.
+        named: what of it a job file says; paths outside its folder are told on stderr.
 
     Raises:
         UnknownNameError: nothing has that name, and nothing is at that path.
@@ -29,10 +70,15 @@ def find_text(here: Installation, config: JobConfig, registry: Registry) -> Text
 
     separator = config.text.song_separator
     if registry.has("corpus", config.corpus):
+        if named is not None:
+            for value in config.corpus_options.values():
+                named.tell_path_outside(value)
         text: Text | None = plugin_text(registry, config.corpus, config.corpus_options)
     else:
         text = service.corpus_text(here.store, config.corpus)
     if text is None:
+        if named is not None:
+            named.tell_path_outside(config.corpus)
         return read_corpus(here, config.corpus, registry, separator=separator)
     if separator is not None and not text.segmented:
         from versemill.text.reading import check_separator

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
+from versemill.config.stored_options import completed
 from versemill.config.validation import PositiveFloat, PositiveInt, Share, validated
 from versemill.text.options import TextOptions
 
@@ -31,8 +32,8 @@ class ModelOptions:
     """
 
     hidden_size: PositiveInt = 256
-    layers: PositiveInt = 1
-    embedding_size: Annotated[int, Ge(0)] = 128
+    layers: Annotated[int, Gt(0), Le(1000)] = 1
+    embedding_size: Annotated[int, Ge(0), Lt(2**31)] = 128
     dropout: Share = 0.0
     embedding_dropout: Share = 0.0
     tied: bool = False
@@ -93,7 +94,7 @@ class GenerationOptions:
     length: Annotated[int, Gt(0), Le(1_000_000)] = 50
     lines: Annotated[int, Ge(0)] = 0
     stop: Annotated[tuple[StopText, ...], MaxLen(16)] = ()
-    decoders: tuple[str, ...] = ("greedy",)
+    decoders: Annotated[tuple[str, ...], MaxLen(100)] = ("greedy",)
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
 
 
@@ -124,8 +125,8 @@ class JobConfig:
     cell: str
     sampler: str
     tokenizer: str
-    prefixes: tuple[str, ...]
-    trackers: tuple[str, ...] = ()
+    prefixes: Annotated[tuple[str, ...], MaxLen(1000)]
+    trackers: Annotated[tuple[str, ...], MaxLen(100)] = ()
     text: TextOptions = field(default_factory=TextOptions)
     corpus_options: dict[str, Any] = field(default_factory=dict)
     cell_options: dict[str, Any] = field(default_factory=dict)
@@ -141,5 +142,9 @@ class JobConfig:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> JobConfig:
-        """Inverse of `to_json`; raises `ConfigError` for a value that is not allowed."""
-        return validated(cls, stored, where="job")
+        """Inverse of `to_json`; options that were added since are as `completed` says.
+
+        Raises:
+            ConfigError: a value that is not allowed.
+        """
+        return validated(cls, completed(cls, stored), where="job")

@@ -135,11 +135,11 @@ def _in_words(error: Mapping[str, Any]) -> str:
         "string_type": "a text",
         "string_too_short": "a text of length {min_length} or more",
         "string_too_long": "a text of length {max_length} or less",
-        "too_long": "at most {max_length} of them",
         "bool_type": "true or false",
         "tuple_type": "a list",
         "dict_type": "a table",
         "missing": "a value is needed",
+        "too_long": "at most {max_length} entries",
     }
     template = wanted.get(error["type"])
     return template.format(**context) if template else str(error["msg"]).lower()

@@ -35,6 +35,7 @@ class Registrar(Protocol):
         summary: str,
         options: type[Options] = NoOptions,
         stage: Stage | None = None,
+        revision: str | None = None,
     ) -> None:
         """Offers one implementation.
 
@@ -48,10 +49,13 @@ class Registrar(Protocol):
                 all of it), `count` (keeps so many ids), `share` (keeps what holds a share of the
                 probability), `choice` (leaves one id, so that no other stage has an effect). They
                 belong in this order. Not given: it stays where it was written.
+            revision: the version of the distribution with which the results of this last changed,
+                such as `"1.2"`: what jobs and their checkpoints are locked to, so that a newer
+                version that gives the same results strands none. Not given: its present version.
 
         Raises:
-            PluginError: for a malformed or already taken name, target or summary, or an unknown
-                stage. The whole plugin is then disabled.
+            PluginError: for a malformed or already taken name, target, summary, stage or revision.
+                The whole plugin is then disabled.
         """
 
 

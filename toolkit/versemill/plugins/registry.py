@@ -35,6 +35,7 @@ _HOOKS: dict[Kind, str] = {
 IMPORT_SECONDS = 30.0
 """Time a plugin has to be imported, and its hooks to return; an import of torch fits in."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_REVISION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,9}")
 _TARGET = re.compile(r"([A-Za-z_][\w.]*)?:[A-Za-z_]\w*")
 _NAMED_IN_LISTS = ("decoder", "tracker")  # their options stand beside their names, in no table
 _METHODS: dict[Kind, tuple[str, ...]] = {
@@ -56,6 +57,7 @@ class Registration:
         options: its options class.
         distribution: the distribution that brought it.
         version: that distribution's version.
+        revision: the version with which its results last changed: what jobs are locked to.
         stage: of a decoder, what it does to the distribution; None if its author does not say.
     """
 
@@ -66,6 +68,7 @@ class Registration:
     options: type[Options]
     distribution: str
     version: str
+    revision: str
     stage: Stage | None = None
 
     @property
@@ -106,9 +109,12 @@ class Registration:
         return validated(self.options, values, where=where)
 
     def record(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What jobs and checkpoints keep to recognise this plugin, and the options it was given."""
+        """What jobs and checkpoints keep to recognise this plugin, and the options it was given.
+
+        Its `version` is the revision, which equals the distribution's version if none was said.
+        """
         told = {"kind": self.kind, "name": self.name}
-        about = {"distribution": self.distribution, "version": self.version}
+        about = {"distribution": self.distribution, "version": self.revision}
         return {**told, **about, "options": dict(options)}
 
 
@@ -257,6 +263,7 @@ class _Registrar:
         summary: object,
         options: type[Options] = NoOptions,
         stage: Stage | None = None,
+        revision: object = None,
     ) -> None:
         # What a stranger passes may be anything, whatever the protocol says.
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -275,6 +282,11 @@ class _Registrar:
         except TypeError:
             raise PluginError(f"options of {self._kind} {name!r} must be a dataclass") from None
         self._refuse_stage(name, stage)
+        if revision is not None and not _is_revision(revision):
+            raise PluginError(
+                f"revision {revision!r:.50} of {self._kind} {name!r} is not allowed: "
+                "a version such as '1.2'"
+            )
         self._offered.append(
             Registration(
                 kind=self._kind,
@@ -285,6 +297,7 @@ class _Registrar:
                 stage=stage,
                 distribution=self._distribution,
                 version=self._version,
+                revision=self._version if revision is None else str(revision),
             )
         )
 
@@ -298,6 +311,11 @@ class _Registrar:
                 f"stage {stage!r} of {self._kind} {name!r} is not allowed: "
                 f"one of {', '.join(STAGES)}"
             )
+
+
+def _is_revision(given: object) -> bool:
+    """Whether it is a version in short ASCII, so that later ones can be told from earlier ones."""
+    return isinstance(given, str) and _REVISION.fullmatch(given) is not None
 
 
 def _resolved(target: str, own: str) -> str:

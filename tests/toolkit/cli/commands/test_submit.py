@@ -198,6 +198,37 @@ def test_corpus_path_of_a_job_file_is_beside_the_file(
     assert command("submit", "work/job.toml").code == 0
 
 
+def test_a_path_outside_its_folder_that_a_job_file_names_is_told(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, private = tmp_path / "work", tmp_path / "private.txt"
+    folder.mkdir()
+    for place in (private, folder / "own.txt"):
+        place.write_text("春眠不觉晓\n" * 500)
+    (folder / "link.txt").symlink_to(private)
+    monkeypatch.chdir(tmp_path)
+    file = folder / "job.toml"
+    waits = "no worker is running: start one with `versemill worker`\n"
+    told = f"job file work/job.toml has its corpus read from {private}\n"
+    for corpus in (
+        str(private),
+        "../private.txt",
+        "link.txt",
+        "private.txt",
+        str(folder / "own.txt"),
+    ):
+        file.write_text(f'corpus = "{corpus}"\n')
+        named = command("submit", "work/job.toml")
+        assert named.code == 0, named.err
+        assert named.err == ("" if "own" in corpus else told) + waits
+        assert command("submit", "work/job.toml", "--corpus", private).err == waits
+        assert command("submit", "work/job.toml", "--set", f"corpus={private}").err == waits
+    file.write_text(f'corpus = "jaychou"\n[corpus_options]\npath = "{private}"\n')
+    assert command("submit", "work/job.toml").err == told + waits
+    given = command("submit", "work/job.toml", "--set", f"corpus_options.path={folder / 'own.txt'}")
+    assert given.err == waits
+
+
 def test_epochs_to_add_need_a_job(command: Any) -> None:
     done = command("submit", "--epochs", "+5")
     assert done.code == 2

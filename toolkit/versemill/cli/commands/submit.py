@@ -119,13 +119,17 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
     from versemill.text.unknown_characters import unknown_characters
     from versemill.training.feasibility import check
 
-    table = _table(file, options)
+    from_file = {} if file is None else read_job_file(file)
+    table = _overridden(from_file, options)
     registry = Registry.discover()
     name = validated(_Named, {"name": table.get("name")}, where="").name
     config = resolve(table, registry)
-    from versemill.cli.texts import find_text
+    from versemill.cli.texts import NamedByFile, find_text
 
-    text = find_text(here, config, registry)
+    named = (
+        None if file is None else NamedByFile(file=file, values=_corpus_values(from_file, options))
+    )
+    text = find_text(here, config, registry, named=named)
     parts = check(text, config)
     if "prefixes" not in table:
         config = replace(config, prefixes=chosen_prefixes(config, text, parts))
@@ -167,10 +171,21 @@ class _Named:
     name: str | None
 
 
-def _table(file: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+def _corpus_values(from_file: Mapping[str, Any], options: Mapping[str, Any]) -> frozenset[str]:
+    """The texts that a job file says of its corpus, and that no option has replaced."""
+
+    def said(table: Mapping[str, Any]) -> dict[str, Any]:
+        return {"corpus": table.get("corpus")} | dict(table.get("corpus_options", {}))
+
+    replaced = {key for key, value in said(_overridden({}, options)).items() if value is not None}
+    values = (value for key, value in said(from_file).items() if key not in replaced)
+    return frozenset(value for value in values if isinstance(value, str))
+
+
+def _overridden(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """A job table with what options say in it."""
     from versemill.config.recipes import apply_overrides
 
-    table = {} if file is None else read_job_file(file)
     overrides = {key: options[key] for key in _TOP_LEVEL if options[key] is not None}
     if options["prefixes"]:
         overrides["prefixes"] = list(options["prefixes"])
@@ -275,17 +290,20 @@ def submit(
                versemill submit job.toml --name second-try --follow
     """
     from versemill.cli.installation import installation, note_waiting
+    from versemill.cli.terminal.streams import despite_lost_output
 
     with installation() as here:
         job = queue(here, prepare(here, file, options))
-        if as_json:
-            from versemill.cli.terminal.tables import print_json
+        stored = f"submitted job {job.id} ({job.name})"
+        with despite_lost_output(stored):
+            if as_json:
+                from versemill.cli.terminal.tables import print_json
 
-            print_json(job.to_json())
-        else:
-            click.echo(f"submitted job {job.id} ({job.name})")
-        note_waiting(here, job)
-        if follow:
-            from versemill.cli.follow import follow_to_end
+                print_json(job.to_json())
+            else:
+                click.echo(stored)
+            note_waiting(here, job)
+            if follow:
+                from versemill.cli.follow import follow_to_end
 
-            ctx.exit(follow_to_end(here, job))
+                ctx.exit(follow_to_end(here, job))
