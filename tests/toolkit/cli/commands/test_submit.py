@@ -231,6 +231,22 @@ def test_a_path_outside_its_folder_that_a_job_file_names_is_told(
     assert given.err == waits
 
 
+def test_a_path_outside_is_told_however_its_characters_are_composed(
+    command: Any, tmp_path: Path
+) -> None:
+    folder, private = tmp_path / "work", tmp_path / "café.txt"
+    folder.mkdir()
+    private.write_text("春眠不觉晓\n" * 500)
+    (tmp_path / "cafe\u0301s.txt").write_text("春眠不觉晓\n" * 500)
+    file = folder / "job.toml"
+    file.write_text(
+        'corpus = "jaychou"\n[corpus_options]\npath = "%s"\n' % (tmp_path / "cafe\u0301.txt")
+    )
+    assert f"has its corpus read from {private}\n" in command("submit", file).err
+    file.write_text('corpus = "../cafe\u0301s.txt"\n')
+    assert "has its corpus read from" in command("submit", file).err
+
+
 def test_epochs_to_add_need_a_job(command: Any) -> None:
     done = command("submit", "--epochs", "+5")
     assert done.code == 2
