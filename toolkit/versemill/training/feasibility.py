@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from versemill.errors import CorpusError, NotEnoughMemoryError
+from versemill.phrases import counted
 from versemill.settings import physical_memory
 from versemill.text.splitting import split
 
 if TYPE_CHECKING:
     from versemill.config.job import JobConfig
     from versemill.text.corpus import Text
+    from versemill.text.splitting import Parts
 
 _BYTES_PER_PARAMETER = 16  # value, gradient and two moments of the optimizer, 4 bytes each
 _BYTES_PER_ACTIVATION = 4
@@ -42,7 +44,7 @@ class MemoryEstimate:
         return self.parameters + self.activations
 
 
-def check(text: Text, config: JobConfig, *, memory: int | None = None) -> None:
+def check(text: Text, config: JobConfig, *, memory: int | None = None) -> Parts:
     """Refuses a job that cannot be trained.
 
     Args:
@@ -50,20 +52,25 @@ def check(text: Text, config: JobConfig, *, memory: int | None = None) -> None:
         config: the job.
         memory: bytes of memory there are; by default this machine's.
 
+    Returns:
+        The text, split as the run will have it.
+
     Raises:
         CorpusError: nothing is left to train on, or too little for one batch of windows.
         NotEnoughMemoryError: the network needs more memory than there is.
     """
-    training = split(text, config.text).training
+    parts = split(text, config.text)
+    training = parts.training
     needed = fewest_characters(config)
     if config.tokenizer == "char" and len(training) < needed:
         options = config.training
         raise CorpusError(
-            f"the training text has {len(training):,} characters, but training.batch_size = "
-            f"{options.batch_size:,} windows of training.window = {options.window:,} need at "
-            f"least {needed:,}: lower them or use a longer text"
+            f"the training text has {counted(len(training), 'character')}, but "
+            f"training.batch_size = {counted(options.batch_size, 'window')} of training.window = "
+            f"{options.window:,} need at least {needed:,}: lower them or use a longer text"
         )
     check_memory(config, len(set(training)) + 1, memory=memory)
+    return parts
 
 
 def check_memory(
