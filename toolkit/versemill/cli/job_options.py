@@ -117,13 +117,17 @@ def job_source(file: Path | None, options: Mapping[str, Any]) -> JobSource:
 
 def _corpus_values(from_file: Mapping[str, Any], options: Mapping[str, Any]) -> frozenset[str]:
     """The texts that a job file says of its corpus, and that no option has replaced."""
+    from versemill.normalisation import spellings
 
     def said(table: Mapping[str, Any]) -> dict[str, Any]:
         return {"corpus": table.get("corpus")} | dict(table.get("corpus_options", {}))
 
     replaced = {key for key, value in said(_overridden({}, options)).items() if value is not None}
     values = (value for key, value in said(from_file).items() if key not in replaced)
-    return frozenset(value for value in values if isinstance(value, str))
+    # Options are compared once they are in NFC; a path is opened as it is written.
+    return frozenset(
+        form for value in values if isinstance(value, str) for form in spellings(value)
+    )
 
 
 def _overridden(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from versemill.jobs.json_values import View
 from versemill.phrases import counted, listed
+from versemill.text.unknown_characters import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from versemill.plugins.requirements import Need, Plugin
+    from versemill.text.unknown_characters import UnknownCharacter
 
 _FILES_SHOWN = 3
 
@@ -102,6 +104,20 @@ class CorpusOutside(Notice):
 
     def __str__(self) -> str:
         return f"job file {self.file} has its corpus read from {self.path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownCharacters(Notice):
+    """Prefixes or stop texts of a job have characters that its training text does not have."""
+
+    code: ClassVar[str] = "unknown-characters"
+    characters: tuple[UnknownCharacter, ...]
+
+    def __str__(self) -> str:
+        return (
+            "characters of its prefixes or stop texts that the training text does not have: "
+            f"{in_words(self.characters)}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from versemill.errors import ConfigError, DatabaseError
 from versemill.jobs.execution.transitions import note
+from versemill.jobs.notices import UnknownCharacters
 from versemill.jobs.service.corpora import keep_text, store_ahead, user_id
 from versemill.jobs.service.listings import job_view
 from versemill.jobs.service.texts import FROM_STDIN, find_text
@@ -94,10 +95,12 @@ def prepare(store: Store, table: Mapping[str, Any], sources: TextSources) -> Sub
     Raises:
         VersemillError: anything that would keep the job from being trained.
     """
+    from versemill.config.prefixes import chosen_prefixes
     from versemill.config.validation import validated
     from versemill.plugins.registry import Registry
     from versemill.plugins.resolution import resolve
     from versemill.text.reading import STANDARD_INPUT
+    from versemill.text.unknown_characters import unknown_characters
     from versemill.training.feasibility import check
 
     registry = Registry.discover()
@@ -107,13 +110,18 @@ def prepare(store: Store, table: Mapping[str, Any], sources: TextSources) -> Sub
     found = find_text(store, config, registry, sources, place=place)
     if place == FROM_STDIN:
         config = replace(config, corpus=STANDARD_INPUT)
-    check(found.text, config)
+    parts = check(found.text, config)
+    if "prefixes" not in table:
+        config = replace(config, prefixes=chosen_prefixes(config, found.text, parts))
+    known = set(parts.training).__contains__
+    unknown = unknown_characters("".join((*config.prefixes, *config.generation.stop)), known)
+    told = (UnknownCharacters(characters=unknown),) if unknown else ()
     return Submission(
         config=config,
         text=found.text,
         plugins=_plugin_records(config, registry),
         name=name,
-        notices=found.notices,
+        notices=(*found.notices, *told),
     )
 
 
