@@ -55,7 +55,7 @@ def test_a_plugin_that_appears_and_one_that_changed(
     alone.environment["VERSEMILL_PLUGINS"] = str(folder)
     registry = Registry.discover()
     config = resolve(apply_overrides({}, SMALL | ENDLESS | {"sampler": "mine"}), registry)
-    records = [registry.find("sampler", "mine").record({})]
+    records = [registry.find("sampler", "mine").record({}).to_json()]
     job = service.submit(alone.store, config, TEXT, records, owner="ann")
     first, words = version(place), f"needs sampler 'mine' from mine.py = {version(place)}"
     place.unlink()

@@ -19,6 +19,7 @@ from damage import mutated, mutations
 from small_runs import PARTS, REGISTRY, config
 from versemill.checkpoints import file as checkpoint_file
 from versemill.checkpoints.file import Checkpoint
+from versemill.checkpoints.state import TrainingState
 from versemill.errors import CheckpointError
 from versemill.generation.model import TrainedModel
 from versemill.nn.machine import KernelPlan
@@ -32,7 +33,7 @@ def trained() -> Checkpoint:
     run = Training(PARTS, config(), REGISTRY, plan=KernelPlan.current(threads=1))
     for _ in run:
         pass
-    return run.state()
+    return run.state().to_checkpoint()
 
 
 def changed(found: Checkpoint, **values: Any) -> Checkpoint:
@@ -120,7 +121,7 @@ def test_a_run_does_not_go_on_from_what_does_not_fit(
     with pytest.raises(CheckpointError):
         Training(
             PARTS, config(), REGISTRY, plan=KernelPlan.current(threads=1),
-            state=changed(trained, **values),
+            state=TrainingState.from_checkpoint(changed(trained, **values)),
         )  # fmt: skip
 
 

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from versemill.config.job import GenerationOptions, JobConfig
+from versemill.checkpoints.state import TrainingState
+from versemill.config.job import GenerationOptions
 from versemill.config.validation import validated
 from versemill.errors import CheckpointError, PluginError, UnknownNameError
 from versemill.evaluation.perplexity import evaluate, primer_id
 from versemill.nn.network import LanguageModel, build_model
 from versemill.nn.seeds import derived
-from versemill.plugins.registry import Registry, parse_spec
 from versemill.plugins.run_events import HeldOut, Lyric
+from versemill.plugins.selection import Selection, from_spec
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from versemill.checkpoints.file import Checkpoint
+    from versemill.config.job import JobConfig
     from versemill.plugins.contracts import Decoder, Tokenizer
+    from versemill.plugins.registry import Registry
 
 
 class TrainedModel:
@@ -68,18 +71,14 @@ class TrainedModel:
             CheckpointError: the checkpoint does not fit its own configuration.
             UnknownNameError: a plugin it needs is not installed.
         """
-        meta = checkpoint.meta
+        state = TrainingState.from_checkpoint(checkpoint)
+        weights = (best and state.best_weights) or state.weights
+        selection = Selection(state.config, registry)
         try:
-            config = JobConfig.from_json(meta["config"])
-            registry.find("cell", config.cell).validate(config.cell_options)
-            tokenizer_class = registry.find("tokenizer", config.tokenizer).load()
-            tokenizer: Tokenizer = tokenizer_class.from_json(meta["vocabulary"])
-            weights = (checkpoint.part("best") if best else {}) or checkpoint.part("model")
-            _refuse_misfit(config, len(tokenizer.tokens), registry, weights)
-            model = build_model(config, len(tokenizer.tokens), registry)
-            model.load_state_dict(weights)
-            unseen = float(meta["unseen"])
-            step = int((best and meta["best_step"]) or meta["step"])
+            tokenizer: Tokenizer = selection.tokenizer.load().from_json(state.vocabulary)
+            _refuse_misfit(selection, len(tokenizer.tokens), weights)
+            model = build_model(selection, len(tokenizer.tokens))
+            model.load_state_dict(dict(weights))
         except (CheckpointError, PluginError, UnknownNameError):
             raise
         except (
@@ -87,7 +86,14 @@ class TrainedModel:
         ) as error:  # fmt: skip
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointError(f"the checkpoint does not fit its model: {reason}") from None
-        return cls(model, tokenizer, config, registry, unseen=unseen, step=step)
+        return cls(
+            model,
+            tokenizer,
+            state.config,
+            registry,
+            unseen=state.unseen_share,
+            step=(best and state.best_step) or state.step,
+        )
 
     def generate(self, prefix: str = "", **options: Any) -> str:
         """Prefix and continuation as one text; options as for `stream`."""
@@ -139,8 +145,8 @@ class TrainedModel:
         return validated(GenerationOptions, {**stored, **given}, where="generation")
 
     def _chain(self, specs: Sequence[str]) -> list[Decoder]:
-        parsed = [parse_spec("decoder", spec, self._registry) for spec in specs]
-        return [registration.load()(**options) for registration, options in parsed]
+        stages = [from_spec("decoder", spec, self._registry) for spec in specs]
+        return [stage.load()(**stage.options) for stage in stages]
 
     @torch.no_grad()  # around the generator, so that the caller computes as before between pieces
     def _pieces(self, prefix: str, count: int, options: GenerationOptions) -> Iterator[list[str]]:
@@ -224,21 +230,22 @@ class _Lines:
 
 
 def _refuse_misfit(
-    config: JobConfig, vocabulary_size: int, registry: Registry, weights: Mapping[str, Tensor]
+    selection: Selection, vocabulary_size: int, weights: Mapping[str, Tensor]
 ) -> None:
     """Compares a file's weights with its configuration, before memory for a model is taken.
 
     Raises:
         CheckpointError: other layers, names or shapes, or a weight that is not finite.
     """
-    if config.model.layers > len(weights):
+    layers = selection.config.model.layers
+    if layers > len(weights):
         raise CheckpointError(
-            f"the checkpoint does not fit its model: {config.model.layers:,} layers, "
+            f"the checkpoint does not fit its model: {layers:,} layers, "
             f"but only {len(weights)} weights"
         )
     try:
         with torch.device("meta"):  # shapes alone
-            expected = build_model(config, vocabulary_size, registry).state_dict()
+            expected = build_model(selection, vocabulary_size).state_dict()
     except (RuntimeError, TypeError):
         return  # a stranger's cell that is not made without memory; loading compares as well
     for name in sorted(expected.keys() | weights.keys()):

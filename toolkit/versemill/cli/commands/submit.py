@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from versemill.cli.installation import Installation
     from versemill.config.job import JobConfig
     from versemill.jobs.views import JobView
-    from versemill.plugins.registry import Registry
     from versemill.text.corpus import Text
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -112,6 +111,7 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
     from versemill.config.validation import validated
     from versemill.plugins.registry import Registry
     from versemill.plugins.resolution import resolve
+    from versemill.plugins.selection import Selection
     from versemill.training.feasibility import check
 
     table = _table(file, options)
@@ -122,8 +122,9 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
 
     text = find_text(here, config, registry)
     check(text, config)
+    records = Selection(config, registry).records()
     return Submission(
-        config=config, text=text, plugins=_plugin_records(config, registry), name=name
+        config=config, text=text, plugins=[record.to_json() for record in records], name=name
     )
 
 
@@ -210,26 +211,6 @@ def read_job_file(file: Path) -> dict[str, Any]:
         if beside.exists() and not Path(corpus).is_absolute():
             table["corpus"] = str(beside)
     return table
-
-
-def _plugin_records(config: JobConfig, registry: Registry) -> list[dict[str, Any]]:
-    """The plugins it names, with the options it was submitted with."""
-    from versemill.plugins.registry import Kind, parse_spec
-
-    named: list[tuple[Kind, str, dict[str, Any]]] = [
-        ("tokenizer", config.tokenizer, config.tokenizer_options),
-        ("sampler", config.sampler, config.sampler_options),
-        ("cell", config.cell, config.cell_options),
-    ]
-    if registry.has("corpus", config.corpus):
-        named.insert(0, ("corpus", config.corpus, config.corpus_options))
-    for spec in config.generation.decoders:
-        registration, options = parse_spec("decoder", spec, registry)
-        named.append(("decoder", registration.name, options))
-    for spec in config.trackers:
-        registration, options = parse_spec("tracker", spec, registry)
-        named.append(("tracker", registration.name, options))
-    return [registry.find(kind, name).record(options) for kind, name, options in named]
 
 
 @click.command()
