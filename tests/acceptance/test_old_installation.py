@@ -1,6 +1,6 @@
 """An installation of before goes on: its jobs, curves, lyrics, checkpoints and exported files.
 
-`old_installations/make.py` says how each was made, and with which commit's code.
+`tests/support/old_installations/make.py` says how each was made, and with which commit's code.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,17 +17,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "old_installations"))
-from machine import this_machine
-from make import WRITE, tensor_digest
+from click.testing import CliRunner
 
 import versemill
+from old_installations import make
+from old_installations.make import WRITE, tensor_digest, this_machine
+from versemill.cli.program import program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KEPT = Path(__file__).parent / "old_installations" / "0003"
+KEPT = Path(make.__file__).parent / "0003"
 RECORDED = json.loads((KEPT / "recorded.json").read_text(encoding="utf-8"))
 JOBS = RECORDED["jobs"]
 
@@ -80,17 +82,17 @@ ANOTHER = Machine({"ATEN_CPU_CAPABILITY": "default"}, planned=False, same=False)
 class Home:
     """A copy of the old installation, and commands in it."""
 
-    def __init__(self, environment: dict[str, str]) -> None:
-        self._environment = environment | {"VERSEMILL_USER": "ann"}
+    def __init__(self, environment: dict[str, str], database: Path) -> None:
+        self._environment = environment
         folder = Path(environment["VERSEMILL_HOME"])
         folder.mkdir()
-        database = gzip.decompress((KEPT / "versemill.db.gz").read_bytes())
-        (folder / "versemill.db").write_bytes(database)
+        shutil.copy(database, folder / "versemill.db")
 
-    def run(self, *arguments: str, machine: Machine | None = None) -> str:
+    def run(self, *arguments: str, **environment: str) -> str:
+        """What a command prints, in a process of its own."""
         done = subprocess.run(
             [sys.executable, "-m", "versemill", *arguments],
-            env=self._environment | (machine.environment if machine else {}),
+            env=self._environment | environment,
             capture_output=True,
             text=True,
             timeout=120,
@@ -99,18 +101,49 @@ class Home:
         assert done.returncode == 0, f"{arguments}\n{done.stdout}{done.stderr}"
         return done.stdout
 
+    def told(self, *arguments: str) -> str:
+        """What a command that only looks prints, in this process."""
+        others = {name: None for name in os.environ if name.startswith("VERSEMILL_")}
+        done = CliRunner().invoke(
+            program, arguments, env={**others, **self._environment}, catch_exceptions=False
+        )
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
     def json(self, *arguments: str) -> Any:
-        return json.loads(self.run(*arguments, "--json"))
+        return json.loads(self.told(*arguments, "--json"))
 
     def exported(self, job: str, at: str) -> Path:
         file = Path(self._environment["HOME"]) / f"{job}-{at}.safetensors"
-        self.run("checkpoints", "export", job, str(file), "--at", at)
+        self.told("checkpoints", "export", job, str(file), "--at", at)
         return file
 
 
+@pytest.fixture(scope="module")
+def upgraded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The old database, as `versemill db upgrade` leaves it."""
+    database = tmp_path_factory.mktemp("upgraded") / "versemill.db"
+    database.write_bytes(gzip.decompress((KEPT / "versemill.db.gz").read_bytes()))
+    command = [sys.executable, "-m", "versemill", "db", "upgrade"]
+    kept = {name: value for name, value in os.environ.items() if "VERSEMILL" not in name}
+    own = {"VERSEMILL_HOME": str(database.parent)}
+    subprocess.run(command, env=kept | own, capture_output=True, timeout=60, check=True)
+    return database
+
+
 @pytest.fixture
-def home(newcomer: dict[str, str]) -> Home:
-    return Home(newcomer)
+def home(newcomer: dict[str, str], upgraded: Path) -> Home:
+    return Home(newcomer | {"VERSEMILL_USER": "ann"}, upgraded)
+
+
+@pytest.fixture
+def later(tmp_path: Path) -> dict[str, str]:
+    """What makes a process take this code for version 9.9.9 of the product."""
+    about = tmp_path / "later" / "versemill-9.9.9.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: versemill\nVersion: 9.9.9\n")
+    (about / "entry_points.txt").write_text("[versemill]\nbuiltin = versemill_plugins\n")
+    return {"PYTHONPATH": str(about.parent)}
 
 
 @pytest.fixture
@@ -135,8 +168,7 @@ def still(before: Any, now: Any) -> bool:
     return bool(before == now)
 
 
-def test_the_schema_is_upgraded_by_its_command(home: Home) -> None:
-    assert home.run("db", "upgrade")
+def test_its_schema_is_upgraded(home: Home) -> None:
     assert home.json("db", "status")["verdict"] == "current"
 
 
@@ -210,17 +242,27 @@ def test_a_cancelled_job_goes_on_from_its_checkpoint(home: Home, machine: Machin
     assert [report["epoch"] for report in now] == list(range(1, 61))
 
 
-def test_a_job_that_never_ran_runs(home: Home) -> None:
-    home.run("run", "waiting")
+def test_a_job_of_a_later_version_goes_on_with_this_one(
+    home: Home, later: dict[str, str], machine: Machine
+) -> None:
+    assert "9.9.9" in home.run("--version", **later)
+    home.run("run", "waiting", **later)  # submitted by 0.1.0, and never begun
     assert home.json("show", "waiting")["state"] == "succeeded"
+    home.run("resume", "waiting", "--epochs", "+1")
+    home.run("run", "waiting")
+    assert [report["epoch"] for report in home.json("curve", "waiting")] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("where", [this_one(), ANOTHER], ids=["here", "elsewhere"])
 def test_a_paused_job_ends_as_if_it_had_not_been_paused(
-    home: Home, where: Machine, record_property: Callable[[str, object], None]
+    home: Home,
+    where: Machine,
+    later: dict[str, str],
+    record_property: Callable[[str, object], None],
 ) -> None:
+    """With a later version of the product, which strands no job."""
     record_property("compared", where.comparison)
-    home.run("run", "paused", *where.allowing, machine=where)
+    home.run("run", "paused", *where.allowing, **where.environment, **later)
     expected = RECORDED["undisturbed"]
     curve, lyrics = home.json("curve", "paused"), home.json("lyrics", "paused")
     result = home.json("show", "paused")["result"]

@@ -6,7 +6,7 @@ Everything is done by the command line. Run it in a checkout of the commit that 
     cd /tmp/then && python3.11 -m venv .venv && .venv/bin/pip install -c constraints.txt -e '.[dev]'
     .venv/bin/python PATH/OF/THIS/make.py FOLDER --commit COMMIT
 
-FOLDER is named after the database's revision. It then holds:
+FOLDER lies beside this file and is named after the database's revision. It then holds:
 
     versemill.db.gz     the database, with the jobs below and the corpus `poems`
     CELL.safetensors    an exported checkpoint of each cell
@@ -30,6 +30,7 @@ import gzip
 import hashlib
 import json
 import os
+import platform
 import shutil
 import signal
 import sqlite3
@@ -38,8 +39,6 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
-
-from machine import this_machine
 
 PAUSED_EPOCHS = 6
 SMALL = (
@@ -177,6 +176,34 @@ def tensor_digest(tensor: Any) -> str:
     """SHA-256 of a NumPy array's type, shape and bytes."""
     told = f"{tensor.dtype} {tensor.shape}".encode()
     return hashlib.sha256(told + tensor.tobytes()).hexdigest()
+
+
+def this_machine() -> dict[str, str]:
+    """The part of the kernel plan that cannot be chosen, and the processor.
+
+    The processor is told beside the plan because libraries choose kernels by its maker and model
+    as well, so that equal plans on two processors need not give equal numbers.
+    """
+    import torch
+
+    return {
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "hardware": torch.backends.cpu.get_cpu_capability(),
+        "torch": str(torch.__version__),
+        "processor": _processor(),
+    }
+
+
+def _processor() -> str:
+    """Maker, family and model."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return f"{platform.machine()} {platform.processor()}"
+    told = dict(line.partition(":")[::2] for line in reversed(lines) if ":" in line)
+    named = {key.strip(): value.strip() for key, value in told.items()}
+    wanted = ("vendor_id", "cpu family", "model", "model name")
+    return ", ".join(f"{name} {named[name]}" for name in wanted if name in named)
 
 
 def songs() -> str:
