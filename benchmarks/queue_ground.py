@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from sqlalchemy import CTE, Column
 
     from versemill.config.job import JobConfig
+    from versemill.plugins.record import PluginRecord
     from versemill.text.corpus import Text
 
 OWNERS = 50
@@ -169,7 +170,7 @@ class Work:
 
     config: JobConfig
     text: Text
-    plugins: list[dict[str, Any]]
+    plugins: tuple[PluginRecord, ...]
 
 
 def work(**overrides: Any) -> Work:
@@ -181,7 +182,7 @@ def work(**overrides: Any) -> Work:
         table.setdefault(section, {})[name] = value
     config = resolve(table, registry)
     songs = registry.find("corpus", "starter-zh").load()(NoOptions())
-    records = [record.to_json() for record in Selection(config, registry).records()]
+    records = Selection(config, registry).records()
     return Work(config, songs, records)
 
 

@@ -78,7 +78,7 @@ def test_two_checkpoints_of_one_step_are_two_files(tmp_path: Path) -> None:
         output="output.txt",
         resume=None,
         inexact=False,
-        needs=[],
+        requirements=[],
         accepted_by=None,
         device="cpu",
         environment={},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class PluginRecord:
     name: str
     distribution: str
     version: str
-    options: Mapping[str, JSONValue]
+    options: Mapping[str, JSONValue] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, JSONValue]:
         """The record as JSON values."""
@@ -49,9 +49,9 @@ class PluginRecord:
             ValueError: it is no record.
         """
         try:
-            options = stored["options"] or {}
+            options = stored.get("options") or {}
             told = {key: str(stored[key]) for key in ("kind", "name", "distribution", "version")}
-        except (LookupError, TypeError) as error:
+        except (AttributeError, LookupError) as error:
             raise ValueError(f"a plugin's record is malformed: {error}") from None
         if not isinstance(options, dict):
             raise ValueError("a plugin's record is malformed: its options are no table")  # noqa: TRY004

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from versemill.config.stored_options import completed
 from versemill.errors import ConfigError
+from versemill.plugins.requirements import at_least
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from versemill.config.validation import JSONValue
     from versemill.plugins.record import PluginRecord
     from versemill.plugins.registry import Kind, Registration, Registry
+    from versemill.plugins.requirements import Requirement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,11 @@ class Selection:
         computing = (self.tokenizer, self.sampler, self.cell)
         every = (*corpus, *computing, *self.decoders, *self.trackers)
         return tuple(selected.record for selected in every)
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """What a worker must have to begin the job."""
+        return at_least(self.records())
 
     def _stored(self, kind: Kind, name: str, options: Mapping[str, JSONValue]) -> Selected:
         registration = self.registry.find(kind, name)

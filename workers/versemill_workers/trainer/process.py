@@ -83,7 +83,7 @@ def _prepared(line: TrainerLine, order: Order, registry: Registry) -> _Trainer:
         return _Trainer(line, order, registry, state)
     except PluginMismatchError as error:
         made_with = state.plugins if state else ()
-        if not lacking(exactly([r.to_json() for r in made_with]), offered(registry)):
+        if not lacking(exactly(made_with), offered(registry)):
             raise
         # Another worker may have them.
         line.tell("unfit", message=str(error), made_with=records_to_json(made_with))
@@ -104,7 +104,7 @@ def _resumed(line: TrainerLine, order: Order) -> TrainingState | None:
 
 def _require_plugins(line: TrainerLine, order: Order, registry: Registry) -> None:
     """Ends the process unless the job's plugins are here, whatever the worker thought it has."""
-    lacks = lacking(from_json(order.needs), offered(registry))
+    lacks = lacking(from_json(order.requirements), offered(registry))
     if lacks:
         told = ", ".join(map(str, lacks))
         line.tell("unfit", message=f"needs {told}, which this worker does not have now")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from versemill.cli.installation import Installation
     from versemill.config.job import JobConfig
     from versemill.jobs.views import JobView
+    from versemill.plugins.record import PluginRecord
     from versemill.text.corpus import Text
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -87,13 +88,13 @@ class Submission:
     """A job that has passed every check.
 
     Attributes:
-        plugins: records of the plugins it needs.
+        plugins: records of all plugins that it uses.
         name: None to have one made up.
     """
 
     config: JobConfig
     text: Text
-    plugins: list[dict[str, Any]]
+    plugins: tuple[PluginRecord, ...]
     name: str | None
 
 
@@ -122,10 +123,8 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
 
     text = find_text(here, config, registry)
     check(text, config)
-    records = Selection(config, registry).records()
-    return Submission(
-        config=config, text=text, plugins=[record.to_json() for record in records], name=name
-    )
+    plugins = Selection(config, registry).records()
+    return Submission(config=config, text=text, plugins=plugins, name=name)
 
 
 def queue(here: Installation, submission: Submission) -> JobView:
