@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+pytest_plugins = ["process_check"]
+
 # Distributions with suites of their own, which are run where those are installed.
 collect_ignore = ["third_party"]
 

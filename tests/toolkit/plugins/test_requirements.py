@@ -50,15 +50,15 @@ def record(version: str, *, kind: str = "cell", name: str = "x") -> PluginRecord
 def test_a_later_version_will_do_where_there_is_an_order(
     submitted: str, found: str, *, will_do: bool
 ) -> None:
-    (need,) = at_least([record(submitted)])
-    assert need.met_by(plugin(found)) is will_do
+    (requirement,) = at_least([record(submitted)])
+    assert requirement.met_by(plugin(found)) is will_do
 
 
 def test_another_kind_name_or_distribution_will_not_do() -> None:
-    (need,) = at_least([record("1.2")])
-    assert not need.met_by(plugin("1.2", kind="sampler"))
-    assert not need.met_by(plugin("1.2", distribution="dist-z"))
-    assert not need.met_by(
+    (requirement,) = at_least([record("1.2")])
+    assert not requirement.met_by(plugin("1.2", kind="sampler"))
+    assert not requirement.met_by(plugin("1.2", distribution="dist-z"))
+    assert not requirement.met_by(
         OfferedPlugin(kind="cell", name="y", distribution="dist-y", version="1.2")
     )
 
@@ -73,9 +73,9 @@ def test_a_checkpoint_needs_its_very_version_and_decoders_may_be_later() -> None
 
 
 def test_once_a_change_is_accepted_any_of_its_name_will_do() -> None:
-    (need,) = any_version([record("1.2")])
-    assert need.met_by(plugin("0.1", distribution="dist-z"))
-    assert not need.met_by(plugin("1.2", kind="sampler"))
+    (requirement,) = any_version([record("1.2")])
+    assert requirement.met_by(plugin("0.1", distribution="dist-z"))
+    assert not requirement.met_by(plugin("1.2", kind="sampler"))
 
 
 def test_neither_corpus_nor_trackers_are_needed() -> None:
@@ -83,7 +83,7 @@ def test_neither_corpus_nor_trackers_are_needed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("need", "words"),
+    ("requirement", "words"),
     [
         (at_least([record("1.2")])[0], "cell 'x' from dist-y ≥ 1.2"),
         (at_least([record("12ab56789012")])[0], "cell 'x' from dist-y = 12ab56789012"),
@@ -91,8 +91,8 @@ def test_neither_corpus_nor_trackers_are_needed() -> None:
         (any_version([record("1.2")])[0], "cell 'x'"),
     ],
 )
-def test_in_words(need: Requirement, words: str) -> None:
-    assert str(need) == words
+def test_in_words(requirement: Requirement, words: str) -> None:
+    assert str(requirement) == words
 
 
 def test_what_is_lacking() -> None:
@@ -101,7 +101,7 @@ def test_what_is_lacking() -> None:
     assert lacking((), []) == []
 
 
-def test_equal_needs_have_one_digest_and_come_back() -> None:
+def test_equal_requirements_have_one_digest_and_come_back() -> None:
     one, other = record("1.2"), record("1.2", kind="sampler")
     stored = requirements.to_json(at_least([one, other, one]))
     assert stored == requirements.to_json(at_least([other, one]))

@@ -14,6 +14,7 @@ from versemill.checkpoints.file import Checkpoint
 from versemill.config.job import JobConfig
 from versemill.errors import CheckpointError, ConfigError
 from versemill.nn.machine import KernelPlan
+from versemill.phrases import shown
 from versemill.plugins.record import PluginRecord, records_to_json
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from versemill.config.validation import JSONValue
 
 T = TypeVar("T")
+
+_GROUPS = ("model", "best", "optimizer", "state")
 
 RECORDED = ("cell", "sampler", "tokenizer")
 """Kinds of the plugins that a state records, in this order: those that decide its numbers."""
@@ -121,6 +124,7 @@ class TrainingState:
             CheckpointError: an entry is missing or malformed. Whether the tensors fit a network
                 is for those to find out who build one.
         """
+        _refuse_other_tensors(checkpoint)
         read = _Metadata(checkpoint.meta)
         config = read.config()
         best_nats = None if checkpoint.meta.get("best_nats") is None else read.number("best_nats")
@@ -208,8 +212,14 @@ class _Metadata:
 
 def _malformed(name: str, value: object, allowed: str) -> CheckpointError:
     return CheckpointError(
-        f"the checkpoint's metadata is malformed: {name} is {value!r:.60}, it must be {allowed}"
+        f"the checkpoint's metadata is malformed: {name} is {shown(value)}, it must be {allowed}"
     )
+
+
+def _refuse_other_tensors(checkpoint: Checkpoint) -> None:
+    for name in checkpoint.tensors:
+        if name != "losses" and name.partition(".")[0] not in _GROUPS:
+            raise CheckpointError(f"the checkpoint holds an unknown tensor, {shown(name)}")
 
 
 def _losses(checkpoint: Checkpoint, position: int) -> Tensor:

@@ -26,7 +26,7 @@ def plain(value: object) -> object:
     if isinstance(value, View):
         return value.to_json()
     if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
+        value = asdict(value)
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if isinstance(value, float) and not math.isfinite(value):
@@ -195,7 +195,7 @@ class WorkerView(View):
     Attributes:
         plans: the kinds of machine its slots are; None until it has found out.
         drained_by: who told it to hand its jobs over and end.
-        plugins: those it has that jobs may need; None until it has found out.
+        plugins: those it has that jobs may require; None until it has found out.
     """
 
     id: str

@@ -10,7 +10,9 @@ import torch
 
 from versemill.errors import CorpusError
 from versemill.nn.network import build_model
+from versemill.phrases import counted
 from versemill.plugins.selection import Selection
+from versemill.training.feasibility import check_memory
 from versemill.training.optimizers import Optimization
 from versemill.training.text_ids import TextIds
 
@@ -71,6 +73,7 @@ def assemble(parts: Parts, config: JobConfig, registry: Registry, plan: KernelPl
     Raises:
         CorpusError: the training text is too short for one batch of windows.
         ConfigError: an option that a plugin does not take.
+        NotEnoughMemoryError: the network needs more memory than there is.
         UnknownNameError: a plugin is missing.
         PluginError: a plugin cannot be loaded.
     """
@@ -78,6 +81,8 @@ def assemble(parts: Parts, config: JobConfig, registry: Registry, plan: KernelPl
     tokenizer = _tokenizer(selection, parts.training)
     text = TextIds.of(parts.training, tokenizer, device=torch.device(plan.device))
     sampler = _sampler(selection, len(text.ids))
+    # Checked when the job was submitted, but perhaps on another machine, or not by us.
+    check_memory(config, len(tokenizer.tokens), device=plan.device)
     model = _model(selection, tokenizer, plan)
     steps = config.training.epochs * sampler.steps
     return Assembly(
@@ -107,7 +112,7 @@ def _sampler(selection: Selection, length: int) -> Sampler:
     sampler: Sampler = chosen.load()(length, options.batch_size, options.window, **chosen.options)
     if sampler.steps < 1:
         raise CorpusError(
-            f"the training text has {length} characters, too few for one batch of "
+            f"the training text has {counted(length, 'character')}, too few for one batch of "
             f"training.batch_size = {options.batch_size} windows of "
             f"training.window = {options.window}: lower them or use a longer text"
         )

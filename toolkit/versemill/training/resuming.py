@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from versemill.config.stored_options import completed
 from versemill.errors import CheckpointError, PluginMismatchError
+from versemill.normalisation import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,6 +101,6 @@ def _settings(config: JobConfig) -> dict[str, JSONValue]:
 
 
 def _plain(values: Mapping[str, JSONValue]) -> dict[str, Any]:
-    """Values as JSON gives them back."""
-    plain: dict[str, Any] = json.loads(json.dumps(dict(values)))
+    """Values as JSON gives them back; their texts in NFC, which older versions did not see to."""
+    plain: dict[str, Any] = json.loads(normalised(json.dumps(dict(values), ensure_ascii=False)))
     return plain

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from versemill.checkpoints.model_fit import shape_difference
 from versemill.checkpoints.state import TrainingState
 from versemill.errors import CheckpointError, DivergedError
 from versemill.evaluation.perplexity import evaluation
@@ -60,6 +61,7 @@ class Training:
 
     Raises:
         CorpusError: the training text is too short for one batch of windows.
+        NotEnoughMemoryError: the network cannot fit into this machine's memory.
         PlanMismatchError: `state` was made on another kernel plan, and `inexact` is not set.
         PluginMismatchError: `state` was made with other plugins, and `accept_change` is not set.
         CheckpointError: `state` belongs to another text or configuration.
@@ -318,26 +320,46 @@ class Training:
 
     def _restore(self, state: TrainingState) -> None:
         try:
+            self._refuse_other_tensors(state)
             self._model.load_state_dict(dict(state.weights))
             self._made.optimization.load(state.optimizer)
-            self._losses[: state.position] = state.losses.to(self._device)
         except (RuntimeError, TypeError, ValueError) as error:
-            reason = textwrap.shorten(str(error), 200, placeholder=" …") or type(error).__name__
+            reason = (
+                textwrap.shorten(str(error)[:1000], 200, placeholder=" …") or type(error).__name__
+            )
             raise CheckpointError(f"the checkpoint does not fit this job: {reason}") from None
         self._step, self._epoch = state.step, state.epoch
         self._position = self._checked = state.position
-        self._states = self._restored(state.carried)
+        self._losses[: state.position] = state.losses.to(self._device)
+        # Cells without a state carry a tuple for each layer all the same.
+        self._states = tuple(
+            tuple(tensor.to(self._device, copy=True) for tensor in layer)
+            for layer in state.carried or self._states
+        )
         epochs = self.config.training.epochs
         self._stopping.restore(state, epochs=epochs, device=self._device)
 
-    def _restored(self, carried: States) -> States:
-        """A copy of what cells carry from step to step, on this run's device."""
-        given = carried or tuple(() for _ in self._states)
-        if list(map(len, given)) != list(map(len, self._states)):
-            raise CheckpointError(
-                "the checkpoint does not fit this job: its cells have other states"
-            )
-        return tuple(tuple(t.to(self._device, copy=True) for t in layer) for layer in given)
+    def _refuse_other_tensors(self, state: TrainingState) -> None:
+        """Compares the shapes of all tensors, since PyTorch would repeat or convert some."""
+        model = self._model.state_dict()
+        pairs = [
+            (state.weights, model),
+            (state.best_weights, model if state.best_weights else {}),
+            (_by_place(state.carried), _by_place(self._states)),
+            ({"losses": state.losses}, {"losses": self._losses[: state.position]}),
+        ]  # the optimizer compares its own
+        for found, wanted in pairs:
+            difference = shape_difference(found, wanted)
+            if difference is not None:
+                raise ValueError(difference)
+
+
+def _by_place(states: States) -> dict[str, Tensor]:
+    return {
+        f"state {layer}.{i}": tensor
+        for layer, tensors in enumerate(states)
+        for i, tensor in enumerate(tensors)
+    }
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

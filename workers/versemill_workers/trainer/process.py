@@ -21,7 +21,12 @@ import torch
 from versemill.checkpoints.file import read, write
 from versemill.checkpoints.state import TrainingState
 from versemill.config.job import JobConfig
-from versemill.errors import CheckpointError, PluginMismatchError, VersemillError
+from versemill.errors import (
+    CheckpointError,
+    NotEnoughMemoryError,
+    PluginMismatchError,
+    VersemillError,
+)
 from versemill.nn.machine import KernelPlan
 from versemill.plugins.attribution import culprit
 from versemill.plugins.record import records_to_json
@@ -59,6 +64,9 @@ def main(pipe: Connection, order_json: str) -> None:
     _require_plugins(line, order, registry)
     try:
         _prepared(line, order, registry).run()
+    except NotEnoughMemoryError as error:
+        line.tell("failed", failure="out_of_memory", message=str(error))
+        sys.exit(1)
     except VersemillError as error:
         line.tell("failed", failure="user", message=str(error))
         sys.exit(1)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, column, create_engine, insert, inspect, table, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from processes import started
 from versemill.errors import DatabaseError, SchemaError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
@@ -301,13 +303,14 @@ class TestFirstUseOfSQLite:
     def test_several_processes_at_once(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path / 'versemill.db'}"
         script = f"from versemill.jobs.storage.database import connect; connect({url!r}).close()"
-        started = [
-            subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE)
-            for _ in range(3)
-        ]
-        for process in started:
-            _, errors = process.communicate(timeout=60)
-            assert process.returncode == 0, errors.decode()
+        command = [sys.executable, "-c", script]
+        with ExitStack() as stack:
+            processes = [
+                stack.enter_context(started(command, stderr=subprocess.PIPE)) for _ in range(3)
+            ]
+            for process in processes:
+                _, errors = process.communicate(timeout=60)
+                assert process.returncode == 0, errors.decode()
 
     def test_settings_of_every_connection(self, sqlite_url: str) -> None:
         opened = connect(sqlite_url)

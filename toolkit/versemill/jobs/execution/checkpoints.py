@@ -17,6 +17,7 @@ from versemill.jobs.execution.claims import fence
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Attempt, CheckpointChunk, Job, StoredCheckpoint
+from versemill.phrases import counted
 from versemill.plugins.requirements import exactly
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def complete_checkpoint(
 ) -> None:
     """Makes a checkpoint count, takes its flags from older ones and deletes those without any.
 
-    From then on its job requires the very plugins that it was made with. Doing it twice is harmless.
+    From then on its job requires the very plugins that it was made with. Twice is harmless.
 
     Args:
         store: where it is.
@@ -277,7 +278,7 @@ def _require_whole(uow: UnitOfWork, staged: StoredCheckpoint) -> None:
     if (count, top + 1, size) != (_chunks(staged.size), _chunks(staged.size), staged.size):
         raise CheckpointError(
             f"{_name(staged.id, staged.step)} is incomplete: "
-            f"{size} of {staged.size} bytes in {count} chunks"
+            f"{size} of {counted(staged.size, 'byte')} in {counted(count, 'chunk')}"
         )
 
 

@@ -132,7 +132,7 @@ def _next(
 
 @cache
 def _waiting_longest(given: frozenset[str]) -> Select[int]:
-    """The best of the first jobs of each kind of needs. Building it costs more than running it."""
+    """The best of the first jobs of each kind. Building it costs more than running it."""
     waits = Job.__table__.alias()
     waiting = select(waits.c.id).where(
         waits.c.state == State.QUEUED, waits.c.available_at <= db_now()

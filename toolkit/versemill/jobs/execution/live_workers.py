@@ -28,7 +28,7 @@ class WorkerRecord:
         name: a label for people; may be shared or used again.
         slots: jobs it works on at a time.
         plans: the kinds of machine its slots are (`KernelPlan.machine`); None if not known yet.
-        plugins: those it has that jobs may need; None if not known yet.
+        plugins: those it has that jobs may require; None if not known yet.
     """
 
     id: str

@@ -1,7 +1,7 @@
 """Which waiting jobs fit the plugins that a worker has.
 
-What a job requires is stored once for all jobs that require the same, and judged here, in Python: only
-there versions have an order. A claim then looks into the queue of each kind of job that fits.
+What a job requires is stored once for all jobs that require the same, and judged here, in Python:
+only there versions have an order. A claim then looks into the queue of each kind of job that fits.
 """
 
 from __future__ import annotations
