@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from versemill.errors import PluginError, UnknownNameError
+from versemill.processes import module_command
 from versemill.quiet import captured
 from versemill.registry import Registry
 from versemill.sources import find_sources
@@ -100,7 +101,7 @@ def tell_apart(module: str, arguments: Sequence[str], *, seconds: float) -> Told
 def _run(module: str, arguments: list[str], seconds: float) -> int | None:
     """Exit code of the process; None if it had to be ended from here."""
     process = subprocess.Popen(  # noqa: S603 - this very Python and room
-        [sys.executable, "-P", "-m", module, *arguments],
+        module_command(module, *arguments),
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

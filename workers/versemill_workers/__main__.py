@@ -8,8 +8,14 @@ from __future__ import annotations
 
 def main() -> None:
     """Reads the options, registers the worker, serves."""
-    import signal
+    import os
     import sys
+
+    if not sys.flags.safe_path:
+        # Its fork server, and so every trainer, would import from the present folder as it does.
+        os.execv(sys.executable, [sys.executable, "-P", *sys.orig_argv[1:]])  # noqa: S606
+
+    import signal
 
     # Until the worker has handlers of its own, Ctrl-C ends it without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

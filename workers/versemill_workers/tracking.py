@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import queue
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import asdict
 from typing import IO, TYPE_CHECKING, cast
 
 from versemill.events import EpochReport, Finished, Progress
+from versemill.processes import module_command
 from versemill.registry import in_short
 from versemill.tracker import Ending
 from versemill_workers.protocol import in_words
@@ -123,7 +123,7 @@ class _Feed:
     def _feed(self) -> None:
         """Writes what waits, until it is closed or the process has ended; remarks why it has."""
         process = subprocess.Popen(  # a session of its own: the end of ours does not cut it short
-            [sys.executable, "-m", "versemill_workers.tracker_entry"],
+            module_command("versemill_workers.tracker_entry"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

@@ -66,8 +66,10 @@ def drain(name: str) -> None:
 
 
 def worker_command() -> list[str]:
-    """How a worker process is started; -P keeps modules of the present folder out of it."""
-    return [sys.executable, "-P", "-m", "versemill_workers"]
+    """How a worker process is started."""
+    from versemill.processes import module_command
+
+    return module_command("versemill_workers")
 
 
 @click.command()
