@@ -38,6 +38,8 @@ def build(broker_url: str, crew: Crew) -> Celery:
         app.conf.broker_transport_options = hearing.TRANSPORT
         hearing.keep_no_messages()
     hearing.refuse_orders()
+    hearing.decompress_nothing()
+    hearing.drop_long_messages(app)
 
     @app.task(name=queue.TASK)  # type: ignore[untyped-decorator]
     def work() -> None:

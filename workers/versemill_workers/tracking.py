@@ -122,11 +122,11 @@ class _Feed:
 
     def _feed(self) -> None:
         """Writes what waits, until it is closed or the process has ended; remarks why it has."""
-        process = subprocess.Popen(  # a session of its own: the end of ours does not cut it short
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             module_command("versemill_workers.tracker_entry"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,
+            start_new_session=True,  # the end of ours does not cut it short
         )
         written, told = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         try:
