@@ -19,6 +19,7 @@ from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
 from versemill.errors import DatabaseError, VersemillError
+from versemill.files import PRIVATE_UMASK
 from versemill.jobs import leases
 from versemill.jobs.filesystems import refuse_network_filesystem
 from versemill.jobs.store import Store
@@ -50,6 +51,7 @@ def serve(arguments: Sequence[str]) -> None:
         VersemillError: a wrong option, or a database that cannot be used.
     """
     options = _parser().parse_args(arguments)
+    os.umask(PRIVATE_UMASK)  # what trainers and trackers write, too, is nobody else's to read
     settings = Settings.from_environment()
     _log_without_secrets(settings)
     slots = devices.slots(options.devices, options.slots)

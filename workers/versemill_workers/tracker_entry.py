@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from versemill.errors import PluginError, VersemillError
 from versemill.events import EpochReport, Finished, HeldOut, Lyric, Progress
+from versemill.files import PRIVATE_UMASK, make_private_folder
 from versemill.patience import OverdueError, limited
 from versemill.registry import IMPORT_SECONDS, Registry, in_short, parse_spec
 from versemill.tracker import CALL_SECONDS, Ending, Run, Tracker
@@ -37,6 +38,7 @@ def main() -> None:
     """Runs one tracker for one attempt."""
     complaints = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    os.umask(PRIVATE_UMASK)
     os.nice(_LOWER_PRIORITY)  # the training goes first
     try:
         _follow(_Patience())
@@ -77,7 +79,7 @@ def _start(spec: str, folder: Path, patience: _Patience) -> tuple[str, Tracker]:
     except VersemillError as error:
         raise _FaultError(f"tracker {spec}: {error}") from None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise _FaultError(
             f"{registration.label} has no folder: {folder}: {error.strerror}"

@@ -51,6 +51,7 @@ def export(job: str, file: Path, at: str, force: bool) -> None:
     """
     from versemill.cli.installation import installation, note
     from versemill.errors import CheckpointError
+    from versemill.files import replacing
     from versemill.jobs import service
     from versemill.loading import SUFFIX, choose_checkpoint, save_checkpoint
 
@@ -61,10 +62,6 @@ def export(job: str, file: Path, at: str, force: bool) -> None:
         chosen = choose_checkpoint(found, service.details(here.store, found.id).checkpoints, at)
         if file.exists() and not force:
             raise CheckpointError(f"{file} is there already; --force replaces it")
-        partial = file.with_name(f".{file.name}.partial")
-        try:
-            save_checkpoint(here.store, chosen, partial)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(file) as written:
+            save_checkpoint(here.store, chosen, written)
     note(f"wrote {file}: job {found.id} ({found.name}), step {chosen.step:,}")

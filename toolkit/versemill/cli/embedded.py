@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from versemill.cli.workers import worker_command
 from versemill.errors import VersemillError
+from versemill.files import make_private_folder, private_opener
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,7 @@ class TetheredWorker:
         self._log = settings.home / "logs" / f"worker-{job_id}.log"
         self._restarts = 0
         self._wait_at_end = True
-        self._log.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._log.parent)
         self._start()
 
     def __enter__(self) -> TetheredWorker:
@@ -86,7 +87,7 @@ class TetheredWorker:
         return f"the worker ended ({died}); started another one"
 
     def _start(self) -> None:
-        with self._log.open("ab") as log:
+        with open(self._log, "ab", opener=private_opener) as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 self._command,
                 env=self._environment,

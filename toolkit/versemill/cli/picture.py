@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from versemill.errors import VersemillError
+from versemill.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -139,9 +140,5 @@ def _plot(axes: Any, points: Sequence[CurvePoint]) -> None:
 
 
 def _save(figure: Any, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        figure.savefig(partial, format="png")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file:
+        figure.savefig(file, format="png")

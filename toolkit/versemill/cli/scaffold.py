@@ -46,15 +46,16 @@ def new(kind: str, name: str, into: Path | None) -> None:
         "Suite": f"{kind.capitalize()}Tests",
     }
     files = {**PROJECT, "src/$module/$kind.py": MODULES[kind]}
-    for path, text in files.items():
-        place = folder / Template(path).substitute(words)
-        try:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()  # nobody else has laid links in it
+        for path, text in files.items():
+            place = folder / Template(path).substitute(words)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(Template(text).substitute(words), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(
-                "--into", str(folder), f"a place that can be written ({error})"
-            ) from error
+    except OSError as error:
+        allowed = f"a place that can be written ({error})"
+        raise ConfigError("--into", str(folder), allowed) from error
     click.echo(f"wrote {folder}; next: cd {folder} && pip install -e . && pytest")
     click.echo(f"then: versemill run {words['use']}")
 
