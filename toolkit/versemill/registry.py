@@ -15,6 +15,7 @@ import pluggy
 from versemill import hookspecs
 from versemill.config import NoOptions, Options, validated
 from versemill.errors import ConfigError, PluginError, UnknownNameError
+from versemill.escaping import harmless
 from versemill.patience import OverdueError, limited
 from versemill.quiet import captured
 from versemill.sources import FOLDER_PACKAGE, Source, find_sources
@@ -87,7 +88,7 @@ class Registration:
         except BaseException as error:  # a stranger's import may raise anything
             raise PluginError(f"{self.label} cannot be loaded: {in_short(error)}") from error
         if printed.text:
-            sys.stderr.write(printed.text)
+            sys.stderr.write(harmless(printed.text))
         if unfit:
             raise PluginError(f"{self.label} cannot be loaded: {attribute} {unfit}")
         return found

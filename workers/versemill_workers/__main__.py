@@ -21,12 +21,13 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     from versemill.errors import VersemillError
+    from versemill.escaping import one_line
     from versemill_workers.serving import serve
 
     try:
         serve(sys.argv[1:])
     except VersemillError as error:
-        sys.exit(f"versemill worker: {error}")
+        sys.exit(f"versemill worker: {one_line(error)}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from versemill.cli.output import say_text
+
 
 @click.group()
 def checkpoints() -> None:
@@ -35,7 +37,7 @@ def list_(job: str, as_json: bool) -> None:
         note(f"job {found.id} ({found.name}) is {found.state_shown} and has no checkpoint yet")
         return
     rows = [(v.step, v.epoch, ", ".join(v.kinds), size(v.size), ago(v.created_at)) for v in kept]
-    click.echo(table(("STEP", "EPOCH", "KIND", "SIZE", "MADE"), rows, right="STEP EPOCH SIZE"))
+    say_text(table(("STEP", "EPOCH", "KIND", "SIZE", "MADE"), rows, right="STEP EPOCH SIZE"))
 
 
 @checkpoints.command()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.cli.output import say
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -54,7 +56,7 @@ def curve(job: str, png: Path | None, as_json: bool) -> None:
     if png is not None:
         _draw(found, points, png)
     else:
-        click.echo("\n".join(curve_lines(found, points, count)))
+        say(*curve_lines(found, points, count))
 
 
 def curve_lines(job: JobView, shown: Sequence[CurvePoint], count: int) -> list[str]:
@@ -77,7 +79,7 @@ def curve_lines(job: JobView, shown: Sequence[CurvePoint], count: int) -> list[s
     part = f"; {len(shown)} of {count} reports" if len(shown) < count else ""
     return [
         f"perplexity of job {job.id} ({job.name}), {job.state_shown}{part}",
-        table(header, rows, right="EPOCH STEP TRAINING VALIDATION CHARACTERS/S"),
+        *table(header, rows, right="EPOCH STEP TRAINING VALIDATION CHARACTERS/S").split("\n"),
         f"{_TRAINING} training   {_VALIDATION} validation (held out)   from "
         f"{perplexity(scale.low)} to {perplexity(scale.high)}",
     ]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.cli.output import say
 from versemill.errors import VersemillError
 
 if TYPE_CHECKING:
@@ -57,14 +58,14 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     \b
     Example:  versemill doctor
     """
-    from versemill.cli.tables import harmless, print_json
+    from versemill.cli.tables import print_json
 
     findings = examine()
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            click.echo(harmless(_line(finding)))
+            say(_line(finding))
     ctx.exit(0 if all(finding.ok for finding in findings) else 1)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from versemill.cli.checking import check
+from versemill.cli.output import say, say_text
 from versemill.cli.scaffold import new
 
 
@@ -25,7 +26,7 @@ def list_(as_json: bool) -> None:
     \b
     Example:  versemill plugins list
     """
-    from versemill.cli.tables import print_json, printable, table
+    from versemill.cli.tables import print_json, table
     from versemill.registry import Registry
 
     registry = Registry.discover()
@@ -55,7 +56,6 @@ def list_(as_json: bool) -> None:
         print_json(rows + left_out)
         return
     header = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "SUMMARY")
-    click.echo(table(header, [[row[name.lower()] for name in header] for row in rows]))
+    say_text(table(header, [[row[name.lower()] for name in header] for row in rows]))
     for plugin in registry.disabled:
-        reason = printable(plugin.reason)
-        click.echo(f"disabled: {plugin.distribution} {plugin.version}: {reason}")
+        say(f"disabled: {plugin.distribution} {plugin.version}: {plugin.reason}")

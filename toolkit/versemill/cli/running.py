@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from versemill.cli import INTERRUPTED
+from versemill.cli.output import say
 from versemill.cli.submitting import EpochsChange, job_options
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def train_here(here: Installation, job: JobView, interrupts: Interrupts) -> int:
     from versemill.cli.installation import note
     from versemill.cli.screens import screen
 
-    click.echo(f"job {job.id} ({job.name}), {job.epochs} epochs")
+    say(f"job {job.id} ({job.name}), {job.epochs} epochs")
     with TetheredWorker(here.settings, job.id) as worker:
         with screen() as shown:
             job = _followed(here, job, worker, interrupts, shown)

@@ -10,6 +10,7 @@ from string import Template
 
 import click
 
+from versemill.cli.output import say
 from versemill.errors import ConfigError
 
 
@@ -56,8 +57,8 @@ def new(kind: str, name: str, into: Path | None) -> None:
     except OSError as error:
         allowed = f"a place that can be written ({error})"
         raise ConfigError("--into", str(folder), allowed) from error
-    click.echo(f"wrote {folder}; next: cd {folder} && pip install -e . && pytest")
-    click.echo(f"then: versemill run {words['use']}")
+    say(f"wrote {folder}; next: cd {folder} && pip install -e . && pytest")
+    say(f"then: versemill run {words['use']}")
 
 
 def _refuse_bad_name(kind: str, name: str) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from versemill.cli.output import say
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -263,7 +265,7 @@ def submit(
 
             print_json(job.to_json())
         else:
-            click.echo(f"submitted job {job.id} ({job.name})")
+            say(f"submitted job {job.id} ({job.name})")
         note_waiting(here, job)
         if follow:
             from versemill.cli.following import follow_to_end

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from versemill.cli.output import say_text
 from versemill.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -48,8 +49,6 @@ def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Te
         PluginError: it cannot be loaded, raises something, or returns something else.
         CorpusError: it says that it cannot be read.
     """
-    import sys
-
     from versemill.contracts import Text
     from versemill.errors import PluginError, VersemillError
     from versemill.quiet import captured
@@ -64,7 +63,7 @@ def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Te
         raise
     except BaseException as error:  # a stranger's code may raise anything
         raise PluginError(f"{registration.label} raised {in_short(error)}") from error
-    sys.stderr.write(printed.text)
+    say_text(printed.text, err=True, end="")
     if not isinstance(text, Text):
         raise PluginError(
             f"{registration.label} returned a {type(text).__name__}, not a versemill.contracts.Text"
@@ -97,9 +96,7 @@ def read_corpus(
 
 def beginning(text: Text) -> str:
     """How a text begins, for people to see whether it was read rightly."""
-    from versemill.cli.tables import printable
-
-    return printable(" ".join(text.songs[0][:200].split())[:40])
+    return " ".join(text.songs[0][:200].split())[:40]
 
 
 def _tell_encoding(place: str, reading: Reading) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.cli.output import say, say_text
+
 if TYPE_CHECKING:
     from versemill.jobs.views import WorkerView
 
@@ -62,7 +64,7 @@ def drain(name: str) -> None:
         ids = {view.id for view in leaving}
         while any(view.id in ids for view in service.live_workers(here.store)):
             time.sleep(_POLL_SECONDS)
-    click.echo(f"drained {name}")
+    say(f"drained {name}")
 
 
 def worker_command() -> list[str]:
@@ -115,7 +117,7 @@ def workers(ctx: click.Context, only_here: bool, as_json: bool) -> None:
         )
         for view in alive
     ]
-    click.echo(table(header, rows, right="PID"))
+    say_text(table(header, rows, right="PID"))
 
 
 def _plugins(view: WorkerView) -> str:

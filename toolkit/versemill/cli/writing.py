@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.cli.output import say, say_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -42,22 +44,18 @@ def lyrics(job: str, step: int | None, everything: bool, as_json: bool) -> None:
     newest = max(lyric.step for lyric in written)
     for lyric in written:
         if everything or lyric.step == newest:
-            click.echo("\n".join(lyric_lines(lyric)))
+            say(*lyric_lines(lyric))
 
 
 def lyric_lines(lyric: LyricView) -> list[str]:
     """A lyric under a line that says after which prefix and when it was written."""
-    from versemill.cli.tables import printable
-
-    head = f"{printable(lyric.prefix)} — epoch {lyric.epoch}, step {lyric.step:,}, {lyric.decoder}"
+    head = f"{lyric.prefix} — epoch {lyric.epoch}, step {lyric.step:,}, {lyric.decoder}"
     return [head, *indented(lyric.text), ""]
 
 
 def indented(text: str) -> list[str]:
-    """The lines of a lyric, set in by four columns; control characters do no harm."""
-    from versemill.cli.tables import printable
-
-    return [f"    {printable(line)}".rstrip() for line in text.split("\n")]
+    """The lines of a lyric, set in by four columns."""
+    return [f"    {line}".rstrip() for line in text.replace("\t", " ").split("\n")]
 
 
 def _none_yet(here: Installation, job: JobView, step: int | None) -> Exception:
@@ -112,8 +110,6 @@ def generate(
     Examples:  versemill generate @last --prefix 分开 --length 100 --seed 7
                versemill generate my-job --temperature 0.7 --top-k 20 --count 3
     """
-    from versemill.cli.tables import harmless
-
     model = _model(job, at)
     options = {
         "length": length,
@@ -130,7 +126,7 @@ def generate(
     else:
         for prefix in asked:
             for text in model.generate_batch(prefix, count, **options):
-                click.echo(harmless(text) + "\n")
+                say_text(text, end="\n\n")
 
 
 def _model(job: str, at: str) -> TrainedModel:
@@ -148,14 +144,12 @@ def _chain(
 
 def _stream(model: TrainedModel, prefix: str, options: dict[str, Any]) -> None:
     """Prints each character as it is drawn; line ends at the very end are left out."""
-    from versemill.cli.tables import harmless
-
     pieces = model.stream(prefix, **options)
     first = next(pieces, "")  # a wrong option is refused before anything is printed
-    click.echo(harmless(prefix), nl=False)
+    say_text(prefix, end="")
     for piece in _without_last_newlines(_chained(first, pieces)):
-        click.echo(harmless(piece), nl=False)
-    click.echo("\n")
+        say_text(piece, end="")
+    say_text("\n")
 
 
 def _chained(first: str, rest: Iterable[str]) -> Iterable[str]:
