@@ -34,7 +34,7 @@ bench: .venv/.installed-dev  ## the side-by-side measurements of benchmarks/
 MINUTES ?= 1
 SEED ?= 7
 drill: .venv/.installed-dev  ## trouble at random: MINUTES=1 SEED=7 [STACK=sqlite|servers]
-	@cd tests && ../$(BIN)/python -m drill --minutes $(MINUTES) --seed $(SEED) $(STACK:%=--stack %)
+	@cd tests && PYTHONPATH=support ../$(BIN)/python -m drill --minutes $(MINUTES) --seed $(SEED) $(STACK:%=--stack %)
 
 clean:  ## remove the environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist

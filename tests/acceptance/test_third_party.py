@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from documents import ROOT
 from fresh import Installed, build_wheel, install
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from worker_stage import ENDLESS, Stage
 
 pytestmark = pytest.mark.timeout(400)
@@ -18,8 +19,8 @@ NAMES = (
     *("alembic", "click", "safetensors", "sitecustomize", "usercustomize", "versemill_plugins"),
 )
 PLUGIN = """
-from versemill.hookspecs import hookimpl
-from versemill.tracker import Tracker
+from versemill.plugins import hookimpl
+from versemill.plugins import Tracker
 
 class Mine(Tracker):
     def ended(self, ending):

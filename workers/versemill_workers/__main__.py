@@ -22,7 +22,7 @@ def main() -> None:
 
     from versemill.errors import VersemillError
     from versemill.escaping import one_line
-    from versemill_workers.serving import serve
+    from versemill_workers.start import serve
 
     try:
         serve(sys.argv[1:])

@@ -8,39 +8,39 @@ import click
 
 SECTIONS: dict[str, dict[str, str]] = {
     "Train": {
-        "demo": "demo:demo",
-        "run": "running:run",
-        "submit": "submitting:submit",
-        "worker": "workers:worker",
+        "demo": "commands.demo:demo",
+        "run": "commands.run:run",
+        "submit": "commands.submit:submit",
+        "worker": "commands.workers:worker",
     },
     "Look": {
-        "jobs": "listing:jobs",
-        "show": "showing:show",
-        "curve": "curves:curve",
-        "lyrics": "writing:lyrics",
-        "logs": "showing:logs",
-        "workers": "workers:workers",
+        "jobs": "commands.jobs:jobs",
+        "show": "commands.show:show",
+        "curve": "commands.curve:curve",
+        "lyrics": "commands.generate:lyrics",
+        "logs": "commands.show:logs",
+        "workers": "commands.workers:workers",
     },
     "Write and measure": {
-        "generate": "writing:generate",
-        "evaluate": "evaluating:evaluate",
-        "checkpoints": "checkpoints:checkpoints",
+        "generate": "commands.generate:generate",
+        "evaluate": "commands.evaluate:evaluate",
+        "checkpoints": "commands.checkpoints:checkpoints",
     },
     "Steer": {
-        "wait": "control:wait",
-        "pause": "control:pause",
-        "yield": "control:yield_",
-        "resume": "control:resume",
-        "cancel": "control:cancel",
-        "retry": "control:retry",
-        "rm": "control:rm",
+        "wait": "commands.steer:wait",
+        "pause": "commands.steer:pause",
+        "yield": "commands.steer:yield_",
+        "resume": "commands.steer:resume",
+        "cancel": "commands.steer:cancel",
+        "retry": "commands.steer:retry",
+        "rm": "commands.steer:rm",
     },
     "Set up": {
-        "corpora": "corpora:corpora",
-        "plugins": "plugins:plugins",
-        "db": "database:db",
-        "doctor": "doctor:doctor",
-        "verify-resume": "verifying:verify_resume",
+        "corpora": "commands.corpora:corpora",
+        "plugins": "commands.plugins:plugins",
+        "db": "commands.db:db",
+        "doctor": "commands.doctor:doctor",
+        "verify-resume": "commands.verify_resume:verify_resume",
     },
 }
 """Help sections, and where each command is: `module:attribute` below `versemill.cli`."""
@@ -93,7 +93,7 @@ def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
     if wanted:
         from importlib.metadata import version
 
-        from versemill.cli.output import say
+        from versemill.cli.terminal.output import say
 
         say(f"versemill {version('versemill')}")
         ctx.exit()
@@ -124,6 +124,6 @@ def program(ctx: click.Context) -> None:
                  versemill generate @last --prefix 分开 --length 100
     """
     if ctx.invoked_subcommand is None:
-        from versemill.cli.output import say_text
+        from versemill.cli.terminal.output import say_text
 
         say_text(ctx.get_help())

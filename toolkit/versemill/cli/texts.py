@@ -6,17 +6,17 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from versemill.cli.output import say_text
+from versemill.cli.terminal.output import say_text
 from versemill.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from versemill.cli.installation import Installation
-    from versemill.config import JobConfig
-    from versemill.contracts import Text
-    from versemill.reading import Reading
-    from versemill.registry import Registry
+    from versemill.config.job import JobConfig
+    from versemill.plugins.registry import Registry
+    from versemill.text.corpus import Text
+    from versemill.text.reading import Reading
 
 
 def find_text(here: Installation, config: JobConfig, registry: Registry) -> Text:
@@ -36,7 +36,7 @@ def find_text(here: Installation, config: JobConfig, registry: Registry) -> Text
     if text is None:
         return read_corpus(here, config.corpus, registry, separator=separator)
     if separator is not None and not text.segmented:
-        from versemill.reading import check_separator
+        from versemill.text.reading import check_separator
 
         check_separator(text.songs, separator, config.corpus)
     return text
@@ -49,10 +49,10 @@ def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Te
         PluginError: it cannot be loaded, raises something, or returns something else.
         CorpusError: it says that it cannot be read.
     """
-    from versemill.contracts import Text
     from versemill.errors import PluginError, VersemillError
-    from versemill.quiet import captured
-    from versemill.registry import in_short
+    from versemill.plugins.isolation import captured
+    from versemill.plugins.registry import in_short
+    from versemill.text.corpus import Text
 
     registration = registry.find("corpus", name)
     corpus, chosen = registration.load(), registration.options_from(options)
@@ -66,7 +66,7 @@ def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Te
     say_text(printed.text, err=True, end="")
     if not isinstance(text, Text):
         raise PluginError(
-            f"{registration.label} returned a {type(text).__name__}, not a versemill.contracts.Text"
+            f"{registration.label} returned a {type(text).__name__}, not a versemill.plugins.Text"
         )
     return text
 
@@ -81,12 +81,12 @@ def read_corpus(
         CorpusError: it cannot be read.
     """
     from versemill.jobs import service
-    from versemill.reading import read_any
+    from versemill.text.reading import read_any
 
     path = Path(place)
     if not _looks_like_path(place) and not path.exists():
         known = [r.name for r in registry.all() if r.kind == "corpus"]
-        known += [view.name for view in service.corpora(here.store)]
+        known += [view.name for view in service.list_corpora(here.store)]
         hint = "or give the path of a text file, a zip or a folder"
         raise UnknownNameError("corpus", place, known, hint=hint)
     reading = read_any(path, limit=here.settings.corpus_limit, song_separator=separator)
@@ -100,8 +100,8 @@ def beginning(text: Text) -> str:
 
 
 def _tell_encoding(place: str, reading: Reading) -> None:
-    from versemill.charsets import UTF_8, shown
     from versemill.cli.installation import note
+    from versemill.text.encodings import UTF_8, shown
 
     if reading.guessed:
         note(
