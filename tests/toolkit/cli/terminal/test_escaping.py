@@ -155,7 +155,7 @@ def values(parameter: click.Parameter, store: Store, folder: Path) -> list[str]:
     if name in {"job", "jobs", "source"}:
         return [*(str(job.id) for job in service.jobs(store)), f"none{EVIL_NAME}"]
     if name == "name":
-        return [service.corpora(store)[0].name, f"none{EVIL_NAME}"]
+        return [service.list_corpora(store)[0].name, f"none{EVIL_NAME}"]
     if name == "url":
         return [f"sqlite:///{folder}/copy{EVIL}.db"]
     return [str(folder / f"file{EVIL_NAME}.safetensors")]

@@ -65,7 +65,7 @@ def test_nothing_is_cut_off() -> None:
 
 
 def test_none_is_a_dash_and_control_characters_are_escaped() -> None:
-    assert table(("A", "B"), [(None, "a\x1b[31mb\tc")]).splitlines()[1] == r"–  a\x1b[31mb c"
+    assert table(("A", "B"), [(None, "a\x1b[31mb\tc")]).splitlines()[1] == r"–  a\x1b[31mb\tc"
 
 
 @pytest.mark.parametrize(
