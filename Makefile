@@ -4,10 +4,10 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench drill clean
+.PHONY: help demo test test-fast lint format docs bench drill release-check clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.installed  ## train the bundled lyrics end to end and print some
 	@$(BIN)/versemill demo
@@ -36,6 +36,9 @@ SEED ?= 7
 drill: .venv/.installed-dev  ## trouble at random: MINUTES=1 SEED=7 [STACK=sqlite|servers]
 	@cd tests && PYTHONPATH=support ../$(BIN)/python -m drill --minutes $(MINUTES) --seed $(SEED) $(STACK:%=--stack %)
 
+release-check: .venv/.installed-release  ## whether wheel and sdist can be built, installed and used
+	$(BIN)/python scripts/release_check.py
+
 clean:  ## remove the environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache dist
 
@@ -46,3 +49,7 @@ clean:  ## remove the environment and caches
 .venv/.installed-dev: pyproject.toml constraints.txt scripts/set-up.sh
 	PYTHON="$(PYTHON)" sh scripts/set-up.sh '.[dev]'
 	@touch .venv/.installed $@
+
+.venv/.installed-release: pyproject.toml constraints.txt scripts/set-up.sh
+	PYTHON="$(PYTHON)" sh scripts/set-up.sh '.[release]'
+	@touch .venv/.installed .venv/.installed-dev $@

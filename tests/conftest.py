@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+pytest_plugins = ["process_check"]
+
 # Distributions with suites of their own, which are run where those are installed.
 collect_ignore = ["third_party"]
 
@@ -37,6 +39,9 @@ POSTGRES_URL = "VERSEMILL_TEST_POSTGRES_URL"
 # Read when torch is first imported. Tiny tensors: two threads cost more than they bring, and
 # hundreds of times more where other processes keep the cores busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# As most systems have it: plugin folders that others can write to are refused.
+os.umask(0o022)
 
 # A busy machine may be slow at any moment; pytest-timeout watches for real hangs.
 settings.register_profile("versemill", deadline=None)

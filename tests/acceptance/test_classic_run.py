@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from processes import started
+
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 pytestmark = pytest.mark.timeout(400)
@@ -31,8 +34,8 @@ class Shell:
         self.environment = environment | {"VERSEMILL_CHECKPOINT_SECONDS": "1"}
         self.folder = folder
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def start(self, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
+        return started(
             [sys.executable, "-m", "versemill", *arguments],
             cwd=self.folder,
             env=self.environment,
@@ -42,8 +45,8 @@ class Shell:
         )
 
     def run(self, *arguments: str, code: int = 0) -> str:
-        process = self.start(*arguments)
-        output, errors = process.communicate(timeout=300)
+        with self.start(*arguments) as process:
+            output, errors = process.communicate(timeout=300)
         assert process.returncode == code, output + errors
         return output
 
@@ -74,10 +77,10 @@ def test_five_reports_lyrics_for_both_prefixes_and_a_picture(shell: Shell) -> No
 
 def test_a_trainer_killed_in_the_middle_makes_no_difference_to_the_last_bit(shell: Shell) -> None:
     shell.run(*RUN, "--name", "undisturbed")
-    running = shell.start(*RUN, "--name", "disturbed")
-    trainer = _trainer_at_work(shell, running)
-    trainer.kill()
-    output, errors = running.communicate(timeout=300)
+    with shell.start(*RUN, "--name", "disturbed") as running:
+        trainer = _trainer_at_work(shell, running)
+        trainer.kill()
+        output, errors = running.communicate(timeout=300)
     assert running.returncode == 0, output + errors
     assert "killed by signal 9" in output
     assert "resumed from step" in output

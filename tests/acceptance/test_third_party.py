@@ -13,6 +13,7 @@ import pytest
 
 from documents import ROOT
 from fresh import Installed, build_wheel, install
+from processes import started
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,22 +76,20 @@ def one_line(stranger: Installed, *command: str) -> str:
 
 def told_why(stranger: Installed, job: str) -> str:
     """What `show` says of a job that a worker leaves alone, once that worker is there."""
-    worker = subprocess.Popen(
+    with started(
         [stranger.scripts / "versemill", "worker", "--slots", "1"],
         cwd=stranger.elsewhere,
         env=stranger.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )
-    try:
+    ) as worker:
         deadline = time.monotonic() + 120
         while "no live worker has" not in (shown := stranger.run("versemill", "show", job)):
             assert time.monotonic() < deadline, shown
             time.sleep(0.2)
-        return shown
-    finally:
         worker.terminate()
         worker.wait(60)
+    return shown
 
 
 def test_two_distributions_from_installing_to_uninstalling(
@@ -126,6 +125,8 @@ def test_two_distributions_from_installing_to_uninstalling(
     for command in (
         ("generate", "tides", "--prefix", "潮水"),
         ("run", "--corpus", "starter-zh", "--cell", "mgu"),
+        ("run", "waiting"),
+        ("run", "tides", "--epochs", "+1"),
         ("plugins", "check", "mgu"),
     ):
         assert "'mgu'" in one_line(stranger, *command)

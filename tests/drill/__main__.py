@@ -13,6 +13,7 @@ from pathlib import Path
 from drill.campaign import Campaign
 from drill.findings import examine, report
 from drill.stacks import opened
+from processes import reset_signals
 
 STACKS = ("sqlite", "servers")
 
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--keep", action="store_true", help="keep logs and files in any case")
     options = parser.parse_args()
+    reset_signals()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as Ctrl-C: everything is ended
     stacks = [options.stack] if options.stack else STACKS
     passed = [

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
+import processes
 from drill import sabotage
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Member:
                     stderr=log,
                     start_new_session=True,  # Ctrl-C is the drill's
                 )
+            processes.hold(self._process.pid)
             self.starts += 1
 
     @property
@@ -177,12 +179,8 @@ class Member:
 
     def destroy(self) -> None:
         """Ends all its processes, whatever they are doing."""
-        family = self.family()
-        self.kill()
-        self.wait(10)
-        for process in family:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
+        if self._process is not None:
+            processes.end(self._process)
 
     def _signal(self, number: int) -> None:
         with self._changing:

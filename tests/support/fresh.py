@@ -61,6 +61,13 @@ def build_wheel(folder: Path, project: Path = ROOT) -> Path:
     return built
 
 
+def build_sdist(folder: Path) -> Path:
+    """Builds the product's source archive into the folder."""
+    checked("-m", "build", "--sdist", "--no-isolation", "--outdir", str(folder), str(ROOT))
+    (built,) = folder.glob("*.tar.gz")
+    return built
+
+
 def install(folder: Path, wheel: Path, *, with_pip: bool = False) -> Installed:
     """Makes the environment; this one's packages are lent to it, the checkout is not."""
     for name in ("home", "elsewhere", "data", "tmp"):

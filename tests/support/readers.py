@@ -11,6 +11,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from processes import started
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import ExitStack
@@ -69,13 +71,12 @@ class Reader:
     @contextmanager
     def _worker(self, command: str) -> Iterator[None]:
         """In a terminal of its own; ends well when it is told to."""
-        worker = subprocess.Popen(
+        with started(
             ["sh", "-c", f"exec {command}"],
             cwd=self.folder,
             env=self.environment,
             stderr=subprocess.PIPE,
-        )
-        try:
+        ) as worker:
             deadline = time.monotonic() + 60
             while not json.loads(self.run("versemill", "workers", "--json")):
                 assert worker.poll() is None, "the worker has ended"
@@ -85,6 +86,3 @@ class Reader:
             worker.send_signal(signal.SIGTERM)
             _, complaint = worker.communicate(timeout=40)
             assert worker.returncode == 0, complaint.decode()
-        finally:
-            worker.kill()
-            worker.wait()

@@ -22,6 +22,8 @@ import psutil
 import psycopg
 import redis
 
+import processes
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -68,6 +70,7 @@ class Server(ABC):
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for whoever uses it
             )
+        processes.hold(self.process.pid)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -84,6 +87,7 @@ class Server(ABC):
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
+        processes.release(self.process.pid)
 
     def kill(self) -> None:
         """Ends it with SIGKILL, and waits until the processes it had are gone too."""
@@ -92,6 +96,7 @@ class Server(ABC):
         family = self.family()
         self.process.kill()
         self.process.wait()
+        processes.release(self.process.pid)
         _, alive = psutil.wait_procs(family, timeout=STOP_SECONDS)
         for process in alive:
             process.kill()

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 import psutil
 from sqlalchemy import select, text, update
 
+from processes import started
 from versemill.config.recipes import apply_overrides
 from versemill.errors import DatabaseError
 from versemill.jobs import service
@@ -78,8 +80,10 @@ class Stage:
             "VERSEMILL_BROKER_URL": broker_url,
             "VERSEMILL_CHECKPOINT_SECONDS": "1",
             "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         }
         self.workers: list[subprocess.Popen[bytes]] = []
+        self._started = ExitStack()
 
     def submit(self, **overrides: Any) -> JobView:
         values = SMALL | {key.replace("__", "."): value for key, value in overrides.items()}
@@ -88,13 +92,9 @@ class Stage:
 
     def start_worker(self, *arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
         with (self.home / f"worker-{len(self.workers)}.log").open("wb") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "versemill_workers", "--slots", "1", *arguments],
-                env=self.environment,
-                stdout=log,
-                stderr=log,
-                **popen,
-            )
+            command = [sys.executable, "-m", "versemill_workers", "--slots", "1", *arguments]
+            settings = {"env": self.environment, "stdout": log, "stderr": log, **popen}
+            worker = self._started.enter_context(started(command, **settings))
         self.workers.append(worker)
         return worker
 
@@ -198,14 +198,7 @@ class Stage:
         return [event.message for event in service.details(self.store, job.id).events]
 
     def close(self) -> None:
-        for worker in self.workers:
-            if worker.poll() is None:
-                family = psutil.Process(worker.pid).children(recursive=True)
-                worker.kill()
-                for process in family:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process.kill()
-            worker.wait()
+        self._started.close()
         self.store.close()
 
     def _tell(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from versemill.processes import module_command
+from versemill.processes import code_command, module_command
 
 ROOT = Path(__file__).parents[2]
 PRODUCT = ["toolkit", "workers", "plugins", "alembic"]
@@ -33,7 +33,8 @@ def interpreters(source: str) -> list[int]:
     ]
 
 
-def test_a_command_has_the_option_before_the_module() -> None:
+def test_a_command_has_the_option_before_what_it_runs() -> None:
+    assert code_command("pass", "c") == [sys.executable, "-P", "-c", "pass", "c"]
     assert module_command("a.b", "c") == [sys.executable, "-P", "-m", "a.b", "c"]
 
 

@@ -12,3 +12,8 @@ def module_command(module: str, *arguments: str) -> list[str]:
     `json.py` in it would run with the rights of whoever works there.
     """
     return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def code_command(code: str, *arguments: str) -> list[str]:
+    """The command that runs a few lines of code; see `module_command`."""
+    return [sys.executable, "-P", "-c", code, *arguments]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from command_line import environment, run_process
+from processes import started
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,18 +113,12 @@ def test_a_wrong_database_url_never_shows_its_password(
 def test_a_reader_that_goes_away_is_no_error(home: Path, floor: Any) -> None:
     for _ in range(3):
         floor.submit()
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLOW_WRITER],
-        env=environment(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait(60) == 1
+    command = [sys.executable, "-c", SLOW_WRITER]
+    pipe = subprocess.PIPE
+    with started(command, env=environment(home), stdout=pipe, stderr=pipe) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 1
 
 
 SLOW_WRITER = """

@@ -6,8 +6,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
+from versemill.config.stored_options import completed
 from versemill.config.validation import PositiveFloat, PositiveInt, Share, validated
 from versemill.text.options import TextOptions
 
@@ -31,8 +32,8 @@ class ModelOptions:
     """
 
     hidden_size: PositiveInt = 256
-    layers: PositiveInt = 1
-    embedding_size: Annotated[int, Ge(0)] = 128
+    layers: Annotated[int, Gt(0), Le(1000)] = 1
+    embedding_size: Annotated[int, Ge(0), Lt(2**31)] = 128
     dropout: Share = 0.0
     embedding_dropout: Share = 0.0
     tied: bool = False
@@ -74,20 +75,26 @@ class TrainingOptions:
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
 
 
+StopText = Annotated[str, MinLen(1), MaxLen(200)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
     """How lyrics are written.
 
     Attributes:
         length: most tokens to generate after the prefix.
-        lines: stop after so many completed lines; 0 is off.
+        lines: end the text when it has so many lines, those of the prefix counted and blank ones
+            not; 0 is off.
+        stop: end the text before the first of these that is written after the prefix.
         decoders: the chain, each `NAME`, `NAME=VALUE` or `NAME:KEY=VALUE,KEY=VALUE`.
         seed: of the draws; the same seed gives the same text.
     """
 
     length: Annotated[int, Gt(0), Le(1_000_000)] = 50
     lines: Annotated[int, Ge(0)] = 0
-    decoders: tuple[str, ...] = ("greedy",)
+    stop: Annotated[tuple[StopText, ...], MaxLen(16)] = ()
+    decoders: Annotated[tuple[str, ...], MaxLen(100)] = ("greedy",)
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
 
 
@@ -118,8 +125,8 @@ class JobConfig:
     cell: str
     sampler: str
     tokenizer: str
-    prefixes: tuple[str, ...]
-    trackers: tuple[str, ...] = ()
+    prefixes: Annotated[tuple[str, ...], MaxLen(1000)]
+    trackers: Annotated[tuple[str, ...], MaxLen(100)] = ()
     text: TextOptions = field(default_factory=TextOptions)
     corpus_options: dict[str, Any] = field(default_factory=dict)
     cell_options: dict[str, Any] = field(default_factory=dict)
@@ -135,5 +142,9 @@ class JobConfig:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> JobConfig:
-        """Inverse of `to_json`; raises `ConfigError` for a value that is not allowed."""
-        return validated(cls, stored, where="job")
+        """Inverse of `to_json`; options that were added since are as `completed` says.
+
+        Raises:
+            ConfigError: a value that is not allowed.
+        """
+        return validated(cls, completed(cls, stored), where="job")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from versemill.config.stored_options import completed
 from versemill.errors import CheckpointError, PlanMismatchError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class KernelPlan:
     device: str
     hardware: str
     torch_version: str
-    dtype: str
+    dtype: str = "float32"
     threads: int
 
     @classmethod
@@ -97,13 +98,26 @@ class KernelPlan:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> KernelPlan:
-        """Inverse of `to_json`; raises `CheckpointError` for anything else."""
+        """Inverse of `to_json`; fields added since are as `stored_options.completed` says.
+
+        Raises:
+            CheckpointError: it is no kernel plan.
+        """
         try:
-            plan = cls(**stored)
-        except TypeError:
+            plan = cls(**completed(cls, stored, where="plan"))
+        except (TypeError, ValueError):
             raise CheckpointError("the checkpoint's kernel plan is malformed") from None
         names = (plan.device, plan.hardware, plan.torch_version, plan.dtype)
         # PyTorch would start any number of threads.
         if not all(isinstance(name, str) for name in names) or plan.threads not in _THREADS:
             raise CheckpointError("the checkpoint's kernel plan is malformed")
         return plan
+
+
+def machines(device: str) -> list[str]:
+    """Every kind of machine (`KernelPlan.machine`) that this computer is, for `cpu` or `cuda`."""
+    here = KernelPlan.current()
+    if device == "cpu":
+        return [here.machine]
+    names = {torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())}
+    return sorted(replace(here, device="cuda", hardware=name).machine for name in names)

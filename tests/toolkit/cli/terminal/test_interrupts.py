@@ -8,30 +8,42 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from command_line import TINY_OPTIONS, environment, run_process
+from processes import started
 from versemill.jobs import service
 from versemill.jobs.storage.unit_of_work import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 START = "from versemill.cli import main; print('started', flush=True); main()"
 
 
-def start(home: Path, *arguments: str) -> subprocess.Popen[str]:
-    """A command whose interpreter is known to have come up."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", START, *arguments],
-        env=environment(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "started\n"
-    return process
+@pytest.fixture
+def start(home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a command, whose interpreter is then known to have come up. It ends with the test."""
+    with ExitStack() as commands:
+
+        def start(*arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+            command = started(
+                [*before, sys.executable, "-c", START, *arguments],
+                env=environment(home),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            process = commands.enter_context(command)
+            assert process.stdout is not None
+            assert process.stdout.readline() == "started\n"
+            return process
+
+        yield start
 
 
 def end(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, str, str]:
@@ -41,8 +53,8 @@ def end(process: subprocess.Popen[str], timeout: float = 60) -> tuple[int, str, 
 
 @pytest.mark.parametrize("delay", [0.02, 0.05, 0.1, 0.2, 0.35, 0.6])
 @pytest.mark.parametrize("arguments", [("submit", "--follow"), ("generate", "nobody")])
-def test_ctrl_c_while_a_command_starts(home: Path, delay: float, arguments: Any) -> None:
-    process = start(home, *arguments)
+def test_ctrl_c_while_a_command_starts(start: Any, delay: float, arguments: Any) -> None:
+    process = start(*arguments)
     time.sleep(delay)
     process.send_signal(signal.SIGINT)
     code, _, err = end(process)
@@ -51,8 +63,8 @@ def test_ctrl_c_while_a_command_starts(home: Path, delay: float, arguments: Any)
     assert "Traceback" not in err
 
 
-def test_ctrl_c_while_following_leaves_the_job_alone(home: Path, floor: Any) -> None:
-    process = start(home, "submit", "--follow", "--name", "one")
+def test_ctrl_c_while_following_leaves_the_job_alone(start: Any, floor: Any) -> None:
+    process = start("submit", "--follow", "--name", "one")
     assert process.stdout is not None
     while "submitted" not in process.stdout.readline():
         pass
@@ -64,18 +76,10 @@ def test_ctrl_c_while_following_leaves_the_job_alone(home: Path, floor: Any) -> 
     assert service.find(floor.store, "one").state == "queued"
 
 
-def test_an_interrupt_that_is_ignored_stays_ignored(home: Path) -> None:
+def test_an_interrupt_that_is_ignored_stays_ignored(start: Any) -> None:
     """Under nohup, or in the background of a script."""
     script = "trap '' INT; exec \"$@\""
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", script, "sh", sys.executable, "-c", START, "jobs"],
-        env=environment(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
+    process = start("jobs", before=("/bin/sh", "-c", script, "sh"))
     process.send_signal(signal.SIGINT)
     assert end(process)[0] == 0
 
@@ -111,8 +115,8 @@ def children(home: Path) -> list[int]:
     return sorted(found)
 
 
-def test_ctrl_c_pauses_a_run_and_run_carries_it_on(home: Path, floor: Any) -> None:
-    process = start(home, "run", "--name", "夜", *LONG)
+def test_ctrl_c_pauses_a_run_and_run_carries_it_on(start: Any, home: Path, floor: Any) -> None:
+    process = start("run", "--name", "夜", *LONG)
     wait_until(home, step=20)
     process.send_signal(signal.SIGINT)
     code, out, err = end(process)
@@ -131,8 +135,10 @@ def test_ctrl_c_pauses_a_run_and_run_carries_it_on(home: Path, floor: Any) -> No
     assert [point.epoch for point in curve] == list(range(1, job.epoch + 3))
 
 
-def test_a_second_ctrl_c_leaves_at_once_and_the_worker_hands_over(home: Path, floor: Any) -> None:
-    process = start(home, "run", "--name", "夜", *LONG)
+def test_a_second_ctrl_c_leaves_at_once_and_the_worker_hands_over(
+    start: Any, home: Path, floor: Any
+) -> None:
+    process = start("run", "--name", "夜", *LONG)
     wait_until(home, step=20)
     (worker, *_) = children(home)
     with floor.store.unit_of_work():  # so that it is not frozen while it holds the database
@@ -152,8 +158,10 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_worker_hands_over(home: Path, fl
     assert service.find(floor.store, "夜").state in {"paused", "queued"}
 
 
-def test_the_worker_hands_over_when_the_command_is_killed(home: Path, floor: Any) -> None:
-    process = start(home, "run", "--name", "夜", *LONG)
+def test_the_worker_hands_over_when_the_command_is_killed(
+    start: Any, home: Path, floor: Any
+) -> None:
+    process = start("run", "--name", "夜", *LONG)
     wait_until(home, step=20)
     process.kill()
     end(process)
@@ -163,11 +171,11 @@ def test_the_worker_hands_over_when_the_command_is_killed(home: Path, floor: Any
     assert service.details(floor.store, job.id).checkpoints
 
 
-def test_ctrl_c_while_verifying_leaves_nothing(home: Path, monkeypatch: Any) -> None:
+def test_ctrl_c_while_verifying_leaves_nothing(start: Any, home: Path, monkeypatch: Any) -> None:
     scratch = home.parent / "scratch"
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))
-    process = start(home, "verify-resume", *LONG)
+    process = start("verify-resume", *LONG)
     deadline = time.monotonic() + 90
     while not (made := list(scratch.glob("versemill-*"))) or not children(made[0]):
         assert process.poll() is None

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from jobs_floor import Floor
+from processes import started
 from versemill.jobs.execution import worker_api
 from versemill.jobs.states import State
 from versemill.jobs.storage.unit_of_work import Store
@@ -52,7 +53,7 @@ def test_its_locks_are_taken_from_it_and_it_learns_of_that(floor: Floor, postgre
     claim = floor.running()
     floor.expire(claim)
     command = [sys.executable, "-c", FREEZES, postgres_url, str(claim.job_id)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as frozen:
+    with started(command, stderr=subprocess.PIPE) as frozen:
         while psutil.Process(frozen.pid).status() != psutil.STATUS_STOPPED:
             time.sleep(0.05)
         began = time.monotonic()

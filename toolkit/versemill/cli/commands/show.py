@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from versemill.cli.terminal.output import say, say_text
+from versemill.phrases import counted
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
@@ -128,7 +129,7 @@ def held_out_line(part: str, figures: dict[str, Any]) -> str:
     return (
         f"best weights on {part} text: perplexity {perplexity(figures['perplexity'])}, "
         f"{figures['bits_per_character']:.3f} bits per character over "
-        f"{figures['characters']:,} characters ({figures['unknown_share']:.1%} unknown)"
+        f"{counted(figures['characters'], 'character')} ({figures['unknown_share']:.1%} unknown)"
     )
 
 

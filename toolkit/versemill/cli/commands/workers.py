@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from versemill.cli.terminal.output import say, say_text
+from versemill.normalisation import prepared_name
 
 if TYPE_CHECKING:
     from versemill.jobs.views import WorkerView
@@ -41,6 +42,7 @@ def worker(ctx: click.Context, slots: int | None, devices: str, name: str | None
     if slots is not None:
         command += ["--slots", str(slots)]
     if name is not None:
+        name = prepared_name(name, "--name")
         command.append(f"--name={name}")  # in one piece: a name may begin with a dash
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606 - the very process becomes the worker
@@ -118,7 +120,7 @@ def workers(ctx: click.Context, only_here: bool, as_json: bool) -> None:
 def _plugins(view: WorkerView) -> str:
     """The distributions of its plugins, Versemill's own aside; a few of many."""
     plugins = view.plugins or ()
-    found = {f"{p['distribution']} {p['version']}" for p in plugins} - {f"versemill {view.version}"}
-    shown = sorted(found)
+    found = {(p["distribution"], p["version"]) for p in plugins if p["distribution"] != "versemill"}
+    shown = sorted(f"{distribution} {version}" for distribution, version in found)
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     return ", ".join(shown[:_SHOWN]) + more

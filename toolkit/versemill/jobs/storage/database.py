@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event, make_url, text
+from sqlalchemy import column, create_engine, event, inspect, make_url, select, table, text
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -26,8 +26,10 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import QueuePool
 
-from versemill.errors import DatabaseError, RefusedDataError, SchemaError
+from versemill.errors import DamagedDatabaseError, DatabaseError, RefusedDataError, SchemaError
 from versemill.files import make_private_file, make_private_folder
+from versemill.jobs.states import LEASE_SECONDS
+from versemill.jobs.storage.columns import UTCDateTime, db_now
 from versemill.jobs.storage.filesystems import refuse_network_filesystem
 from versemill.jobs.storage.revisions import HEAD, REVISIONS
 from versemill.redaction import ENCODE, is_ambiguous, redacted, shown
@@ -53,8 +55,16 @@ _PATIENCE = {
 }
 _IDLE_SECONDS = 15
 """A process frozen within a transaction holds its locks for so long, and then loses it."""
+CONNECTION_SETTINGS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "application_name": "versemill",
+    **_PATIENCE,
+    "options": f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s",
+}
+"""How PostgreSQL is connected to, unless the URL says otherwise."""
 
 _UPGRADE_LOCK = 0x7665_7273_6500  # any number of our own; see `store.LOCKS` for the others
+_SHOWN = 3  # of the workers that keep from upgrading
 _WRITE_HERE = "write sqlite:////path/to/file.db or postgresql://user@host/database"
 
 
@@ -91,7 +101,9 @@ class Database:
         except (DataError, IntegrityError, ProgrammingError) as error:
             raise RefusedDataError(self._in_words(error)) from error
         except SQLAlchemyError as error:
-            raise DatabaseError(self._in_words(error)) from error
+            told = self._in_words(error)
+            kind = DamagedDatabaseError if _is_damage(told) else DatabaseError
+            raise kind(told) from error
 
     def _in_words(self, error: SQLAlchemyError) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
@@ -186,7 +198,8 @@ def upgrade(url: str) -> SchemaStatus:
     """Brings the schema to ours, under a lock, and returns what it was before.
 
     Raises:
-        DatabaseError: the database cannot be reached or written.
+        DatabaseError: the database cannot be reached or written, or workers are alive, which know
+            its present schema only.
         SchemaError: its schema is newer than this version of Versemill.
     """
     database = open_unchecked(url)
@@ -240,8 +253,7 @@ def open_unchecked(url: str, *, connections: int = 1) -> Database:
                 make_private_file(path)  # SQLite's own files beside it get its mode
     settings: dict[str, Any] = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
     if path is None:
-        settings = {"connect_timeout": 10, "application_name": "versemill"} | _PATIENCE
-        settings["options"] = f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
+        settings = CONNECTION_SETTINGS
     engine = create_engine(
         parsed,
         poolclass=QueuePool,
@@ -375,8 +387,29 @@ def _migrate(database: Database) -> None:
             if database.path is None:
                 lock = text("SELECT pg_advisory_xact_lock(:key)")
                 connection.execute(lock, {"key": _UPGRADE_LOCK})
+            if inspect(connection).has_table("alembic_version"):
+                _refuse_live_workers(database, connection)
             _run_migrations(connection)
         connection.invalidate()  # the next one has foreign keys on again
+
+
+def _refuse_live_workers(database: Database, connection: Connection) -> None:
+    """Raises if workers are alive in a schema older than ours; whose columns are as of 0001."""
+    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if revision is None or revision == HEAD:  # somebody else has just upgraded it
+        return
+    seen_at = column("seen_at", UTCDateTime())
+    workers = table("workers", column("name"), column("host"), column("pid"), seen_at)
+    live = select(workers).where(seen_at >= db_now(-LEASE_SECONDS)).order_by("name", "pid")
+    found = [f"{w.name} (host {w.host}, pid {w.pid})" for w in connection.execute(live)]
+    if found:
+        more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+        raise DatabaseError(
+            f"database {database.shown} is not upgraded while workers are alive: "
+            f"{', '.join(found[:_SHOWN] + more)}; end them where they run (Ctrl-C or SIGTERM: they "
+            f"hand their jobs over), or, if they have died, wait {LEASE_SECONDS:.0f} s, and run "
+            "`versemill db upgrade` again"
+        )
 
 
 def _run_migrations(connection: Connection) -> None:
@@ -389,10 +422,16 @@ def _run_migrations(connection: Connection) -> None:
     command.upgrade(config, HEAD)
 
 
+def _is_damage(reason: str) -> bool:
+    return any(words in reason for words in ("not a database", "malformed", "unsupported file"))
+
+
 def _advice(reason: str) -> str:
     lowered = reason.lower()
-    if "not a database" in lowered:
-        return "the file is damaged or no SQLite database; set VERSEMILL_DATABASE_URL to another"
+    if _is_damage(lowered):
+        return (
+            "the file is damaged or no SQLite database; `versemill doctor` says how to restore it"
+        )
     if "readonly" in lowered or "unable to open" in lowered:
         return "make the file and its folder writable, or set VERSEMILL_DATABASE_URL"
     if "locked" in lowered:
