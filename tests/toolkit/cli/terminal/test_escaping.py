@@ -121,7 +121,6 @@ def spoilt(
     (plugins / "mine.py").write_text(PLUGIN)
     (plugins / "raises.py").write_text(f"raise ValueError({EVIL_NAME!r})")
     monkeypatch.setenv("VERSEMILL_PLUGINS", str(plugins))
-    monkeypatch.setenv("VERSEMILL_USER", f"ann{EVIL_NAME}")
     monkeypatch.setenv("EVIL", EVIL_NAME)
     ends = ["/bin/sh", "-c", 'printf "%s" "$EVIL"; exit 1']
     monkeypatch.setattr(local_worker, "worker_command", lambda: ends)
@@ -177,8 +176,13 @@ def test_no_command_passes_it_on(
         if isinstance(parameter, click.Argument):
             given = values(parameter, spoilt, tmp_path)
             rows = [[*row, value] for row in rows for value in given]
+    shown = ""
     for row in rows:
-        assert_harmless(command(*path, *options, *row))
+        done = command(*path, *options, *row)
+        assert_harmless(done)
+        shown += done.out + done.err
+    if any(parameter.name in {"job", "jobs", "source"} for parameter in found.params):
+        assert SHOWN in shown  # it came as far as a job's name
     assert_harmless(command(*path, f"--none{EVIL}", *rows[0]))
 
 
@@ -189,8 +193,8 @@ def test_commands_that_compute_pass_nothing_on(command: Any, trained: str, home:
     store.close()
     exported = home / "exported.safetensors"
     for arguments in (
-        ("generate", job, "--length", "3", "--prefix", f"\u6625{EVIL}"),
-        ("generate", job, "--length", "3", "--prefix", f"\u6625{EVIL}", "--count", "2"),
+        ("generate", job, "--length", "3", "--prefix", "\u6625\u202e"),
+        ("generate", job, "--length", "3", "--prefix", "\u6625\u202e", "--count", "2"),
         ("evaluate", job),
         ("checkpoints", "export", job, exported),
         ("curve", job, "--png", home / "curve.png"),
