@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from versemill.errors import JobStateError
+from versemill.processes import code_command
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
@@ -123,8 +123,8 @@ def _may_be_there(worker: WorkerView) -> bool:
 
 def _require_machine(job: JobView, plan: str, device: str) -> None:
     # In a process of its own, which takes torch and the GPU with it when it ends.
-    command = [sys.executable, "-P", "-c", _MACHINES, device]
-    done = subprocess.run(  # noqa: S603 - our own interpreter and module
+    command = code_command(_MACHINES, device)
+    done = subprocess.run(  # noqa: S603 - our own interpreter and code
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     found = done.stdout.splitlines()

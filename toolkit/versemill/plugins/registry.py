@@ -14,6 +14,7 @@ import pluggy
 
 from versemill.config.validation import NoOptions, Options, validated
 from versemill.errors import ConfigError, PluginError, UnknownNameError
+from versemill.escaping import harmless
 from versemill.normalisation import prepared_name
 from versemill.plugins import hookspecs
 from versemill.plugins.discovery import FOLDER_PACKAGE, Source, find_sources
@@ -98,7 +99,7 @@ class Registration:
         except BaseException as error:  # a stranger's import may raise anything
             raise PluginError(f"{self.label} cannot be loaded: {in_short(error)}") from error
         if printed.text:
-            sys.stderr.write(printed.text)
+            sys.stderr.write(harmless(printed.text))
         if unfit:
             raise PluginError(f"{self.label} cannot be loaded: {attribute} {unfit}")
         return found

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from versemill.errors import PluginError, VersemillError
+from versemill.files import PRIVATE_UMASK, make_private_folder
 from versemill.plugins.isolation import OverdueError, limited
 from versemill.plugins.registry import IMPORT_SECONDS, Registry, in_short
 from versemill.plugins.run_events import EpochReport, Finished, HeldOut, Lyric, Progress
@@ -38,6 +39,7 @@ def main() -> None:
     """Runs one tracker for one attempt."""
     complaints = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    os.umask(PRIVATE_UMASK)
     os.nice(_LOWER_PRIORITY)  # the training goes first
     try:
         _follow(_Patience())
@@ -79,7 +81,7 @@ def _start(spec: str, folder: Path, patience: _Patience) -> tuple[str, Tracker]:
         raise _FaultError(f"tracker {spec}: {error}") from None
     label, options = selected.registration.label, selected.options
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
         raise _FaultError(f"{label} has no folder: {folder}: {error.strerror}") from None
     return label, patience.call(label, lambda given: tracker(folder, **given), options)

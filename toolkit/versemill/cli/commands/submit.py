@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from versemill.cli.terminal.output import say
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -308,7 +310,7 @@ def submit(
 
                 print_json(job.to_json())
             else:
-                click.echo(stored)
+                say(stored)
             note_waiting(here, job)
             if follow:
                 from versemill.cli.follow import follow_to_end

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.cli.terminal.output import say, say_text
 from versemill.normalisation import prepared_name
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def drain(name: str) -> None:
         ids = {view.id for view in leaving}
         while any(view.id in ids for view in service.live_workers(here.store)):
             time.sleep(_POLL_SECONDS)
-    click.echo(f"drained {name}")
+    say(f"drained {name}")
 
 
 @click.command()
@@ -113,7 +114,7 @@ def workers(ctx: click.Context, only_here: bool, as_json: bool) -> None:
         )
         for view in alive
     ]
-    click.echo(table(header, rows, right="PID"))
+    say_text(table(header, rows, right="PID"))
 
 
 def _plugins(view: WorkerView) -> str:
