@@ -39,7 +39,7 @@ class Tracking:
     """All trackers of one attempt; tells them its end on leaving the block.
 
     Args:
-        specs: the trackers, as `parse_spec` reads them.
+        specs: the trackers, as `selection.from_spec` reads them.
         run: the attempt.
         folder: the job's folder.
         remark: takes what belongs into the job's story.

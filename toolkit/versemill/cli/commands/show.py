@@ -134,8 +134,6 @@ def held_out_line(part: str, figures: dict[str, Any]) -> str:
 
 
 def _settings(details: JobDetails) -> list[str]:
-    from versemill.plugins.requirements import from_json
-
     config = details.config
     lines = [
         "settings",
@@ -147,7 +145,7 @@ def _settings(details: JobDetails) -> list[str]:
         lines.append(f"  {section:<10} {values}")
     lines.append(f"  text hash  {details.content_hash}")
     if details.needs:
-        lines.append(f"  needs      {', '.join(map(str, from_json(details.needs)))}")
+        lines.append(f"  needs      {', '.join(map(str, details.needs))}")
     return lines
 
 
