@@ -37,6 +37,7 @@ from versemill.jobs.storage.tables import Job, Metric, User
 from versemill.jobs.storage.unit_of_work import Store
 from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
+from versemill.plugins.selection import Selection
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from servers import PostgreSQL, Valkey, free_port
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import CTE, Column
 
-    from versemill.plugins.registry import Kind
 
 OWNERS = 50
 
@@ -175,11 +175,7 @@ def work(**overrides: Any) -> Submission:
         table.setdefault(section, {})[name] = value
     config = resolve(table, registry)
     songs = registry.find("corpus", "starter-zh").load()(NoOptions())
-    kinds: tuple[Kind, ...] = ("corpus", "tokenizer", "sampler", "cell")
-    records = [
-        registry.find(kind, getattr(config, kind)).record(getattr(config, f"{kind}_options"))
-        for kind in kinds
-    ]
+    records = Selection(config, registry).records()
     return Submission(config=config, text=songs, plugins=records)
 
 

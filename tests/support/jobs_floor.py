@@ -18,6 +18,7 @@ from versemill.jobs.service import Submission
 from versemill.jobs.states import FailureClass, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Base, Job, Worker
+from versemill.plugins.record import PluginRecord
 from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Floor:
 
     def submit(self, name: str | None = None, *, text: Text = TEXT, **changed: Any) -> JobView:
         config = replace(CONFIG, **changed)
-        plugins = [{"kind": "cell", "name": "gru", "distribution": "versemill", "version": "0"}]
+        plugins = [PluginRecord(kind="cell", name="gru", distribution="versemill", version="0")]
         submission = Submission(config=config, text=text, plugins=plugins, name=name)
         return service.enqueue(self.store, submission, ANN).job
 
@@ -108,7 +109,7 @@ class Floor:
         *,
         step: int,
         data: bytes = b"weights",
-        made_with: Sequence[dict[str, Any]] = (),
+        made_with: Sequence[PluginRecord] = (),
         **flags: bool,
     ) -> int:
         flags = flags or {"is_last": True}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -87,8 +87,8 @@ def test_a_plugin_that_appears_and_one_that_changed(
     told = alone.messages(job)
     assert "resumed; a change of its plugins is accepted" in told
     assert f"goes on changed, as ann accepted: {change}" in told
-    needed: list[dict[str, Any]] = service.details(alone.store, job.id).needs
-    assert version(place) in {need["version"] for need in needed}
+    needed = service.details(alone.store, job.id).needs
+    assert version(place) in {requirement.version for requirement in needed}
 
 
 def test_a_trainer_that_lacks_a_plugin_hands_its_job_back(

@@ -10,6 +10,7 @@ from versemill.config.job import JobConfig, ModelOptions, TrainingOptions
 from versemill.errors import ConfigError, CorpusError
 from versemill.nn.network import build_model
 from versemill.plugins.registry import Registry
+from versemill.plugins.selection import Selection
 from versemill.settings import physical_memory
 from versemill.text.corpus import Text
 from versemill.text.options import TextOptions
@@ -84,7 +85,7 @@ def test_other_tokenizers_are_left_to_the_trainer() -> None:
 )
 def test_parameters_are_estimated_from_below_and_closely(cell: str, model: ModelOptions) -> None:
     job = config(cell=cell, model=model)
-    network = build_model(job, 50, Registry.discover())
+    network = build_model(Selection(job, Registry.discover()), 50)
     real = 16 * sum(parameter.numel() for parameter in network.parameters())
     estimate = estimate_memory(job, 50).parameters
     assert 0.85 * real < estimate <= real

@@ -54,7 +54,8 @@ class NewsOnScreen:
             for lyric in news.lyrics:
                 if lyric.step == point.step:
                     self._screen.line(f"  after {lyric.prefix!r}:")
-                    self._screen.line("\n".join(indented(lyric.text)))
+                    for line in indented(lyric.text):
+                        self._screen.line(line)
 
 
 def follow_to_end(here: Installation, job: JobView) -> int:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
+from versemill.cli.terminal.output import say, say_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,17 +79,19 @@ def installation() -> Iterator[Installation]:
 
 def note(message: str) -> None:
     """A remark on stderr, where no script mistakes it for a result."""
-    from versemill.cli.terminal.tables import harmless
-
-    click.echo(harmless(message), err=True)
+    say(message, err=True)
 
 
 def note_all(notices: Iterable[Notice]) -> None:
     """Tells what a use case has to tell beside its result."""
     from versemill.cli.terminal.advice import told
+    from versemill.jobs.notices import PluginPrinted
 
     for notice in notices:
-        note(told(notice).rstrip("\n"))
+        if isinstance(notice, PluginPrinted):
+            say_text(notice.output, err=True, end="")
+        else:
+            note(told(notice))
 
 
 def note_waiting(here: Installation, job: JobView) -> None:
@@ -108,5 +110,5 @@ def tell_queued(here: Installation, queued: Queued) -> None:
 
     job = queued.job
     note_all(queued.notices)
-    click.echo(f"{label(job)} is queued, at epoch {job.epoch} of {job.epochs}")
+    say(f"{label(job)} is queued, at epoch {job.epoch} of {job.epochs}")
     note_waiting(here, job)

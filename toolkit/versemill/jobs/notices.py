@@ -16,7 +16,7 @@ from versemill.text.unknown_characters import in_words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from versemill.plugins.requirements import Need, Plugin
+    from versemill.plugins.requirements import OfferedPlugin, Requirement
     from versemill.text.unknown_characters import UnknownCharacter
 
 _FILES_SHOWN = 3
@@ -184,7 +184,7 @@ class PluginElsewhere(View):
     """A worker has a plugin in a version that will not do."""
 
     worker: str
-    plugin: Plugin
+    plugin: OfferedPlugin
 
     def __str__(self) -> str:
         plugin = self.plugin
@@ -204,7 +204,7 @@ class PluginsMissing(WaitingReason):
     """
 
     code: ClassVar[str] = "plugins-missing"
-    needs: tuple[Need, ...]
+    needs: tuple[Requirement, ...]
     others: tuple[PluginElsewhere, ...] = ()
 
     def __str__(self) -> str:

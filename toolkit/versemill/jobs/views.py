@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from versemill.jobs.notices import WaitingReason
     from versemill.jobs.states import FailureClass, Outcome, Request, State
+    from versemill.plugins.record import PluginRecord
+    from versemill.plugins.requirements import OfferedPlugin, Requirement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +121,11 @@ class JobDetails(View):
 
     job: JobView
     config: dict[str, Any]
-    plugins: list[dict[str, Any]]
+    plugins: tuple[PluginRecord, ...]
     content_hash: str
     inexact: bool
     plan: str | None
-    needs: list[dict[str, Any]]
+    needs: tuple[Requirement, ...]
     accepted_by: str | None
     waiting: WaitingReason | None
     result: dict[str, Any] | None
@@ -171,7 +173,7 @@ class WorkerView(View):
     Attributes:
         plans: the kinds of machine its slots are; None until it has found out.
         drained_by: who told it to hand its jobs over and end.
-        plugins: those it has that jobs may need; None until it has found out.
+        plugins: those it has that jobs may require; None until it has found out.
     """
 
     id: str
@@ -185,7 +187,7 @@ class WorkerView(View):
     seen_at: datetime
     plans: list[str] | None
     drained_by: str | None
-    plugins: list[dict[str, Any]] | None
+    plugins: tuple[OfferedPlugin, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True)

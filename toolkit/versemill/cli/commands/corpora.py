@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from versemill.cli.terminal.output import say, say_text
+
 if TYPE_CHECKING:
     from versemill.jobs.service import CorpusFromPath
 
@@ -46,7 +48,7 @@ def list_(as_json: bool) -> None:
         )
         for corpus in offered
     ]
-    click.echo(table(header, shown, right="CHARACTERS SONGS"))
+    say_text(table(header, shown, right="CHARACTERS SONGS"))
 
 
 @corpora.command()
@@ -130,7 +132,7 @@ def show(name: str, field: str | None, as_json: bool) -> None:
     if as_json:
         print_json(as_table(name, found.text, figures))
     else:
-        click.echo("\n".join(report(name, found.text, figures)))
+        say(*report(name, found.text, figures))
 
 
 @corpora.command()
@@ -148,12 +150,11 @@ def remove(name: str) -> None:
 
     with installation() as here:
         service.remove_corpus(here.store, name, here.principal)
-    click.echo(f"removed corpus {name}")
+    say(f"removed corpus {name}")
 
 
 def _print_added(done: CorpusFromPath) -> None:
     from versemill.cli.terminal.corpus_report import songs_shown
-    from versemill.cli.terminal.tables import printable
     from versemill.jobs.notices import EncodingFound
     from versemill.phrases import counted, listed
     from versemill.text.encodings import shown
@@ -161,26 +162,26 @@ def _print_added(done: CorpusFromPath) -> None:
 
     added, reading = done.added, done.reading
     corpus = added.corpus
-    click.echo(
+    say(
         f"corpus {corpus.name}: {counted(corpus.characters, 'character')}, "
         f"{songs_shown(corpus.songs)}, read as {shown(reading.encoding)}"
     )
     for notice in done.notices:
         if not isinstance(notice, EncodingFound):
-            click.echo(printable(notice))
+            say(notice)
         elif notice.guessed:
             of = f" of {listed(notice.files, _FILES_SHOWN)}" if notice.files else ""
-            click.echo(
-                f"the encoding{of} is a guess; the text begins: {printable(notice.beginning)}\n"
-                "if that is wrong, add it again with --encoding"
+            say(
+                f"the encoding{of} is a guess; the text begins: {notice.beginning}",
+                "if that is wrong, add it again with --encoding",
             )
     if added.replaced:
         kept = counted(added.kept_by, "job")
-        click.echo(
+        say(
             f"{corpus.name} stood for another text before; "
             + (f"{kept} submitted with that text keep it" if added.kept_by else "no job has it")
         )
     odd = inspect(reading.text).oddities
     if odd:
         kinds = ", ".join(each.what for each in odd)
-        click.echo(f"look at it with `versemill corpora show {corpus.name}`: {kinds}")
+        say(f"look at it with `versemill corpora show {corpus.name}`: {kinds}")

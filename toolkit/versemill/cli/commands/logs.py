@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.cli.terminal.output import say_text
+
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
 
@@ -46,7 +48,6 @@ def logs(job: str, follow: bool, as_json: bool) -> None:
 def _print_output(here: Installation, job_id: int, printed: dict[int, str]) -> dict[int, str]:
     """Prints what is new of each attempt, and returns what has been printed."""
     from versemill.cli.installation import note
-    from versemill.cli.terminal.tables import harmless
     from versemill.jobs import service
 
     now: dict[int, str] = {}
@@ -55,7 +56,7 @@ def _print_output(here: Installation, job_id: int, printed: dict[int, str]) -> d
         if view.output and not before:
             note(f"--- attempt {view.attempt} on {view.worker}")
         fresh = _added(before, view.output).replace("\r\n", "\n")
-        click.echo(harmless(fresh), nl=False)
+        say_text(fresh, end="")
         now[view.attempt] = view.output
     return now
 

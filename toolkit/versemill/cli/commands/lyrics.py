@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.cli.terminal.output import say
+
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
     from versemill.jobs.views import JobView
@@ -41,7 +43,7 @@ def lyrics(job: str, step: int | None, everything: bool, as_json: bool) -> None:
     newest = max(lyric.step for lyric in written)
     for lyric in written:
         if everything or lyric.step == newest:
-            click.echo("\n".join(lyric_lines(lyric)))
+            say(*lyric_lines(lyric))
 
 
 def _none_yet(here: Installation, job: JobView, step: int | None) -> Exception:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from versemill.cli.terminal.output import say
 from versemill.cli.terminal.wording import asked
 
 
@@ -22,4 +23,4 @@ def pause(jobs: tuple[str, ...]) -> None:
         for key in jobs:
             found = here.job(key)
             state = service.request_pause(here.store, found.id, here.principal)
-            click.echo(asked(found, state, "paused"))
+            say(asked(found, state, "paused"))

@@ -6,7 +6,9 @@ import sys
 
 import click
 
+from versemill.cli.terminal.output import say
 from versemill.cli.terminal.wording import label
+from versemill.escaping import one_line
 
 
 @click.command()
@@ -25,7 +27,7 @@ def rm(jobs: tuple[str, ...], yes: bool) -> None:
         found = list({job.id: job for job in map(here.job, jobs)}.values())
         if not yes and sys.stdin.isatty():
             names = ", ".join(label(job) for job in found)
-            click.confirm(f"delete {names} for good?", abort=True, err=True)
+            click.confirm(f"delete {one_line(names)} for good?", abort=True, err=True)
         for job in found:
             service.remove(here.store, job.id, here.principal)
-            click.echo(f"removed {label(job)}")
+            say(f"removed {label(job)}")

@@ -10,6 +10,7 @@ import click
 
 from versemill.cli.exit_codes import INTERRUPTED
 from versemill.cli.job_options import changed_epochs, job_options, job_source
+from versemill.cli.terminal.output import say
 from versemill.errors import VersemillError
 from versemill.phrases import counted
 
@@ -125,7 +126,7 @@ def train_here(
     with TetheredWorker(here.settings, job.id, devices=devices) as worker:
         follow = _Following(here, job, worker, interrupts, waited=waited)
         try:
-            click.echo(f"job {job.id} ({job.name}), {counted(job.epochs, 'epoch')}")
+            say(f"job {job.id} ({job.name}), {counted(job.epochs, 'epoch')}")
             job = follow.shown()
         except LOST as error:
             trouble = output_trouble(error)

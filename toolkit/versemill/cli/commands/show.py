@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.cli.terminal.output import say
 from versemill.phrases import counted
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def show(job: str, as_json: bool) -> None:
     Example:  versemill show @last
     """
     from versemill.cli.installation import installation
-    from versemill.cli.terminal.tables import harmless, print_json
+    from versemill.cli.terminal.tables import print_json
     from versemill.jobs import service
 
     with installation() as here:
@@ -34,8 +35,7 @@ def show(job: str, as_json: bool) -> None:
     if as_json:
         print_json(details.to_json() | _waiting(details))
         return
-    for line in (*_figures(details), *_settings(details), *_story(details)):
-        click.echo(harmless(line))
+    say(*_figures(details), *_settings(details), *_story(details))
 
 
 def _waiting(details: JobDetails) -> dict[str, Any]:
@@ -87,8 +87,6 @@ def held_out_line(part: str, figures: dict[str, Any]) -> str:
 
 
 def _settings(details: JobDetails) -> list[str]:
-    from versemill.plugins.requirements import from_json
-
     config = details.config
     lines = [
         "settings",
@@ -100,7 +98,7 @@ def _settings(details: JobDetails) -> list[str]:
         lines.append(f"  {section:<10} {values}")
     lines.append(f"  text hash  {details.content_hash}")
     if details.needs:
-        lines.append(f"  needs      {', '.join(map(str, from_json(details.needs)))}")
+        lines.append(f"  needs      {', '.join(map(str, details.needs))}")
     return lines
 
 

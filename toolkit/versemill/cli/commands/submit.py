@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from versemill.cli.job_options import job_options, job_source
+from versemill.cli.terminal.output import say
 
 
 @click.command()
@@ -54,7 +55,7 @@ def submit(
 
                 print_json(job.to_json())
             else:
-                click.echo(stored)
+                say(stored)
             note_waiting(here, job)
             if follow:
                 from versemill.cli.follow import follow_to_end

@@ -6,6 +6,7 @@ import time
 
 import click
 
+from versemill.cli.terminal.output import say
 from versemill.cli.terminal.wording import ending, label
 
 _POLL_SECONDS = 0.5
@@ -24,7 +25,6 @@ def wait(ctx: click.Context, job: str, timeout: float | None) -> None:
     Example:  versemill wait my-job --timeout 3600 && versemill lyrics my-job
     """
     from versemill.cli.installation import installation, note_waiting
-    from versemill.cli.terminal.tables import harmless
     from versemill.errors import JobStateError
     from versemill.jobs import service
 
@@ -39,5 +39,5 @@ def wait(ctx: click.Context, job: str, timeout: float | None) -> None:
                 )
             time.sleep(_POLL_SECONDS)
             found = service.find(here.store, str(found.id))
-    click.echo(harmless(ending(found)))
+    say(ending(found))
     ctx.exit(0 if found.state == "succeeded" else 1)

@@ -8,6 +8,7 @@ import time
 
 import click
 
+from versemill.cli.terminal.output import say
 from versemill.normalisation import prepared_name
 
 _POLL_SECONDS = 0.5
@@ -61,4 +62,4 @@ def drain(name: str) -> None:
         ids = {view.id for view in leaving}
         while any(view.id in ids for view in service.live_workers(here.store)):
             time.sleep(_POLL_SECONDS)
-    click.echo(f"drained {name}")
+    say(f"drained {name}")

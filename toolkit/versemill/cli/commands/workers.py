@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.cli.terminal.output import say_text
+
 if TYPE_CHECKING:
     from versemill.jobs.views import WorkerView
 
@@ -56,13 +58,13 @@ def workers(ctx: click.Context, only_here: bool, as_json: bool) -> None:
         )
         for view in alive
     ]
-    click.echo(table(header, rows, right="PID"))
+    say_text(table(header, rows, right="PID"))
 
 
 def _plugins(view: WorkerView) -> str:
     """The distributions of its plugins, Versemill's own aside; a few of many."""
     plugins = view.plugins or ()
-    found = {(p["distribution"], p["version"]) for p in plugins if p["distribution"] != "versemill"}
+    found = {(p.distribution, p.version) for p in plugins if p.distribution != "versemill"}
     shown = sorted(f"{distribution} {version}" for distribution, version in found)
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     return ", ".join(shown[:_SHOWN]) + more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from versemill.cli.terminal.output import say
 from versemill.cli.terminal.wording import asked
 
 
@@ -24,4 +25,4 @@ def yield_(jobs: tuple[str, ...]) -> None:
         for key in jobs:
             found = here.job(key)
             state = service.request_yield(here.store, found.id, here.principal)
-            click.echo(asked(found, state, "queued again"))
+            say(asked(found, state, "queued again"))

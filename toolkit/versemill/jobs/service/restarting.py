@@ -13,15 +13,17 @@ from versemill.jobs.service.steering import request_pause
 from versemill.jobs.service.waking import Queued, nobody
 from versemill.jobs.states import State
 from versemill.jobs.storage.columns import db_now
-from versemill.jobs.storage.plugin_fit import keep_needs
+from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Job, LyricText, Metric, StoredCheckpoint
 from versemill.phrases import counted
+from versemill.plugins.record import records_from_json
 from versemill.plugins.requirements import any_version, at_least
 
 if TYPE_CHECKING:
     from versemill.jobs.service.principal import Principal
     from versemill.jobs.service.waking import Wake
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
+    from versemill.plugins.record import PluginRecord
 
 _ACCEPTED = "; a change of its plugins is accepted"
 
@@ -117,7 +119,7 @@ def retry(
             values |= _accepted(uow, job, principal)
             message += _ACCEPTED
         elif from_scratch:
-            values["needs"] = keep_needs(uow, at_least(_plugins(uow, job)))
+            values["needs"] = keep_requirements(uow, at_least(_plugins(uow, job)))
         if from_scratch:
             values |= {"step": 0, "epoch": 0, "plan": None}
             values |= dict.fromkeys(("train_perplexity", "valid_perplexity"))
@@ -185,13 +187,14 @@ def _requeue(
 def _accepted(uow: UnitOfWork, job: LockedJob, principal: Principal) -> dict[str, Any]:
     """Lets any version of its plugins go on with it; which they are is told when one does."""
     return {
-        "needs": keep_needs(uow, any_version(_plugins(uow, job))),
+        "needs": keep_requirements(uow, any_version(_plugins(uow, job))),
         "accepted_by": principal.name,
     }
 
 
-def _plugins(uow: UnitOfWork, job: LockedJob) -> list[dict[str, Any]]:
-    return uow.session.scalars(select(Job.plugins).where(Job.id == job.id)).one()
+def _plugins(uow: UnitOfWork, job: LockedJob) -> tuple[PluginRecord, ...]:
+    stored = uow.session.scalars(select(Job.plugins).where(Job.id == job.id)).one()
+    return records_from_json(stored)
 
 
 def _more_epochs(uow: UnitOfWork, job: LockedJob, epochs: int) -> dict[str, Any]:

@@ -19,9 +19,10 @@ from versemill.jobs.service.listings import job_view
 from versemill.jobs.service.texts import FROM_STDIN, find_text
 from versemill.jobs.service.waking import Queued, nobody
 from versemill.jobs.states import State
-from versemill.jobs.storage.plugin_fit import keep_needs
+from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Job
 from versemill.normalisation import prepared, spellings
+from versemill.plugins.record import records_to_json
 from versemill.plugins.requirements import at_least
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from versemill.jobs.service.waking import Wake
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
     from versemill.jobs.views import JobView
-    from versemill.plugins.registry import Kind, Registry
+    from versemill.plugins.record import PluginRecord
     from versemill.text.corpus import Text
 
 _INVISIBLE = r"\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
@@ -54,14 +55,14 @@ class Submission:
     Attributes:
         config: what to train, already resolved.
         text: the corpus's text, stored once per content.
-        plugins: records of the plugins it needs.
+        plugins: records of all plugins that it uses (`Selection.records`).
         name: unique; None to have one made up from corpus, cell and id.
         notices: what there is to tell of how it was put together.
     """
 
     config: JobConfig
     text: Text
-    plugins: Sequence[dict[str, Any]]
+    plugins: Sequence[PluginRecord]
     name: str | None = None
     notices: tuple[Notice, ...] = ()
 
@@ -99,6 +100,7 @@ def prepare(store: Store, table: Mapping[str, Any], sources: TextSources) -> Sub
     from versemill.config.validation import validated
     from versemill.plugins.registry import Registry
     from versemill.plugins.resolution import resolve
+    from versemill.plugins.selection import Selection
     from versemill.text.reading import STANDARD_INPUT
     from versemill.text.unknown_characters import unknown_characters
     from versemill.training.feasibility import check
@@ -119,7 +121,7 @@ def prepare(store: Store, table: Mapping[str, Any], sources: TextSources) -> Sub
     return Submission(
         config=config,
         text=found.text,
-        plugins=_plugin_records(config, registry),
+        plugins=Selection(config, registry).records(),
         name=name,
         notices=(*found.notices, *told),
     )
@@ -150,8 +152,8 @@ def enqueue(
             "owner_id": user_id(uow, principal.name),
             "state": State.QUEUED,
             "config": config.to_json(),
-            "plugins": list(submission.plugins),
-            "needs": keep_needs(uow, at_least(submission.plugins)),
+            "plugins": records_to_json(submission.plugins),
+            "needs": keep_requirements(uow, at_least(submission.plugins)),
             "recipe": config.recipe,
             "corpus": config.corpus,
             "cell": config.cell,
@@ -167,26 +169,6 @@ def enqueue(
         view = job_view(uow.session, job_id)
         _commit_knowingly(uow, view)
     return Queued.after(wake, view, submission.notices)
-
-
-def _plugin_records(config: JobConfig, registry: Registry) -> list[dict[str, Any]]:
-    """The plugins it names, with the options it was submitted with."""
-    from versemill.plugins.registry import parse_spec
-
-    named: list[tuple[Kind, str, dict[str, Any]]] = [
-        ("tokenizer", config.tokenizer, config.tokenizer_options),
-        ("sampler", config.sampler, config.sampler_options),
-        ("cell", config.cell, config.cell_options),
-    ]
-    if registry.has("corpus", config.corpus):
-        named.insert(0, ("corpus", config.corpus, config.corpus_options))
-    for spec in config.generation.decoders:
-        registration, options = parse_spec("decoder", spec, registry)
-        named.append(("decoder", registration.name, options))
-    for spec in config.trackers:
-        registration, options = parse_spec("tracker", spec, registry)
-        named.append(("tracker", registration.name, options))
-    return [registry.find(kind, name).record(options) for kind, name, options in named]
 
 
 def _taken_otherwise(uow: UnitOfWork, job_id: int, name: str | None) -> bool:

@@ -18,11 +18,14 @@ from versemill.jobs.states import LEASE_SECONDS, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Job, StoredNeeds, Worker
 from versemill.jobs.views import WorkerView
-from versemill.plugins.requirements import Need, Plugin, from_json, lacking
+from versemill.plugins.requirements import from_json, lacking, offered_from_json
 
 if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
+
     from versemill.jobs.notices import WaitingReason
     from versemill.jobs.storage.unit_of_work import Store
+    from versemill.plugins.requirements import Requirement
 
 _OTHERS_NAMED = 3
 
@@ -50,7 +53,12 @@ def live_workers(store: Store) -> list[WorkerView]:
     ).where(Worker.seen_at >= db_now(-LEASE_SECONDS))
     with store.reading() as session:
         rows = session.execute(query.order_by(Worker.name, Worker.started_at)).mappings()
-        return [WorkerView(**row) for row in rows]
+        return [_worker(row) for row in rows]
+
+
+def _worker(row: RowMapping) -> WorkerView:
+    plugins = None if row["plugins"] is None else offered_from_json(row["plugins"])
+    return WorkerView(**{**dict(row), "plugins": plugins})
 
 
 def waiting(store: Store, job_id: int) -> WaitingReason | None:
@@ -69,10 +77,10 @@ def _reason(found: Any, alive: list[WorkerView]) -> WaitingReason | None:
     able = [w for w in alive if anywhere or w.plans is None or found.plan in w.plans]
     if not able:
         return OtherMachines(plan=found.plan)
-    needs = from_json(found.needs or ())
-    equipped = [worker for worker in able if not _lacking(needs, worker)]
+    required = from_json(found.needs or ())
+    equipped = [worker for worker in able if not _lacking(required, worker)]
     if not equipped:
-        return _unequipped(needs, able)
+        return _unequipped(required, able)
     if found.available_at > found.now:
         return RetryDelayed(seconds=(found.available_at - found.now).total_seconds())
     if all(worker.busy >= worker.slots for worker in equipped):
@@ -80,22 +88,18 @@ def _reason(found: Any, alive: list[WorkerView]) -> WaitingReason | None:
     return None
 
 
-def _lacking(needs: tuple[Need, ...], worker: WorkerView) -> list[Need]:
-    return [] if worker.plugins is None else lacking(needs, _plugins(worker))
+def _lacking(required: tuple[Requirement, ...], worker: WorkerView) -> list[Requirement]:
+    return [] if worker.plugins is None else lacking(required, worker.plugins)
 
 
-def _plugins(worker: WorkerView) -> list[Plugin]:
-    return [Plugin(**plugin) for plugin in worker.plugins or ()]
-
-
-def _unequipped(needs: tuple[Need, ...], workers: list[WorkerView]) -> PluginsMissing:
+def _unequipped(required: tuple[Requirement, ...], workers: list[WorkerView]) -> PluginsMissing:
     """What the best equipped worker lacks, and who has it in another version."""
-    lacks = min((_lacking(needs, worker) for worker in workers), key=len)
+    lacks = min((_lacking(required, worker) for worker in workers), key=len)
     others = [
         PluginElsewhere(worker=worker.name, plugin=plugin)
-        for need in lacks
+        for lack in lacks
         for worker in workers
-        for plugin in _plugins(worker)
-        if (plugin.kind, plugin.name) == (need.kind, need.name)
+        for plugin in worker.plugins or ()
+        if (plugin.kind, plugin.name) == (lack.kind, lack.name)
     ]
     return PluginsMissing(needs=tuple(lacks), others=tuple(others[:_OTHERS_NAMED]))

@@ -6,6 +6,7 @@ check costs one SELECT; Alembic is imported only when something has to be migrat
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
@@ -26,6 +27,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import QueuePool
 
 from versemill.errors import DamagedDatabaseError, DatabaseError, RefusedDataError, SchemaError
+from versemill.files import make_private_file, make_private_folder
 from versemill.jobs.states import LEASE_SECONDS
 from versemill.jobs.storage.columns import UTCDateTime, db_now
 from versemill.jobs.storage.filesystems import refuse_network_filesystem
@@ -246,6 +248,9 @@ def open_unchecked(url: str, *, connections: int = 1) -> Database:
     path = sqlite_path(parsed)
     if path is not None and not path.exists():
         _make_room(path, shown(url))
+        if parsed.query.get("mode") not in {"ro", "rw", "memory"}:
+            with contextlib.suppress(OSError):  # SQLite will say what is wrong
+                make_private_file(path)  # SQLite's own files beside it get its mode
     settings: dict[str, Any] = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
     if path is None:
         settings = CONNECTION_SETTINGS
@@ -275,7 +280,7 @@ def is_locked(error: BaseException) -> bool:
 def _make_room(path: Path, database: str) -> None:
     refuse_network_filesystem(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
     except OSError as error:
         raise DatabaseError(
             f"database {database}: its folder cannot be made ({error.strerror}); "
