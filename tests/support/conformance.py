@@ -23,6 +23,8 @@ class Only:
             options=options,
             distribution="x",
             version="0",
+            revision="0",
+            estimate=getattr(implementation, "estimate", None),
         )
 
     def find(self, kind: str, name: str) -> Registration:

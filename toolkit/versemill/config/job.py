@@ -82,13 +82,14 @@ class GenerationOptions:
     Attributes:
         length: most tokens to generate after the prefix.
         lines: stop after so many completed lines; 0 is off.
-        decoders: the chain, each `NAME`, `NAME=VALUE` or `NAME:KEY=VALUE,KEY=VALUE`.
+        decoders: the chain, each `NAME`, `NAME=VALUE` or `NAME:KEY=VALUE,KEY=VALUE`; an empty one
+            draws from what the model predicts.
         seed: of the draws; the same seed gives the same text.
     """
 
     length: Annotated[int, Gt(0), Le(1_000_000)] = 50
     lines: Annotated[int, Ge(0)] = 0
-    decoders: Annotated[tuple[str, ...], MaxLen(100)] = ("greedy",)
+    decoders: Annotated[tuple[str, ...], MaxLen(100)] = ()
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
 
 

@@ -91,6 +91,8 @@ def default(cell: str) -> JobTable:
 
 
 RECIPES = {"classic": classic, "default": default}
+REFERENCE_CELL = "lstm"
+"""What `plugins check` shows a cell's speed beside."""
 _DEFAULT_CELL = {"classic": "rnn", "default": "gru"}
 
 

@@ -8,11 +8,14 @@ matter, since a name may be taken only once.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pluggy
 
 from versemill.config.validation import NoOptions, Options
+
+if TYPE_CHECKING:
+    from versemill.plugins.contracts import Estimate
 
 PROJECT = "versemill"
 
@@ -31,6 +34,7 @@ class Registrar(Protocol):
         summary: str,
         options: type[Options] = NoOptions,
         revision: str | None = None,
+        estimate: Estimate | None = None,
     ) -> None:
         """Offers one implementation.
 
@@ -42,10 +46,13 @@ class Registrar(Protocol):
             revision: the version of the distribution with which the results of this last changed,
                 such as `"1.2"`: what jobs and their checkpoints are locked to, so that a newer
                 version that gives the same results strands none. Not given: its present version.
+            estimate: of a cell, sampler or tokenizer: a function that says what a job needs at
+                least, without torch; see `versemill.plugins.contracts`. Not given: nothing is
+                refused on its account before the job is trained.
 
         Raises:
-            PluginError: for a malformed or already taken name, target, summary or revision. The
-                whole plugin is then disabled.
+            PluginError: for a malformed or already taken name, target, summary, revision or
+                estimate. The whole plugin is then disabled.
         """
 
 

@@ -19,7 +19,7 @@ from versemill.plugins.discovery import FOLDER_PACKAGE, Source, find_sources
 from versemill.plugins.isolation import OverdueError, captured, limited
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
 Kind = Literal["corpus", "tokenizer", "sampler", "cell", "decoder", "tracker"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -36,6 +36,7 @@ IMPORT_SECONDS = 30.0
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _REVISION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,9}")
 _TARGET = re.compile(r"([A-Za-z_][\w.]*)?:[A-Za-z_]\w*")
+_ESTIMATED: tuple[Kind, ...] = ("cell", "sampler", "tokenizer")
 _METHODS: dict[Kind, tuple[str, ...]] = {
     "tokenizer": ("train", "from_json", "to_json", "encode", "decode"),
     "sampler": ("starts",),
@@ -56,6 +57,7 @@ class Registration:
         distribution: the distribution that brought it.
         version: that distribution's version.
         revision: the version with which its results last changed: what jobs are locked to.
+        estimate: what it says of its size before it is loaded; ask by `plugins.estimates`.
     """
 
     kind: Kind
@@ -66,6 +68,7 @@ class Registration:
     distribution: str
     version: str
     revision: str
+    estimate: Callable[..., object] | None = None
 
     @property
     def label(self) -> str:
@@ -257,6 +260,7 @@ class _Registrar:
         summary: object,
         options: type[Options] = NoOptions,
         revision: object = None,
+        estimate: object = None,
     ) -> None:
         # What a stranger passes may be anything, whatever the protocol says.
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -279,6 +283,11 @@ class _Registrar:
                 f"revision {revision!r:.50} of {self._kind} {name!r} is not allowed: "
                 "a version such as '1.2'"
             )
+        if estimate is not None and not (callable(estimate) and self._kind in _ESTIMATED):
+            allowed = "a function" if self._kind in _ESTIMATED else "left out for this kind"
+            raise PluginError(
+                f"estimate {estimate!r:.50} of {self._kind} {name!r} is not allowed: {allowed}"
+            )
         self._offered.append(
             Registration(
                 kind=self._kind,
@@ -289,6 +298,7 @@ class _Registrar:
                 distribution=self._distribution,
                 version=self._version,
                 revision=self._version if revision is None else str(revision),
+                estimate=estimate if callable(estimate) else None,
             )
         )
 

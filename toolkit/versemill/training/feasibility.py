@@ -1,6 +1,7 @@
 """Whether a job can be trained at all, said before it waits in a queue. Never imports torch.
 
-Both checks refuse only what cannot work; the trainer has the final word.
+Both checks refuse only what cannot work; the trainer has the final word. Cell, sampler and
+tokenizer are asked for their figures (`plugins.estimates`).
 
 Symbols: B batch, T window, V vocabulary, E embedding, H hidden, L layers.
 """
@@ -11,17 +12,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from versemill.errors import CorpusError, NotEnoughMemoryError
+from versemill.plugins.estimates import cell_size, shortest_text, tokenizer_bounds
 from versemill.settings import physical_memory
 from versemill.text.splitting import split
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from versemill.config.job import JobConfig
+    from versemill.plugins.contracts import CellSize
+    from versemill.plugins.registry import Registry
     from versemill.text.corpus import Text
 
-_BYTES_PER_PARAMETER = 16  # value, gradient and two moments of the optimizer, 4 bytes each
+_BYTES_PER_PARAMETER = {"sgd": 8, "adamw": 16}  # value, gradient and two moments, 4 bytes each
 _BYTES_PER_ACTIVATION = 4
-_ACTIVATIONS_PER_UNIT = 8  # what a gated cell keeps for the backward pass
-_GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # others count as one: an estimate must not refuse wrongly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,38 +46,43 @@ class MemoryEstimate:
         return self.parameters + self.activations
 
 
-def check(text: Text, config: JobConfig, *, memory: int | None = None) -> None:
+def check(text: Text, config: JobConfig, registry: Registry, *, memory: int | None = None) -> None:
     """Refuses a job that cannot be trained.
 
     Args:
         text: the corpus's text.
         config: the job.
+        registry: where cell, sampler and tokenizer are looked up.
         memory: bytes of memory there are; by default this machine's.
 
     Raises:
         CorpusError: nothing is left to train on, or too little for one batch of windows.
         NotEnoughMemoryError: the network needs more memory than there is.
+        UnknownNameError: a plugin is missing.
     """
     training = split(text, config.text).training
-    needed = fewest_characters(config)
-    if config.tokenizer == "char" and len(training) < needed:
-        options = config.training
-        raise CorpusError(
-            f"the training text has {len(training):,} characters, but training.batch_size = "
-            f"{options.batch_size:,} windows of training.window = {options.window:,} need at "
-            f"least {needed:,}: lower them or use a longer text"
-        )
-    check_memory(config, len(set(training)) + 1, memory=memory)
+    tokenizer = registry.find("tokenizer", config.tokenizer)
+    bounds = tokenizer_bounds(tokenizer, training, config.tokenizer_options)
+    needed = fewest_ids(config, registry)
+    if bounds is not None and bounds.ids_at_most < needed:
+        raise _too_short(config, len(training), bounds.ids_at_most, needed)
+    check_memory(config, bounds.tokens_at_least if bounds else 1, registry, memory=memory)
 
 
 def check_memory(
-    config: JobConfig, vocabulary_size: int, *, memory: int | None = None, device: str = "cpu"
+    config: JobConfig,
+    vocabulary_size: int,
+    registry: Registry,
+    *,
+    memory: int | None = None,
+    device: str = "cpu",
 ) -> None:
     """Refuses a network that needs more memory than there is.
 
     Args:
         config: the job.
-        vocabulary_size: V.
+        vocabulary_size: V, or less than it.
+        registry: where the cell is looked up.
         memory: bytes of memory there are; by default this machine's.
         device: where steps are computed; elsewhere than on the CPU their activations do not count.
 
@@ -81,36 +90,56 @@ def check_memory(
         NotEnoughMemoryError: it does.
     """
     available = physical_memory() if memory is None else memory
-    estimate = estimate_memory(config, vocabulary_size)
+    estimate = estimate_memory(config, vocabulary_size, registry)
     needed = estimate.total if device == "cpu" else estimate.parameters
     if available is not None and needed > available:
         raise _too_large(config, estimate, available)
 
 
-def fewest_characters(config: JobConfig) -> int:
-    """Characters that one batch needs; samplers we do not know may overlap their windows."""
-    batch_size, window = config.training.batch_size, config.training.window
-    if config.sampler == "consecutive":
-        return batch_size * (window + 1)
-    return batch_size * window + 1 if config.sampler == "random" else window + 1
+def fewest_ids(config: JobConfig, registry: Registry) -> int:
+    """Ids of the shortest training text that has a step."""
+    sampler = registry.find("sampler", config.sampler)
+    options = config.training
+    return shortest_text(sampler, options.batch_size, options.window, config.sampler_options)
 
 
-def estimate_memory(config: JobConfig, vocabulary_size: int) -> MemoryEstimate:
+def estimate_memory(config: JobConfig, vocabulary_size: int, registry: Registry) -> MemoryEstimate:
     """What training needs at least, from the sizes alone."""
     model, training = config.model, config.training
-    H, E, V = model.hidden_size, model.embedding_size, vocabulary_size
-    parameters, width = V * E, E or V
-    for _ in range(min(model.layers, 2)):  # from the second on, all layers are alike
-        layer = _GATES.get(config.cell, 1) * H * (width + H)
-        parameters += layer
-        width = H
-    parameters += max(0, model.layers - 2) * layer
-    parameters += 0 if model.tied and E else V * H
-    units = V + model.layers * _ACTIVATIONS_PER_UNIT * H
-    activations = training.batch_size * training.window * units
+    E, V = model.embedding_size, vocabulary_size
+    parameters, units, width = V * E + V, V, E or V
+    for layer, times in _layers(config, width, registry):
+        parameters += times * layer.parameters
+        units += times * layer.activations
+        width = layer.output_size
+    if not (model.tied and E):
+        parameters += V * width
+    elif width != E:
+        parameters += width * E
     return MemoryEstimate(
-        parameters=parameters * _BYTES_PER_PARAMETER,
-        activations=activations * _BYTES_PER_ACTIVATION,
+        parameters=parameters * _BYTES_PER_PARAMETER[training.optimizer],
+        activations=training.batch_size * training.window * units * _BYTES_PER_ACTIVATION,
+    )
+
+
+def _layers(config: JobConfig, width: int, registry: Registry) -> Iterator[tuple[CellSize, int]]:
+    """The size of each layer, bottom first, and how many of the kind follow each other."""
+    cell = registry.find("cell", config.cell)
+    left = config.model.layers
+    while left:
+        layer = cell_size(cell, width, config.model.hidden_size, config.cell_options)
+        times = left if layer.output_size == width else 1  # what follows has the same input
+        yield layer, times
+        left, width = left - times, layer.output_size
+
+
+def _too_short(config: JobConfig, characters: int, ids: int, needed: int) -> CorpusError:
+    options = config.training
+    unit = "" if ids == characters else f", which make at most {ids:,} ids"
+    return CorpusError(
+        f"the training text has {characters:,} characters{unit}, but training.batch_size = "
+        f"{options.batch_size:,} windows of training.window = {options.window:,} need at "
+        f"least {needed:,}: lower them or use a longer text"
     )
 
 

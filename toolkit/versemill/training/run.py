@@ -98,7 +98,7 @@ class Training:
         self._ids = torch.tensor(ids, device=self._device)
         self._once = self._seen_once()
         # Checked when the job was submitted, but perhaps on another machine, or not by us.
-        check_memory(config, len(self._tokenizer.tokens), device=plan.device)
+        check_memory(config, len(self._tokenizer.tokens), registry, device=plan.device)
         model = build_model(config, len(self._tokenizer.tokens), registry)
         self._model: LanguageModel = model.to(self._device, plan.torch_dtype)
         self._steps = config.training.epochs * self._sampler.steps

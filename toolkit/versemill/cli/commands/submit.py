@@ -125,7 +125,7 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
         None if file is None else NamedByFile(file=file, values=_corpus_values(from_file, options))
     )
     text = find_text(here, config, registry, named=named)
-    check(text, config)
+    check(text, config, registry)
     return Submission(
         config=config, text=text, plugins=_plugin_records(config, registry), name=name
     )
