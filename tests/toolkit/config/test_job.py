@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from versemill.config.job import GenerationOptions, JobConfig, ModelOptions, TrainingOptions
 from versemill.config.validation import validated
 from versemill.errors import ConfigError
+from versemill.normalisation import normalised
 from versemill.text.options import TextOptions
 
 JOB: dict[str, Any] = {
@@ -63,6 +64,8 @@ def refused(options: type, values: dict[str, Any], where: str = "here") -> Confi
         (TextOptions, "song_separator", 3, "a text"),
         (GenerationOptions, "decoders", "greedy", "a list"),
         (GenerationOptions, "length", 1_000_001, "at most 1000000"),
+        (GenerationOptions, "stop", "x", "a list"),
+        (GenerationOptions, "stop", ["x"] * 17, "at most 16 entries"),
     ],
 )
 def test_a_value_not_allowed_is_named(options: type, field: str, value: Any, words: str) -> None:
@@ -126,16 +129,19 @@ def test_options_cannot_be_changed() -> None:
         TrainingOptions().epochs = 3
 
 
+texts = st.text(st.characters(exclude_categories=["Cc", "Cs"])).map(normalised)
+
+
 @given(
     st.builds(
         JobConfig,
-        recipe=st.text(),
-        corpus=st.text(),
-        cell=st.text(),
-        sampler=st.text(),
-        tokenizer=st.text(),
-        prefixes=st.lists(st.text()).map(tuple),
-        cell_options=st.dictionaries(st.text(), st.integers() | st.text() | st.booleans()),
+        recipe=texts,
+        corpus=texts,
+        cell=texts,
+        sampler=texts,
+        tokenizer=texts,
+        prefixes=st.lists(texts).map(tuple),
+        cell_options=st.dictionaries(texts, st.integers() | texts | st.booleans()),
         training=st.builds(
             TrainingOptions,
             epochs=st.integers(1, 2**31 - 1),
@@ -143,12 +149,17 @@ def test_options_cannot_be_changed() -> None:
             learning_rate=st.floats(1e-9, 1e9),
         ),
         generation=st.builds(
-            GenerationOptions, seed=st.just(1), decoders=st.lists(st.text()).map(tuple)
+            GenerationOptions, seed=st.just(1), decoders=st.lists(texts).map(tuple)
         ),
     )
 )
 def test_a_job_survives_json(job: JobConfig) -> None:
     assert JobConfig.from_json(json.loads(json.dumps(job.to_json()))) == job
+
+
+def test_a_job_stored_before_there_were_stop_texts_has_none() -> None:
+    stored = {**JOB, "generation": {"length": 9, "lines": 2, "decoders": ["greedy"], "seed": 1}}
+    assert JobConfig.from_json(stored).generation.stop == ()
 
 
 def test_a_stored_job_with_a_bad_value_is_refused() -> None:

@@ -11,6 +11,7 @@ import click
 from versemill.cli.exit_codes import FAILED, INTERRUPTED, USAGE
 from versemill.cli.terminal.streams import OutputError
 from versemill.errors import VersemillError
+from versemill.phrases import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ def perform(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         _print_anything(stream)
     try:
+        _refuse_unreadable(arguments)
         code = program.main(list(arguments), prog_name="versemill", standalone_mode=False)
         sys.stdout.flush()
     except (click.ClickException, VersemillError) as error:
@@ -36,6 +38,18 @@ def perform(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - raised again unless a plugin raised it
         code = _blame(error)
     return code if isinstance(code, int) else 0
+
+
+def _refuse_unreadable(arguments: Sequence[str]) -> None:
+    """Raises `VersemillError` for bytes that are no text, which nothing could look up or store."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise VersemillError(
+                f"the argument {shown(argument)} is not valid UTF-8; write it in UTF-8, and rename "
+                "a file of such a name"
+            ) from None
 
 
 def _complain(error: click.ClickException | VersemillError) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from versemill.errors import PluginError
+from versemill.phrases import shown
 from versemill.plugins.contracts import CellSize, TokenizerBounds
 from versemill.plugins.isolation import captured, limited
 from versemill.plugins.registry import in_short
@@ -79,7 +80,7 @@ def asked(
         with captured(), limited(SECONDS):
             said = registration.estimate(*arguments, registration.options_from(options))
             sound = type(said) is answer and all(map(_counts, _figures(said)))
-            shown = "" if sound else f"{said!r:.200}"
+            got = "" if sound else shown(said)
     except (KeyboardInterrupt, MemoryError):
         raise
     except BaseException as error:  # a stranger's code may raise anything
@@ -87,7 +88,7 @@ def asked(
         raise PluginError(failure) from error
     if not sound:
         raise PluginError(
-            f"the estimate of {registration.label} returned {shown}; allowed: {answer.__name__}, "
+            f"the estimate of {registration.label} returned {got}; allowed: {answer.__name__}, "
             "of whole numbers that are not negative"
         )
     return cast("T", said)

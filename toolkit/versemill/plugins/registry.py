@@ -14,8 +14,10 @@ import pluggy
 
 from versemill.config.validation import NoOptions, Options, validated
 from versemill.errors import ConfigError, PluginError, UnknownNameError
+from versemill.normalisation import prepared_name
 from versemill.plugins import hookspecs
 from versemill.plugins.discovery import FOLDER_PACKAGE, Source, find_sources
+from versemill.plugins.hookspecs import STAGES, Stage
 from versemill.plugins.isolation import OverdueError, captured, limited
 
 if TYPE_CHECKING:
@@ -34,9 +36,11 @@ _HOOKS: dict[Kind, str] = {
 IMPORT_SECONDS = 30.0
 """Time a plugin has to be imported, and its hooks to return; an import of torch fits in."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_MESSAGE_READ = 1000  # characters
 _REVISION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,9}")
 _TARGET = re.compile(r"([A-Za-z_][\w.]*)?:[A-Za-z_]\w*")
 _ESTIMATED: tuple[Kind, ...] = ("cell", "sampler", "tokenizer")
+_NAMED_IN_LISTS = ("decoder", "tracker")  # their options stand beside their names, in no table
 _METHODS: dict[Kind, tuple[str, ...]] = {
     "tokenizer": ("train", "from_json", "to_json", "encode", "decode"),
     "sampler": ("starts",),
@@ -58,6 +62,7 @@ class Registration:
         version: that distribution's version.
         revision: the version with which its results last changed: what jobs are locked to.
         estimate: what it says of its size before it is loaded; ask by `plugins.estimates`.
+        stage: of a decoder, what it does to the distribution; None if its author does not say.
     """
 
     kind: Kind
@@ -69,6 +74,7 @@ class Registration:
     version: str
     revision: str
     estimate: Callable[..., object] | None = None
+    stage: Stage | None = None
 
     @property
     def label(self) -> str:
@@ -103,7 +109,9 @@ class Registration:
 
     def options_from(self, values: Mapping[str, Any]) -> Options:
         """An instance of the options class; raises `ConfigError` for a value not allowed."""
-        return validated(self.options, values, where=f"{self.kind}_options")
+        in_table = self.kind not in _NAMED_IN_LISTS
+        where = f"{self.kind}_options" if in_table else f"{self.kind} {self.name}"
+        return validated(self.options, values, where=where)
 
     def record(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """What jobs and checkpoints keep to recognise this plugin, and the options it was given.
@@ -259,6 +267,7 @@ class _Registrar:
         *,
         summary: object,
         options: type[Options] = NoOptions,
+        stage: Stage | None = None,
         revision: object = None,
         estimate: object = None,
     ) -> None:
@@ -272,12 +281,14 @@ class _Registrar:
             raise PluginError(
                 f"target {target!r} of {self._kind} {name!r} is no 'module:attribute'"
             )
-        if not isinstance(summary, str) or "\n" in summary:
+        summary = _one_line(summary)
+        if summary is None:
             raise PluginError(f"summary of {self._kind} {name!r} must be one line of text")
         try:
             fields(options)
         except TypeError:
             raise PluginError(f"options of {self._kind} {name!r} must be a dataclass") from None
+        self._refuse_stage(name, stage)
         if revision is not None and not _is_revision(revision):
             raise PluginError(
                 f"revision {revision!r:.50} of {self._kind} {name!r} is not allowed: "
@@ -295,12 +306,32 @@ class _Registrar:
                 target=_resolved(target, self._own),
                 summary=summary,
                 options=options,
+                stage=stage,
                 distribution=self._distribution,
                 version=self._version,
                 revision=self._version if revision is None else str(revision),
                 estimate=estimate if callable(estimate) else None,
             )
         )
+
+    def _refuse_stage(self, name: str, stage: object) -> None:
+        if stage is None:
+            return
+        if self._kind != "decoder":
+            raise PluginError(f"{self._kind} {name!r} has a stage, which only decoders have")
+        if stage not in STAGES:
+            raise PluginError(
+                f"stage {stage!r} of {self._kind} {name!r} is not allowed: "
+                f"one of {', '.join(STAGES)}"
+            )
+
+
+def _one_line(summary: object) -> str | None:
+    """A stranger's summary in the one form of all text; None if it is no line of text."""
+    try:
+        return prepared_name(summary, "summary") if isinstance(summary, str) else None
+    except ConfigError:
+        return None
 
 
 def _is_revision(given: object) -> bool:
@@ -389,7 +420,8 @@ def in_short(error: BaseException) -> str:
         told = str(error)
     except Exception:  # noqa: BLE001 - even this may fail
         told = ""
-    line = textwrap.shorten(told, 300, placeholder=" …")  # in one line: pluggy writes several
+    # In one line, since pluggy writes several; of the beginning, since it may have megabytes.
+    line = textwrap.shorten(told[:_MESSAGE_READ], 300, placeholder=" …")
     if isinstance(error, PluginError | OverdueError):
         return line
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
@@ -405,5 +437,5 @@ def _import_failure(error: BaseException) -> str:
 
 def _refuse_output(when: str, printed: str) -> None:
     if printed:
-        shown = textwrap.shorten(printed, 60, placeholder=" …")
+        shown = textwrap.shorten(printed[:_MESSAGE_READ], 60, placeholder=" …")
         raise PluginError(f"it prints {when}: {shown!r}; a plugin may not, use logging")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from versemill.errors import CorpusError, NotEnoughMemoryError
+from versemill.phrases import counted
 from versemill.plugins.estimates import cell_size, shortest_text, tokenizer_bounds
 from versemill.settings import physical_memory
 from versemill.text.splitting import split
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from versemill.plugins.contracts import CellSize
     from versemill.plugins.registry import Registry
     from versemill.text.corpus import Text
+    from versemill.text.splitting import Parts
 
 _BYTES_PER_PARAMETER = {"sgd": 8, "adamw": 16}  # value, gradient and two moments, 4 bytes each
 _BYTES_PER_ACTIVATION = 4
@@ -46,7 +48,7 @@ class MemoryEstimate:
         return self.parameters + self.activations
 
 
-def check(text: Text, config: JobConfig, registry: Registry, *, memory: int | None = None) -> None:
+def check(text: Text, config: JobConfig, registry: Registry, *, memory: int | None = None) -> Parts:
     """Refuses a job that cannot be trained.
 
     Args:
@@ -55,18 +57,22 @@ def check(text: Text, config: JobConfig, registry: Registry, *, memory: int | No
         registry: where cell, sampler and tokenizer are looked up.
         memory: bytes of memory there are; by default this machine's.
 
+    Returns:
+        The text, split as the run will have it.
+
     Raises:
         CorpusError: nothing is left to train on, or too little for one batch of windows.
         NotEnoughMemoryError: the network needs more memory than there is.
         UnknownNameError: a plugin is missing.
     """
-    training = split(text, config.text).training
+    parts = split(text, config.text)
     tokenizer = registry.find("tokenizer", config.tokenizer)
-    bounds = tokenizer_bounds(tokenizer, training, config.tokenizer_options)
+    bounds = tokenizer_bounds(tokenizer, parts.training, config.tokenizer_options)
     needed = fewest_ids(config, registry)
     if bounds is not None and bounds.ids_at_most < needed:
-        raise _too_short(config, len(training), bounds.ids_at_most, needed)
+        raise _too_short(config, len(parts.training), bounds.ids_at_most, needed)
     check_memory(config, bounds.tokens_at_least if bounds else 1, registry, memory=memory)
+    return parts
 
 
 def check_memory(
@@ -135,11 +141,11 @@ def _layers(config: JobConfig, width: int, registry: Registry) -> Iterator[tuple
 
 def _too_short(config: JobConfig, characters: int, ids: int, needed: int) -> CorpusError:
     options = config.training
-    unit = "" if ids == characters else f", which make at most {ids:,} ids"
+    unit = "" if ids == characters else f", which make at most {counted(ids, 'id')}"
     return CorpusError(
-        f"the training text has {characters:,} characters{unit}, but training.batch_size = "
-        f"{options.batch_size:,} windows of training.window = {options.window:,} need at "
-        f"least {needed:,}: lower them or use a longer text"
+        f"the training text has {counted(characters, 'character')}{unit}, but "
+        f"training.batch_size = {counted(options.batch_size, 'window')} of training.window = "
+        f"{options.window:,} need at least {needed:,}: lower them or use a longer text"
     )
 
 

@@ -29,6 +29,7 @@ from versemill.generation.model import TrainedModel
 from versemill.nn.machine import KernelPlan
 from versemill.nn.network import LanguageModel, States, build_model, detached
 from versemill.nn.seeds import derived
+from versemill.phrases import counted
 from versemill.plugins.run_events import EpochReport, Event, Finished, HeldOut, Lyric, Progress
 from versemill.training.feasibility import check_memory
 from versemill.training.optimizers import Optimization
@@ -166,7 +167,7 @@ class Training:
         )
         if sampler.steps < 1:
             raise CorpusError(
-                f"the training text has {length} characters, too few for one batch of "
+                f"the training text has {counted(length, 'character')}, too few for one batch of "
                 f"training.batch_size = {options.batch_size} windows of "
                 f"training.window = {options.window}: lower them or use a longer text"
             )
@@ -453,7 +454,9 @@ class Training:
         except CheckpointError:
             raise
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            reason = textwrap.shorten(str(error), 200, placeholder=" …") or type(error).__name__
+            reason = (
+                textwrap.shorten(str(error)[:1000], 200, placeholder=" …") or type(error).__name__
+            )
             raise CheckpointError(f"the checkpoint does not fit this job: {reason}") from None
 
     def _refuse_other_tensors(self, state: Checkpoint) -> None:

@@ -12,6 +12,7 @@ import click
 from versemill.cli.commands.submit import EpochsChange, job_options
 from versemill.cli.exit_codes import INTERRUPTED
 from versemill.errors import VersemillError
+from versemill.phrases import counted
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
@@ -142,7 +143,7 @@ def train_here(
     with TetheredWorker(here.settings, job.id, devices=devices) as worker:
         follow = _Following(here, job, worker, interrupts, waited=waited)
         try:
-            click.echo(f"job {job.id} ({job.name}), {job.epochs} epochs")
+            click.echo(f"job {job.id} ({job.name}), {counted(job.epochs, 'epoch')}")
             job = follow.shown()
         except LOST as error:
             trouble = output_trouble(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from versemill.jobs.views import JobView
     from versemill.plugins.registry import Registry
     from versemill.text.corpus import Text
+    from versemill.text.unknown_characters import UnknownCharacter
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -54,7 +55,7 @@ class _Epochs(_ParamType):
 EPOCHS = _Epochs()
 
 _OPTIONS = (
-    click.option("--corpus", help="A corpus by name, or the path of a text, zip or folder."),
+    click.option("--corpus", help="A corpus by name, the path of a text, zip or folder, or -."),
     click.option("--cell", help="Recurrent cell: rnn, gru, lstm, or a plugin's."),
     click.option("--sampler", help="Training windows: random, consecutive, or a plugin's."),
     click.option("--recipe", help="Where other values come from: default or classic."),
@@ -90,12 +91,14 @@ class Submission:
     Attributes:
         plugins: records of the plugins it needs.
         name: None to have one made up.
+        unknown: characters of its prefixes and stop texts that the training text does not have.
     """
 
     config: JobConfig
     text: Text
     plugins: list[dict[str, Any]]
     name: str | None
+    unknown: tuple[UnknownCharacter, ...]
 
 
 def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -> Submission:
@@ -109,9 +112,11 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
     Raises:
         VersemillError: anything that would keep the job from being trained.
     """
+    from versemill.config.prefixes import chosen_prefixes
     from versemill.config.validation import validated
     from versemill.plugins.registry import Registry
     from versemill.plugins.resolution import resolve
+    from versemill.text.unknown_characters import unknown_characters
     from versemill.training.feasibility import check
 
     from_file = {} if file is None else read_job_file(file)
@@ -119,15 +124,26 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
     registry = Registry.discover()
     name = validated(_Named, {"name": table.get("name")}, where="").name
     config = resolve(table, registry)
-    from versemill.cli.texts import NamedByFile, find_text
+    from versemill.cli.texts import FROM_STDIN, NamedByFile, find_text
+    from versemill.text.reading import STANDARD_INPUT
 
     named = (
         None if file is None else NamedByFile(file=file, values=_corpus_values(from_file, options))
     )
-    text = find_text(here, config, registry, named=named)
-    check(text, config, registry)
+    place = str(table.get("corpus", config.corpus))
+    text = find_text(here, config, registry, named=named, place=place)
+    if place == FROM_STDIN:
+        config = replace(config, corpus=STANDARD_INPUT)
+    parts = check(text, config, registry)
+    if "prefixes" not in table:
+        config = replace(config, prefixes=chosen_prefixes(config, text, parts))
+    known = set(parts.training).__contains__
     return Submission(
-        config=config, text=text, plugins=_plugin_records(config, registry), name=name
+        config=config,
+        text=text,
+        plugins=_plugin_records(config, registry),
+        name=name,
+        unknown=unknown_characters("".join((*config.prefixes, *config.generation.stop)), known),
     )
 
 
@@ -135,6 +151,14 @@ def queue(here: Installation, submission: Submission) -> JobView:
     """Submits it; once this returns, the job is safe in the database."""
     from versemill.jobs import service
 
+    if submission.unknown:
+        from versemill.cli.installation import note
+        from versemill.cli.terminal.wording import unknown_line
+
+        note(
+            "characters of its prefixes or stop texts that the training text does not have: "
+            f"{unknown_line(submission.unknown)}"
+        )
     return service.submit(
         here.store,
         submission.config,
@@ -153,13 +177,17 @@ class _Named:
 
 def _corpus_values(from_file: Mapping[str, Any], options: Mapping[str, Any]) -> frozenset[str]:
     """The texts that a job file says of its corpus, and that no option has replaced."""
+    from versemill.normalisation import spellings
 
     def said(table: Mapping[str, Any]) -> dict[str, Any]:
         return {"corpus": table.get("corpus")} | dict(table.get("corpus_options", {}))
 
     replaced = {key for key, value in said(_overridden({}, options)).items() if value is not None}
     values = (value for key, value in said(from_file).items() if key not in replaced)
-    return frozenset(value for value in values if isinstance(value, str))
+    # Options are compared once they are in NFC; a path is opened as it is written.
+    return frozenset(
+        form for value in values if isinstance(value, str) for form in spellings(value)
+    )
 
 
 def _overridden(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -185,14 +213,18 @@ def _overridden(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[st
 
 def setting(assignment: str) -> tuple[str, Any]:
     """Reads one `--set SECTION.KEY=VALUE`: TOML values, bare words as text."""
-    import tomllib
+    from versemill.config.bounded_toml import BoundError, parsed
+    from versemill.errors import ConfigError
+    from versemill.phrases import shortened
 
     name, equals, value = assignment.partition("=")
     if not equals or not name.strip():
-        raise click.UsageError(f"--set {assignment}: write SECTION.KEY=VALUE.")
+        raise click.UsageError(f"--set {shortened(assignment)}: write SECTION.KEY=VALUE.")
     try:
-        read = tomllib.loads(f"value = {value}")
-    except (ValueError, RecursionError):  # not TOML, or a number or nesting without measure
+        read = parsed(f"value = {value}")
+    except BoundError as error:
+        raise ConfigError(name.strip(), value, str(error)) from None
+    except ValueError:  # not TOML, or a number without measure
         read = {}
     # More than one key means that a line end smuggled in another: then it was no value.
     return name.strip(), read["value"] if read.keys() == {"value"} else value
@@ -204,12 +236,12 @@ def read_job_file(file: Path) -> dict[str, Any]:
     Raises:
         VersemillError: it cannot be read, or is not TOML.
     """
-    import tomllib
-
+    from versemill.config.bounded_toml import BoundError, parsed
     from versemill.errors import VersemillError
+    from versemill.phrases import shortened
 
     try:
-        table = tomllib.loads(file.read_bytes().decode())
+        table = parsed(_content(file).decode("utf-8-sig"))
     except OSError as error:
         raise VersemillError(f"job file {file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -217,14 +249,28 @@ def read_job_file(file: Path) -> dict[str, Any]:
             f"job file {file} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
             f"{error.start:,}; convert it to UTF-8"
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise VersemillError(f"job file {file} is not valid TOML: {error}") from None
+    except BoundError as error:
+        raise VersemillError(f"job file {file} is refused: {error}; write it shorter") from None
+    except ValueError as error:
+        reason = shortened(str(error))
+        raise VersemillError(f"job file {file} is not valid TOML: {reason}") from None
     corpus = table.get("corpus")
     if isinstance(corpus, str) and corpus and "\0" not in corpus:
         beside = file.parent / corpus
         if beside.exists() and not Path(corpus).is_absolute():
             table["corpus"] = str(beside)
     return table
+
+
+def _content(file: Path) -> bytes:
+    """The bytes of a job file, one more than allowed at most: a device may never end."""
+    from versemill.config.bounded_toml import MOST_BYTES, BoundError
+
+    with file.open("rb") as opened:
+        content = opened.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise BoundError(f"it has more than {MOST_BYTES:,} bytes")
+    return content
 
 
 def _plugin_records(config: JobConfig, registry: Registry) -> list[dict[str, Any]]:
