@@ -96,6 +96,7 @@ class Training:
         ids = self._tokenizer.encode(parts.training)
         self._unseen = unseen_share(ids)
         self._sampler = self._build_sampler(len(ids))
+        self._ids_per_character = len(ids) / len(parts.training)
         self._ids = torch.tensor(ids, device=self._device)
         self._once = self._seen_once()
         # Checked when the job was submitted, but perhaps on another machine, or not by us.
@@ -166,8 +167,11 @@ class Training:
             length, options.batch_size, options.window, **self.config.sampler_options
         )
         if sampler.steps < 1:
+            characters = len(self._parts.training)
+            unit = "" if length == characters else f" in {counted(length, 'id')}"
             raise CorpusError(
-                f"the training text has {counted(length, 'character')}, too few for one batch of "
+                f"the training text has {counted(characters, 'character')}{unit}, too few for one "
+                "batch of "
                 f"training.batch_size = {options.batch_size} windows of "
                 f"training.window = {options.window}: lower them or use a longer text"
             )
@@ -219,7 +223,8 @@ class Training:
         self._losses[self._position] = loss.detach()
         self._position += 1
         self._step += 1
-        self._clock.trained(self.config.training.batch_size * self.config.training.window)
+        ids = self.config.training.batch_size * self.config.training.window
+        self._clock.trained(ids / self._ids_per_character)
 
     def _starts(self) -> Tensor:
         generator = torch.Generator().manual_seed(self._seed_of_epoch("windows"))
@@ -368,11 +373,16 @@ class Training:
     # Figures
 
     def _train_perplexity(self) -> float | None:
-        """Exp of the running mean over the epoch so far; None before its first step."""
+        """Per character, over the epoch so far; None before its first step.
+
+        exp of the mean nats per id times the ids per character of the whole training text. So it
+        does not matter how many characters the tokens of one window happen to have; with one id
+        per character the factor is exactly 1.
+        """
         if self._position == 0:
             return None
-        mean = float(self._losses[: self._position].mean())
-        return math.exp(min(mean, 700.0))
+        nats_per_id = float(self._losses[: self._position].mean())
+        return math.exp(min(nats_per_id * self._ids_per_character, 700.0))
 
     def _seconds_left(self) -> float | None:
         return self._clock.seconds_for(self._steps - self._step)
