@@ -116,7 +116,7 @@ def versemill_register_decoders(register: Registrar) -> None:
     register(
         "greedy",
         "versemill_plugins.decoders.greedy:Greedy",
-        summary="the most likely character, always",
+        summary="the most likely token, always",
         stage="choice",
         revision=_FIRST,
     )
@@ -131,7 +131,7 @@ def versemill_register_decoders(register: Registrar) -> None:
     register(
         "top-k",
         "versemill_plugins.decoders.top_k:TopK",
-        summary="draw from the k most likely characters",
+        summary="draw from the k most likely tokens",
         options=TopKOptions,
         stage="count",
         revision=_FIRST,
@@ -139,7 +139,7 @@ def versemill_register_decoders(register: Registrar) -> None:
     register(
         "top-p",
         "versemill_plugins.decoders.top_p:TopP",
-        summary="draw from the fewest characters that reach probability p",
+        summary="draw from the fewest tokens that reach probability p",
         options=TopPOptions,
         stage="share",
         revision=_FIRST,
@@ -147,7 +147,7 @@ def versemill_register_decoders(register: Registrar) -> None:
     register(
         "repetition-penalty",
         "versemill_plugins.decoders.repetition_penalty:RepetitionPenalty",
-        summary="make characters of the last lines less likely",
+        summary="make tokens of the last lines less likely",
         options=RepetitionPenaltyOptions,
         stage="penalty",
         revision=_FIRST,

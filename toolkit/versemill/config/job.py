@@ -1,4 +1,7 @@
-"""Configuration of a job: frozen dataclasses of options."""
+"""Configuration of a job: frozen dataclasses of options.
+
+A token is what one step reads and writes: a character, unless another tokenizer says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class ModelOptions:
     Attributes:
         hidden_size: H, width of every recurrent layer.
         layers: number of recurrent layers.
-        embedding_size: E, width of the character embedding; 0 feeds one-hot vectors.
+        embedding_size: E, width of the tokens' embedding; 0 feeds one-hot vectors.
         dropout: share dropped, between layers and before the output, in training.
         embedding_dropout: share of embedding features dropped, in training.
         tied: use the embedding as output weights (a projection joins H and E if they differ).
@@ -47,7 +50,7 @@ class TrainingOptions:
     Attributes:
         epochs: passes over the training text.
         batch_size: B, windows in a step.
-        window: T, characters in a window; gradients are truncated there.
+        window: T, tokens in a window; gradients are truncated there.
         optimizer: `sgd` (plain) or `adamw`.
         learning_rate: peak learning rate.
         weight_decay: decoupled weight decay (adamw only).

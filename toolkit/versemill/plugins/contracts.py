@@ -1,7 +1,7 @@
 """What plugins provide and what the core asks of them.
 
 Importing this module never imports torch, so that a corpus can be listed, read and submitted
-without it. The cell contract is a `torch.nn.Module` and therefore in a module of its own,
+without it. The cell contract is a `torch.nn.Module` and is therefore in a module of its own,
 `versemill.plugins.cell`.
 
 A plugin may register an **estimate** beside an implementation (`register(…, estimate=function)`):
@@ -45,8 +45,8 @@ class CellSize:
 class TokenizerBounds:
     """What is known of a tokenizer before it is built.
 
-    Bounds on the side of the job: with too few tokens no memory is refused that would do, with
-    too many ids no text that is long enough.
+    A bound that is not close lets a job in that fails later; one that does not hold refuses a job
+    that could be trained.
 
     Attributes:
         tokens_at_least: V, the number of its tokens, is not less.

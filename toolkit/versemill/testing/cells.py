@@ -168,7 +168,7 @@ class CellTests(Suite):
         )  # fmt: skip
         require(
             _near(cell.project(x), alone),
-            "project of a window differs from project of its characters one by one",
+            "project of a window differs from project of each time and row alone",
             why="the engine calls project on the whole embedding table and gathers rows",
             mend="what looks at other times belongs into recur; no norm over time or batch",
         )
