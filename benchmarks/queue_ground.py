@@ -36,6 +36,7 @@ from versemill.jobs.storage.tables import Job, Metric, User
 from versemill.jobs.storage.unit_of_work import Store
 from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
+from versemill.plugins.selection import Selection
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from servers import PostgreSQL, Valkey, free_port
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from sqlalchemy import CTE, Column
 
     from versemill.config.job import JobConfig
-    from versemill.plugins.registry import Kind
+    from versemill.plugins.record import PluginRecord
     from versemill.text.corpus import Text
 
 OWNERS = 50
@@ -169,7 +170,7 @@ class Work:
 
     config: JobConfig
     text: Text
-    plugins: list[dict[str, Any]]
+    plugins: tuple[PluginRecord, ...]
 
 
 def work(**overrides: Any) -> Work:
@@ -181,11 +182,7 @@ def work(**overrides: Any) -> Work:
         table.setdefault(section, {})[name] = value
     config = resolve(table, registry)
     songs = registry.find("corpus", "starter-zh").load()(NoOptions())
-    kinds: tuple[Kind, ...] = ("corpus", "tokenizer", "sampler", "cell")
-    records = [
-        registry.find(kind, getattr(config, kind)).record(getattr(config, f"{kind}_options"))
-        for kind in kinds
-    ]
+    records = Selection(config, registry).records()
     return Work(config, songs, records)
 
 

@@ -222,7 +222,7 @@ def train_bare(step: Any, enough: Any, answer: Any) -> None:
         for _ in range(5):
             began = time.perf_counter()
             for name in ("best", "last"):  # both, as when the best is new
-                write(run.state(), Path(folder) / name)
+                write(run.state().to_checkpoint(), Path(folder) / name)
             times.append(time.perf_counter() - began)
     answer.send(statistics.median(times))
 

@@ -58,7 +58,9 @@ def measure(ground: Ground, report: Report) -> None:
 def _claims_behind(ground: Ground, report: Report, kind: str, count: int) -> None:
     """Claims of jobs that wait behind many that must be left to others."""
     fit = work()
-    elsewhere = [{**one, "distribution": "somebody-elses", "version": "9"} for one in fit.plugins]
+    elsewhere = tuple(
+        replace(one, distribution="somebody-elses", version="9") for one in fit.plugins
+    )
     with ground.store(kind, connections=2) as store:
         fill_with_jobs(store, replace(fit, plugins=elsewhere), UNFIT, prefix="elsewhere-")
         for _ in range(count):

@@ -16,6 +16,7 @@ from versemill.config.job import ModelOptions
 from versemill.nn.network import LanguageModel
 from versemill.plugins.estimates import cell_size
 from versemill.plugins.registry import Registry
+from versemill.plugins.selection import Selected
 from versemill.testing.cells import floats_kept
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def close(ours: Tensor, theirs: Tensor) -> None:
 
 @every_variant
 def test_the_estimate_is_all_that_is_kept(name: str, options: dict[str, str]) -> None:
-    size = cell_size(REGISTRY.find("cell", name), E, H, options)
+    selected = Selected(registration=REGISTRY.find("cell", name), options=options)
+    size = cell_size(selected, E, H)
     kept = floats_kept(build(name, options), E, times=100)
     assert size.activations <= kept < 1.02 * size.activations
 

@@ -16,6 +16,7 @@ from versemill.jobs.execution.worker_api import LyricRow, MetricRow
 from versemill.jobs.states import FailureClass, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Base, Job, Worker
+from versemill.plugins.record import PluginRecord
 from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class Floor:
 
     def submit(self, name: str | None = None, *, text: Text = TEXT, **changed: Any) -> JobView:
         config = replace(CONFIG, **changed)
-        plugins = [{"kind": "cell", "name": "gru", "distribution": "versemill", "version": "0"}]
+        plugins = [PluginRecord(kind="cell", name="gru", distribution="versemill", version="0")]
         return service.submit(self.store, config, text, plugins, owner="ann", name=name)
 
     def worker(self) -> WorkerRecord:
@@ -105,7 +106,7 @@ class Floor:
         *,
         step: int,
         data: bytes = b"weights",
-        made_with: Sequence[dict[str, Any]] = (),
+        made_with: Sequence[PluginRecord] = (),
         **flags: bool,
     ) -> int:
         flags = flags or {"is_last": True}

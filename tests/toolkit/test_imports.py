@@ -35,9 +35,11 @@ def test_the_check_notices_a_heavy_import() -> None:
         "resolve({'recipe': 'classic', 'cell': 'gru'}, Registry.discover())",
         "from versemill.plugins.registry import Registry\n"
         "from versemill.plugins.resolution import resolve\n"
+        "from versemill.plugins.selection import Selection\n"
         "from versemill.text.corpus import Text\n"
         "from versemill.training.feasibility import check\n"
-        "check(Text(('ab' * 10**4,)), resolve({}, Registry.discover()), Registry.discover())",
+        "registry = Registry.discover()\n"
+        "check(Text(('ab' * 10**4,)), Selection(resolve({}, registry), registry))",
         "import io, sys\n"
         "from versemill.cli.error_reporting import perform\n"
         "kept, sys.stdout = sys.stdout, io.StringIO()\n"

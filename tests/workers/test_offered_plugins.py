@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import threading
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from versemill.config.recipes import apply_overrides
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
+from versemill.plugins.record import PluginRecord
 from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
 from versemill.settings import Settings
@@ -86,8 +87,8 @@ def test_a_plugin_that_appears_and_one_that_changed(
     told = alone.messages(job)
     assert "resumed; a change of its plugins is accepted" in told
     assert f"goes on changed, as ann accepted: {change}" in told
-    needed: list[dict[str, Any]] = service.details(alone.store, job.id).needs
-    assert version(place) in {need["version"] for need in needed}
+    needed = service.details(alone.store, job.id).needs
+    assert version(place) in {requirement.version for requirement in needed}
 
 
 def test_a_trainer_that_lacks_a_plugin_hands_its_job_back(
@@ -95,7 +96,7 @@ def test_a_trainer_that_lacks_a_plugin_hands_its_job_back(
 ) -> None:
     monkeypatch.setenv("VERSEMILL_HOME", str(tmp_path))
     config = resolve(apply_overrides({}, SMALL), Registry.discover())
-    record = {"kind": "cell", "name": "gru", "distribution": "versemill", "version": "999"}
+    record = PluginRecord(kind="cell", name="gru", distribution="versemill", version="999")
     job = service.submit(alone.store, config, TEXT, [record], owner="ann")
     claim = worker_api.claim(alone.store, worker_api.register_worker(alone.store, "here", 1))
     assert claim is not None

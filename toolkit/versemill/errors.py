@@ -7,7 +7,7 @@ value got, what is allowed, what to do next.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from versemill.phrases import did_you_mean, listed, shortened, shown
 
@@ -91,16 +91,14 @@ class PluginMismatchError(CheckpointError):
 
     Attributes:
         changes: each plugin's difference.
-        made_with: the checkpoint's records of its plugins.
     """
 
-    def __init__(self, changes: list[str], made_with: list[dict[str, Any]]) -> None:
+    def __init__(self, changes: list[str]) -> None:
         super().__init__(
             f"cannot continue bit for bit: {'; '.join(changes)}; install what was there before, "
             "or go on all the same with --accept-change"
         )
         self.changes = changes
-        self.made_with = made_with
 
 
 class DivergedError(VersemillError, ArithmeticError):
@@ -126,6 +124,10 @@ class DatabaseError(VersemillError, RuntimeError):
 
 class RefusedDataError(DatabaseError):
     """The database is there but does not take what it was given; trying again would not help."""
+
+
+class DamagedDatabaseError(DatabaseError):
+    """The database's content is damaged, or is no database at all."""
 
 
 class SchemaError(DatabaseError):

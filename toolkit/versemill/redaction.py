@@ -13,6 +13,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 
+from versemill.escaping import harmless, one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -65,8 +67,16 @@ def redacted(message: str, *urls: str) -> str:
     return _ASSIGNED.sub(rf"\1{HIDDEN}", message)
 
 
+def holds_secret(value: str, *urls: str) -> bool:
+    """Whether a value is a secret of `urls`, or a URL that holds one."""
+    found = {secret for url in urls for secret in _secrets(url)}
+    return value in found or ("://" in value and any(secret in value for secret in found))
+
+
 class RedactingFormatter(logging.Formatter):
     """Formats records, tracebacks included, without the secrets of the URLs given.
+
+    A message takes one line, and neither it nor a traceback steers the terminal that shows it.
 
     Args:
         urls: whose secrets are hidden.
@@ -80,7 +90,12 @@ class RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""
-        return redacted(super().format(record), *self._urls)
+        return harmless(redacted(super().format(record), *self._urls))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of the base class
+        """The message on one line, as the format says."""
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
 
 
 def _one_shown(url: str) -> str:

@@ -21,6 +21,7 @@ from versemill.evaluation.perplexity import (
 )
 from versemill.nn.network import LanguageModel, build_model
 from versemill.plugins import NoOptions
+from versemill.plugins.selection import Selection
 from versemill_plugins.options import CharacterOptions
 from versemill_plugins.tokenizers.char import CharacterTokenizer
 
@@ -37,7 +38,7 @@ def tokenizer(*, unknown: bool, seen: str = SEEN) -> CharacterTokenizer:
 
 def model_for(tokens: Tokenizer, *, scale: float = 3) -> LanguageModel:
     job = config(cell="lstm", model={"layers": 2})
-    model = build_model(job, len(tokens.tokens), REGISTRY).double()
+    model = build_model(Selection(job, REGISTRY), len(tokens.tokens)).double()
     with torch.no_grad():  # far from uniform, so that every character counts
         for parameter in model.parameters():
             parameter.mul_(scale)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from strangers import stranger
 from versemill.errors import PluginError
-from versemill.plugins import CellSize, TokenizerBounds
+from versemill.plugins import CellSize, NoOptions, TokenizerBounds
 from versemill.plugins.estimates import asked, cell_size, shortest_text, tokenizer_bounds
-from versemill.plugins.registry import Registration, Registry
+from versemill.plugins.registry import Registry
+from versemill.plugins.selection import Selected
 
 SIZE = CellSize(parameters=7, activations=3, output_size=2)
 NOTHING = CellSize(parameters=0, activations=0, output_size=0)
@@ -23,10 +24,11 @@ class Deep:
     depth: int = 2
 
 
-def offered(kind: Any, estimate: object, **given: Any) -> Registration:
+def offered(kind: Any, estimate: object, **options: Any) -> Selected:
+    given = {"options": Deep} if options else {}
     registry = Registry([stranger(kind, "x", estimate=estimate, **given)])
     assert registry.disabled == []
-    return registry.find(kind, "x")
+    return Selected(registration=registry.find(kind, "x"), options=options)
 
 
 def raises(*arguments: object) -> None:
@@ -43,13 +45,11 @@ def test_each_kind_is_asked_with_its_settings_and_options() -> None:
     def answering(answer: object) -> Any:
         return lambda *arguments: heard.append(arguments) or answer
 
-    options = {"options": Deep}
     bounds = TokenizerBounds(tokens_at_least=4, ids_at_most=9)
-    assert cell_size(offered("cell", answering(SIZE), **options), 5, 6, {"depth": 3}) == SIZE
-    assert shortest_text(offered("sampler", answering(11), **options), 5, 6, {}) == 11
-    told = tokenizer_bounds(offered("tokenizer", answering(bounds), **options), "ab", {"depth": 4})
-    assert told == bounds
-    assert heard == [(5, 6, Deep(depth=3)), (5, 6, Deep()), ("ab", Deep(depth=4))]
+    assert cell_size(offered("cell", answering(SIZE), depth=3), 5, 6) == SIZE
+    assert shortest_text(offered("sampler", answering(11)), 5, 6) == 11
+    assert tokenizer_bounds(offered("tokenizer", answering(bounds), depth=4), "ab") == bounds
+    assert heard == [(5, 6, Deep(depth=3)), (5, 6, NoOptions()), ("ab", Deep(depth=4))]
 
 
 @pytest.mark.parametrize(
@@ -73,32 +73,32 @@ def test_one_that_fails_counts_for_nothing(
 ) -> None:
     monkeypatch.setattr("versemill.plugins.estimates.SECONDS", 0.05)
     cell = offered("cell", estimate)
-    assert cell_size(cell, 5, 6, {}) == NOTHING
+    assert cell_size(cell, 5, 6) == NOTHING
     with pytest.raises(PluginError, match=said):
-        asked(cell, CellSize, {}, 5, 6)
+        asked(cell, CellSize, 5, 6)
 
 
 def test_other_kinds_fall_back_as_well() -> None:
-    assert shortest_text(offered("sampler", raises), 5, 6, {}) == 7
-    assert shortest_text(offered("sampler", lambda *_: -1), 5, 6, {}) == 7
-    assert tokenizer_bounds(offered("tokenizer", raises), "ab", {}) is None
+    assert shortest_text(offered("sampler", raises), 5, 6) == 7
+    assert shortest_text(offered("sampler", lambda *_: -1), 5, 6) == 7
+    assert tokenizer_bounds(offered("tokenizer", raises), "ab") is None
 
 
 def test_without_one_nothing_is_said() -> None:
     cell = offered("cell", None)
-    assert asked(cell, CellSize, {}, 5, 6) is None
-    assert cell_size(cell, 5, 6, {}) == NOTHING
-    assert shortest_text(offered("sampler", None), 5, 6, {}) == 7
-    assert tokenizer_bounds(offered("tokenizer", None), "ab", {}) is None
+    assert asked(cell, CellSize, 5, 6) is None
+    assert cell_size(cell, 5, 6) == NOTHING
+    assert shortest_text(offered("sampler", None), 5, 6) == 7
+    assert tokenizer_bounds(offered("tokenizer", None), "ab") is None
 
 
 def test_options_of_another_version_refuse_nothing() -> None:
     cell = offered("cell", lambda *_: SIZE)
-    assert cell_size(cell, 5, 6, {"gone": 1}) == NOTHING
+    assert cell_size(replace(cell, options={"gone": 1}), 5, 6) == NOTHING
 
 
 def test_what_an_estimate_prints_stays_off_stdout(capfd: pytest.CaptureFixture[str]) -> None:
-    assert cell_size(offered("cell", lambda *_: print("psst") or SIZE), 5, 6, {}) == SIZE
+    assert cell_size(offered("cell", lambda *_: print("psst") or SIZE), 5, 6) == SIZE
     assert capfd.readouterr().out == ""
 
 

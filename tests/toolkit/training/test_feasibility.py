@@ -16,6 +16,7 @@ from versemill.errors import ConfigError, CorpusError, NotEnoughMemoryError
 from versemill.nn.network import build_model
 from versemill.plugins import CellSize
 from versemill.plugins.registry import Registry
+from versemill.plugins.selection import Selection
 from versemill.settings import physical_memory
 from versemill.text.corpus import Text
 from versemill.text.options import TextOptions
@@ -51,6 +52,10 @@ CONFIG = JobConfig(
 GIB = 2**30
 
 
+def chosen(job: JobConfig) -> Selection:
+    return Selection(job, REGISTRY)
+
+
 def config(**changed: object) -> JobConfig:
     return replace(CONFIG, **changed)  # type: ignore[arg-type]
 
@@ -64,52 +69,52 @@ def test_the_limit_is_exactly_that_of_the_samplers(
     sampler: str, batch_size: int, window: int
 ) -> None:
     job = config(sampler=sampler, training=TrainingOptions(batch_size=batch_size, window=window))
-    needed = fewest_ids(job, REGISTRY)
+    needed = fewest_ids(chosen(job))
     sampler_class = REGISTRY.find("sampler", sampler).load()
     assert sampler_class(needed, batch_size, window).steps == 1
     assert sampler_class(needed - 1, batch_size, window).steps == 0
 
 
 def test_a_text_one_character_too_short_is_refused() -> None:
-    check(Text(("ab" * 22,)), CONFIG, REGISTRY)
+    check(Text(("ab" * 22,)), chosen(CONFIG))
     with pytest.raises(CorpusError, match=r"43 characters, but.*batch_size = 4.*at least 44"):
-        check(Text(("ab" * 21 + "a",)), CONFIG, REGISTRY)
+        check(Text(("ab" * 21 + "a",)), chosen(CONFIG))
 
 
 def test_a_text_is_measured_in_the_ids_of_its_tokenizer() -> None:
     pairs = config(tokenizer="pair")
-    check(Text(("ab" * 44,)), pairs, REGISTRY)
+    check(Text(("ab" * 44,)), chosen(pairs))
     with pytest.raises(CorpusError, match=r"86 characters, which make at most 43 ids, but.* 44"):
-        check(Text(("ab" * 43,)), pairs, REGISTRY)
+        check(Text(("ab" * 43,)), chosen(pairs))
 
 
 def test_only_training_text_counts() -> None:
     held_out = config(text=TextOptions(holdout=0.5))
     with pytest.raises(CorpusError, match="30 characters"):
-        check(Text(("ab" * 30,)), held_out, REGISTRY)
+        check(Text(("ab" * 30,)), chosen(held_out))
 
 
 def test_a_sampler_without_an_estimate_may_overlap_its_windows() -> None:
-    check(Text(("ab" * 10,)), config(sampler="sliding"), REGISTRY)
+    check(Text(("ab" * 10,)), chosen(config(sampler="sliding")))
     with pytest.raises(CorpusError, match="at least 11"):
-        check(Text(("ab" * 5,)), config(sampler="sliding"), REGISTRY)
+        check(Text(("ab" * 5,)), chosen(config(sampler="sliding")))
 
 
 def test_a_tokenizer_without_an_estimate_is_left_to_the_trainer() -> None:
-    check(Text(("ab",)), config(tokenizer="bpe"), REGISTRY)
+    check(Text(("ab",)), chosen(config(tokenizer="bpe")))
 
 
 def test_a_cell_without_an_estimate_may_be_as_small_as_it_likes() -> None:
     large = config(model=ModelOptions(hidden_size=200_000, tied=True))
     with pytest.raises(NotEnoughMemoryError):
-        check(Text(("ab" * 22,)), large, REGISTRY, memory=GIB)
-    check(Text(("ab" * 22,)), replace(large, cell="silent"), REGISTRY, memory=GIB)
+        check(Text(("ab" * 22,)), chosen(large), memory=GIB)
+    check(Text(("ab" * 22,)), chosen(replace(large, cell="silent")), memory=GIB)
 
 
 @pytest.mark.parametrize(("cell", "widths"), [("growing", [16, 32, 64]), ("narrowing", [4, 2, 1])])
 def test_each_layer_reads_what_the_one_below_puts_out(cell: str, widths: list[int]) -> None:
     model = ModelOptions(hidden_size=99, layers=3, embedding_size=8)
-    estimate = estimate_memory(config(cell=cell, model=model), 5, REGISTRY)
+    estimate = estimate_memory(chosen(config(cell=cell, model=model)), 5)
     network = 5 * 8 + 5 * widths[-1] + 5  # embedding, output weights and bias
     assert estimate.parameters == 16 * (network + 100 * sum(widths))
     assert estimate.activations == 4 * 4 * 10 * (5 + sum(widths))
@@ -117,7 +122,7 @@ def test_each_layer_reads_what_the_one_below_puts_out(cell: str, widths: list[in
 
 def test_plain_gradient_descent_needs_no_moments() -> None:
     adamw, sgd = (
-        estimate_memory(config(training=TrainingOptions(optimizer=name)), 50, REGISTRY)
+        estimate_memory(chosen(config(training=TrainingOptions(optimizer=name))), 50)
         for name in ("adamw", "sgd")
     )
     assert adamw.parameters == 2 * sgd.parameters
@@ -135,9 +140,9 @@ def test_plain_gradient_descent_needs_no_moments() -> None:
 )
 def test_parameters_are_those_of_the_network(cell: str, model: ModelOptions) -> None:
     job = config(cell=cell, model=model)
-    network = build_model(job, 50, REGISTRY)
+    network = build_model(chosen(job), 50)
     real = 16 * sum(parameter.numel() for parameter in network.parameters())
-    assert estimate_memory(job, 50, REGISTRY).parameters == real
+    assert estimate_memory(chosen(job), 50).parameters == real
 
 
 @pytest.mark.parametrize(
@@ -154,18 +159,18 @@ def test_what_needs_most_memory_is_blamed(
     model: ModelOptions, training: TrainingOptions, field: str
 ) -> None:
     with pytest.raises(ConfigError, match=r"GiB.*this machine has 1\.0 GiB") as refused:
-        check(Text(("ab" * 10**6,)), config(model=model, training=training), REGISTRY, memory=GIB)
+        check(Text(("ab" * 10**6,)), chosen(config(model=model, training=training)), memory=GIB)
     assert refused.value.field == field
 
 
 @given(st.integers(1, 10**12), st.integers(1, 10**12))
 def test_absurd_sizes_are_estimated_at_once(hidden_size: int, layers: int) -> None:
     job = config(model=ModelOptions(hidden_size=hidden_size, layers=layers))
-    assert estimate_memory(job, 100, REGISTRY).total > 0
+    assert estimate_memory(chosen(job), 100).total > 0
 
 
 def test_usual_jobs_fit() -> None:
-    check(Text(("ab" * 1000,)), CONFIG, REGISTRY, memory=GIB)
+    check(Text(("ab" * 1000,)), chosen(CONFIG), memory=GIB)
 
 
 def test_this_machine_has_memory() -> None:

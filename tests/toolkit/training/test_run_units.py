@@ -84,13 +84,13 @@ def test_for_characters_the_figure_is_that_of_before_to_the_last_bit(every_step:
 
 
 def same_as_before(run: Training, told: Progress) -> bool:
-    return told.train_perplexity == math.exp(float(run.state().tensors["losses"].mean()))
+    return told.train_perplexity == math.exp(float(run.state().losses.mean()))
 
 
 def test_a_checkpoint_keeps_nats_per_id(every_step: None) -> None:
     run = training("pair", Parts(verse(1, 601)), training={"epochs": 1}, prefixes=[])
     told = next(event for event in run if isinstance(event, Progress) and event.step == 3)
-    losses = run.state().tensors["losses"]
+    losses = run.state().losses
     assert len(losses) == 3
     nats_per_character = float(losses.mean()) * 301 / 601
     assert told.train_perplexity == pytest.approx(math.exp(nats_per_character), rel=1e-12)

@@ -123,7 +123,8 @@ class Follower:
             for lyric in lyrics:
                 if lyric.step == point.step:
                     self._screen.line(f"  after {lyric.prefix!r}:")
-                    self._screen.line("\n".join(indented(lyric.text)))
+                    for line in indented(lyric.text):
+                        self._screen.line(line)
         self._shown_step = new[-1].step
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
+from versemill.cli.terminal.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,9 +58,7 @@ def installation() -> Iterator[Installation]:
 
 def note(message: str) -> None:
     """A remark on stderr, where no script mistakes it for a result."""
-    from versemill.cli.terminal.tables import harmless
-
-    click.echo(harmless(message), err=True)
+    say(message, err=True)
 
 
 def note_waiting(here: Installation, job: JobView) -> None:

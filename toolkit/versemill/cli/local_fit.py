@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from versemill.errors import JobStateError
+from versemill.processes import code_command
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
     from versemill.jobs.views import JobDetails, JobView, WorkerView
-    from versemill.plugins.requirements import Need, Plugin
+    from versemill.plugins.requirements import OfferedPlugin, Requirement
 
 _LET_GO_SECONDS = 5.0
 _POLL_SECONDS = 0.25
@@ -62,18 +62,18 @@ def require_fit(
 def missing_plugins(details: JobDetails, *, accept_change: bool = False) -> str | None:
     """What keeps a job from going on with the plugins that are installed here, and the remedy."""
     from versemill.plugins.registry import Registry
-    from versemill.plugins.requirements import any_version, from_json, lacking, offered
+    from versemill.plugins.requirements import any_version, lacking, offered
 
     registry = Registry.discover()
     has = offered(registry)
-    needs = any_version(details.plugins) if accept_change else from_json(details.needs)
-    lacks = lacking(needs, has)
+    required = any_version(details.plugins) if accept_change else details.needs
+    lacks = lacking(required, has)
     if not lacks:
         return None
     told = [f"{_label(details.job)} cannot go on here: it needs {', '.join(map(str, lacks))}"]
-    others = [_other(plugin) for need in lacks for plugin in has if _same_name(need, plugin)]
+    others = [_other(plugin) for lack in lacks for plugin in has if _same_name(lack, plugin)]
     told += others or ["not installed here" if len(lacks) == 1 else "not all installed here"]
-    wanted = {need.distribution for need in lacks}
+    wanted = {lack.distribution for lack in lacks}
     told += [
         f"{plugin.distribution} is disabled: {plugin.reason}"
         for plugin in registry.disabled
@@ -123,8 +123,8 @@ def _may_be_there(worker: WorkerView) -> bool:
 
 def _require_machine(job: JobView, plan: str, device: str) -> None:
     # In a process of its own, which takes torch and the GPU with it when it ends.
-    command = [sys.executable, "-P", "-c", _MACHINES, device]
-    done = subprocess.run(  # noqa: S603 - our own interpreter and module
+    command = code_command(_MACHINES, device)
+    done = subprocess.run(  # noqa: S603 - our own interpreter and code
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     found = done.stdout.splitlines()
@@ -136,11 +136,11 @@ def _require_machine(job: JobView, plan: str, device: str) -> None:
         )
 
 
-def _same_name(need: Need, plugin: Plugin) -> bool:
-    return (need.kind, need.name) == (plugin.kind, plugin.name)
+def _same_name(lack: Requirement, plugin: OfferedPlugin) -> bool:
+    return (lack.kind, lack.name) == (plugin.kind, plugin.name)
 
 
-def _other(plugin: Plugin) -> str:
+def _other(plugin: OfferedPlugin) -> str:
     return f"here is {plugin.kind} {plugin.name!r} from {plugin.distribution} {plugin.version}"
 
 

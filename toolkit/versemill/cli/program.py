@@ -93,7 +93,9 @@ def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
     if wanted:
         from importlib.metadata import version
 
-        click.echo(f"versemill {version('versemill')}")
+        from versemill.cli.terminal.output import say
+
+        say(f"versemill {version('versemill')}")
         ctx.exit()
 
 
@@ -122,4 +124,6 @@ def program(ctx: click.Context) -> None:
                  versemill generate @last --prefix 分开 --length 100
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        from versemill.cli.terminal.output import say_text
+
+        say_text(ctx.get_help())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from versemill.cli.terminal.output import say_text
 from versemill.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -104,8 +105,6 @@ def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Te
         PluginError: it cannot be loaded, raises something, or returns something else.
         CorpusError: it says that it cannot be read.
     """
-    import sys
-
     from versemill.errors import PluginError, VersemillError
     from versemill.plugins.isolation import captured
     from versemill.plugins.registry import in_short
@@ -120,7 +119,7 @@ def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Te
         raise
     except BaseException as error:  # a stranger's code may raise anything
         raise PluginError(f"{registration.label} raised {in_short(error)}") from error
-    sys.stderr.write(printed.text)
+    say_text(printed.text, err=True, end="")
     if not isinstance(text, Text):
         raise PluginError(
             f"{registration.label} returned a {type(text).__name__}, not a versemill.plugins.Text"
@@ -207,9 +206,7 @@ def read_corpus(
 
 def beginning(text: Text) -> str:
     """How a text begins, for people to see whether it was read rightly."""
-    from versemill.cli.terminal.tables import printable
-
-    return printable(" ".join(text.songs[0][:200].split())[:40])
+    return " ".join(text.songs[0][:200].split())[:40]
 
 
 def guessed_shown(reading: Reading) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from versemill.jobs.states import FailureClass, Outcome, Request, State
+    from versemill.plugins.record import PluginRecord
+    from versemill.plugins.requirements import OfferedPlugin, Requirement
 
 
 class View:
@@ -23,6 +25,8 @@ def plain(value: object) -> object:
     """A value as JSON has it."""
     if isinstance(value, View):
         return value.to_json()
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     if isinstance(value, float) and not math.isfinite(value):
@@ -139,11 +143,11 @@ class JobDetails(View):
 
     job: JobView
     config: dict[str, Any]
-    plugins: list[dict[str, Any]]
+    plugins: tuple[PluginRecord, ...]
     content_hash: str
     inexact: bool
     plan: str | None
-    needs: list[dict[str, Any]]
+    needs: tuple[Requirement, ...]
     accepted_by: str | None
     waiting: str | None
     result: dict[str, Any] | None
@@ -191,7 +195,7 @@ class WorkerView(View):
     Attributes:
         plans: the kinds of machine its slots are; None until it has found out.
         drained_by: who told it to hand its jobs over and end.
-        plugins: those it has that jobs may need; None until it has found out.
+        plugins: those it has that jobs may require; None until it has found out.
     """
 
     id: str
@@ -205,7 +209,7 @@ class WorkerView(View):
     seen_at: datetime
     plans: list[str] | None
     drained_by: str | None
-    plugins: list[dict[str, Any]] | None
+    plugins: tuple[OfferedPlugin, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True)

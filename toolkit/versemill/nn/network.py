@@ -15,9 +15,9 @@ from versemill.nn.cross_entropy import linear_cross_entropy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from versemill.config.job import JobConfig, ModelOptions
+    from versemill.config.job import ModelOptions
     from versemill.plugins.cell import Cell, Noise, State, Step
-    from versemill.plugins.registry import Registry
+    from versemill.plugins.selection import Selection
 
 States: TypeAlias = "tuple[State, ...]"
 """The state of every layer, bottom first."""
@@ -162,15 +162,16 @@ class LanguageModel(nn.Module):
         return weight
 
 
-def build_model(config: JobConfig, vocabulary_size: int, registry: Registry) -> LanguageModel:
+def build_model(selection: Selection, vocabulary_size: int) -> LanguageModel:
     """The network of a job, on CPU in float32, its weights drawn from the training seed alone."""
-    cell = registry.find("cell", config.cell).load()
+    config, options = selection.config, selection.cell.options
+    cell = selection.cell.load()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         return LanguageModel(
             vocabulary_size,
             config.model,
-            lambda input_size, hidden_size: cell(input_size, hidden_size, **config.cell_options),
+            lambda input_size, hidden_size: cell(input_size, hidden_size, **options),
         )
 
 

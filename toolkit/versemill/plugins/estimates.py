@@ -6,7 +6,7 @@ estimate fails, is taken to need nothing; `versemill plugins check` tells its au
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from versemill.errors import PluginError
 from versemill.phrases import shown
@@ -15,9 +15,7 @@ from versemill.plugins.isolation import captured, limited
 from versemill.plugins.registry import in_short
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from versemill.plugins.registry import Registration
+    from versemill.plugins.selection import Selected
 
 SECONDS = 5.0
 """Time an estimate has."""
@@ -26,59 +24,51 @@ _NOTHING = CellSize(parameters=0, activations=0, output_size=0)
 T = TypeVar("T", int, CellSize, TokenizerBounds)
 
 
-def cell_size(
-    cell: Registration, input_size: int, hidden_size: int, options: Mapping[str, Any]
-) -> CellSize:
+def cell_size(cell: Selected, input_size: int, hidden_size: int) -> CellSize:
     """The size of one layer; zeros if nothing is known of it."""
     try:
-        return asked(cell, CellSize, options, input_size, hidden_size) or _NOTHING
+        return asked(cell, CellSize, input_size, hidden_size) or _NOTHING
     except PluginError:
         return _NOTHING
 
 
-def shortest_text(
-    sampler: Registration, batch_size: int, window: int, options: Mapping[str, Any]
-) -> int:
+def shortest_text(sampler: Selected, batch_size: int, window: int) -> int:
     """Ids of the shortest text that has a step; by default a window and its last target.
 
     Windows of a batch may overlap as far as anybody knows.
     """
     try:
-        return asked(sampler, int, options, batch_size, window) or window + 1
+        return asked(sampler, int, batch_size, window) or window + 1
     except PluginError:
         return window + 1
 
 
-def tokenizer_bounds(
-    tokenizer: Registration, text: str, options: Mapping[str, Any]
-) -> TokenizerBounds | None:
+def tokenizer_bounds(tokenizer: Selected, text: str) -> TokenizerBounds | None:
     """Bounds for this training text; None if nothing is known."""
     try:
-        return asked(tokenizer, TokenizerBounds, options, text)
+        return asked(tokenizer, TokenizerBounds, text)
     except PluginError:
         return None
 
 
-def asked(
-    registration: Registration, answer: type[T], options: Mapping[str, Any], *arguments: object
-) -> T | None:
+def asked(selected: Selected, answer: type[T], *arguments: object) -> T | None:
     """What the plugin's own estimate says; None if it has none.
 
     Args:
-        registration: of the plugin.
+        selected: the plugin, and the options to ask about.
         answer: the type of what it says.
-        options: the plugin's options as they are stored.
         arguments: what the estimate is given before the options.
 
     Raises:
-        PluginError: the options are not allowed, or it raises, does not come to an end, or returns
-            something else than whole numbers that are not negative.
+        PluginError: it raises, does not come to an end, or returns something else than whole
+            numbers that are not negative.
     """
+    registration = selected.registration
     if registration.estimate is None:
         return None
     try:
         with captured(), limited(SECONDS):
-            said = registration.estimate(*arguments, registration.options_from(options))
+            said = registration.estimate(*arguments, registration.options_from(selected.options))
             sound = type(said) is answer and all(map(_counts, _figures(said)))
             got = "" if sound else shown(said)
     except (KeyboardInterrupt, MemoryError):

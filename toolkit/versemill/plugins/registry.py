@@ -14,14 +14,18 @@ import pluggy
 
 from versemill.config.validation import NoOptions, Options, validated
 from versemill.errors import ConfigError, PluginError, UnknownNameError
+from versemill.escaping import harmless
 from versemill.normalisation import prepared_name
 from versemill.plugins import hookspecs
 from versemill.plugins.discovery import FOLDER_PACKAGE, Source, find_sources
 from versemill.plugins.hookspecs import STAGES, Stage
 from versemill.plugins.isolation import OverdueError, captured, limited
+from versemill.plugins.record import PluginRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from versemill.config.validation import JSONValue
 
 Kind = Literal["corpus", "tokenizer", "sampler", "cell", "decoder", "tracker"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -98,7 +102,7 @@ class Registration:
         except BaseException as error:  # a stranger's import may raise anything
             raise PluginError(f"{self.label} cannot be loaded: {in_short(error)}") from error
         if printed.text:
-            sys.stderr.write(printed.text)
+            sys.stderr.write(harmless(printed.text))
         if unfit:
             raise PluginError(f"{self.label} cannot be loaded: {attribute} {unfit}")
         return found
@@ -113,14 +117,15 @@ class Registration:
         where = f"{self.kind}_options" if in_table else f"{self.kind} {self.name}"
         return validated(self.options, values, where=where)
 
-    def record(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What jobs and checkpoints keep to recognise this plugin, and the options it was given.
-
-        Its `version` is the revision, which equals the distribution's version if none was said.
-        """
-        told = {"kind": self.kind, "name": self.name}
-        about = {"distribution": self.distribution, "version": self.revision}
-        return {**told, **about, "options": dict(options)}
+    def record(self, options: Mapping[str, JSONValue]) -> PluginRecord:
+        """What jobs and checkpoints keep to recognise this plugin, and the options it was given."""
+        return PluginRecord(
+            kind=self.kind,
+            name=self.name,
+            distribution=self.distribution,
+            version=self.revision,
+            options=options,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -370,48 +375,6 @@ def _unfit(kind: Kind, found: Any) -> str:
         return "" if issubclass(found, Tracker) else unfit
     missing = [m for m in _METHODS[kind] if not any(m in vars(base) for base in found.__mro__)]
     return f"has no {', '.join(missing)}, which every {kind} needs" if missing else ""
-
-
-def parse_spec(
-    kind: Literal["decoder", "tracker"], spec: str, registry: Registry
-) -> tuple[Registration, dict[str, Any]]:
-    """Reads one stage of a decoder chain, or one tracker.
-
-    Args:
-        kind: which of the two.
-        spec: `NAME`, `NAME=VALUE` (sets the first option) or `NAME:KEY=VALUE,KEY=VALUE`.
-        registry: where it is looked up.
-
-    Returns:
-        The registration and its validated options.
-
-    Raises:
-        UnknownNameError: nothing of that kind and name.
-        ConfigError: the options are malformed or not allowed.
-    """
-    where = "trackers" if kind == "tracker" else "generation.decoders"
-    name, mark, rest = re.fullmatch(r"([^=:]*)([=:]?)(.*)", spec, re.DOTALL).groups()  # type: ignore[union-attr]
-    registration = registry.find(kind, name.strip())
-    known = [f.name for f in fields(registration.options)]
-    if mark == "=" and not known:
-        raise ConfigError(where, spec, f"{name} takes no value")
-    pairs = [f"{known[0]}={rest}"] if mark == "=" else [p for p in rest.split(",") if p]
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ConfigError(where, spec, "write NAME=VALUE or NAME:KEY=VALUE")
-        values[key.strip()] = _number(value.strip())
-    return registration, registration.validate(values)
-
-
-def _number(value: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
 
 
 def in_short(error: BaseException) -> str:

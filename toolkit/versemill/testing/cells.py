@@ -270,7 +270,7 @@ class CellTests(Suite):
             )
 
     def _estimate(self, input_size: int, hidden_size: int) -> CellSize | None:
-        return asked(self.registration(), CellSize, self.keywords(), input_size, hidden_size)
+        return asked(self.selected(), CellSize, input_size, hidden_size)
 
     def _projected(self) -> tuple[Cell, Tensor]:
         cell = self.build()

@@ -128,7 +128,7 @@ class SamplerTests(Suite):
     def test_the_estimate_is_exact(self) -> None:
         """An estimate, where there is one, is the shortest text that has a step."""
         for _, B, T in CASES:
-            shortest = asked(self.registration(), int, self.keywords(), B, T)
+            shortest = asked(self.selected(), int, B, T)
             if shortest is None:
                 return
             steps, before = (self.build(n, B, T).steps for n in (shortest, max(0, shortest - 1)))

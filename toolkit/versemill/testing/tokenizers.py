@@ -69,7 +69,7 @@ class TokenizerTests(Suite):
     def test_the_estimate_bounds_it(self) -> None:
         """An estimate, where there is one, says no more tokens and no fewer ids than there are."""
         for text in (TEXT, TEXT[:1], TEXT[:1] * 40, TEXT[::-1] * 3):
-            said = asked(self.registration(), TokenizerBounds, self.keywords(), text)
+            said = asked(self.selected(), TokenizerBounds, text)
             if said is None:
                 return
             tokenizer = self.train(text)

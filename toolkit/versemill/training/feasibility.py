@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from versemill.config.job import JobConfig
     from versemill.plugins.contracts import CellSize
-    from versemill.plugins.registry import Registry
+    from versemill.plugins.selection import Selection
     from versemill.text.corpus import Text
     from versemill.text.splitting import Parts
 
@@ -48,13 +48,12 @@ class MemoryEstimate:
         return self.parameters + self.activations
 
 
-def check(text: Text, config: JobConfig, registry: Registry, *, memory: int | None = None) -> Parts:
+def check(text: Text, selection: Selection, *, memory: int | None = None) -> Parts:
     """Refuses a job that cannot be trained.
 
     Args:
         text: the corpus's text.
-        config: the job.
-        registry: where cell, sampler and tokenizer are looked up.
+        selection: the job's plugins.
         memory: bytes of memory there are; by default this machine's.
 
     Returns:
@@ -65,20 +64,18 @@ def check(text: Text, config: JobConfig, registry: Registry, *, memory: int | No
         NotEnoughMemoryError: the network needs more memory than there is.
         UnknownNameError: a plugin is missing.
     """
-    parts = split(text, config.text)
-    tokenizer = registry.find("tokenizer", config.tokenizer)
-    bounds = tokenizer_bounds(tokenizer, parts.training, config.tokenizer_options)
-    needed = fewest_ids(config, registry)
+    parts = split(text, selection.config.text)
+    bounds = tokenizer_bounds(selection.tokenizer, parts.training)
+    needed = fewest_ids(selection)
     if bounds is not None and bounds.ids_at_most < needed:
-        raise _too_short(config, len(parts.training), bounds.ids_at_most, needed)
-    check_memory(config, bounds.tokens_at_least if bounds else 1, registry, memory=memory)
+        raise _too_short(selection.config, len(parts.training), bounds.ids_at_most, needed)
+    check_memory(selection, bounds.tokens_at_least if bounds else 1, memory=memory)
     return parts
 
 
 def check_memory(
-    config: JobConfig,
+    selection: Selection,
     vocabulary_size: int,
-    registry: Registry,
     *,
     memory: int | None = None,
     device: str = "cpu",
@@ -86,9 +83,8 @@ def check_memory(
     """Refuses a network that needs more memory than there is.
 
     Args:
-        config: the job.
+        selection: the job's plugins.
         vocabulary_size: V, or less than it.
-        registry: where the cell is looked up.
         memory: bytes of memory there are; by default this machine's.
         device: where steps are computed; elsewhere than on the CPU their activations do not count.
 
@@ -96,25 +92,24 @@ def check_memory(
         NotEnoughMemoryError: it does.
     """
     available = physical_memory() if memory is None else memory
-    estimate = estimate_memory(config, vocabulary_size, registry)
+    estimate = estimate_memory(selection, vocabulary_size)
     needed = estimate.total if device == "cpu" else estimate.parameters
     if available is not None and needed > available:
-        raise _too_large(config, estimate, available)
+        raise _too_large(selection.config, estimate, available)
 
 
-def fewest_ids(config: JobConfig, registry: Registry) -> int:
+def fewest_ids(selection: Selection) -> int:
     """Ids of the shortest training text that has a step."""
-    sampler = registry.find("sampler", config.sampler)
-    options = config.training
-    return shortest_text(sampler, options.batch_size, options.window, config.sampler_options)
+    options = selection.config.training
+    return shortest_text(selection.sampler, options.batch_size, options.window)
 
 
-def estimate_memory(config: JobConfig, vocabulary_size: int, registry: Registry) -> MemoryEstimate:
+def estimate_memory(selection: Selection, vocabulary_size: int) -> MemoryEstimate:
     """What training needs at least, from the sizes alone."""
-    model, training = config.model, config.training
+    model, training = selection.config.model, selection.config.training
     E, V = model.embedding_size, vocabulary_size
     parameters, units, width = V * E + V, V, E or V
-    for layer, times in _layers(config, width, registry):
+    for layer, times in _layers(selection, width):
         parameters += times * layer.parameters
         units += times * layer.activations
         width = layer.output_size
@@ -128,12 +123,12 @@ def estimate_memory(config: JobConfig, vocabulary_size: int, registry: Registry)
     )
 
 
-def _layers(config: JobConfig, width: int, registry: Registry) -> Iterator[tuple[CellSize, int]]:
+def _layers(selection: Selection, width: int) -> Iterator[tuple[CellSize, int]]:
     """The size of each layer, bottom first, and how many of the kind follow each other."""
-    cell = registry.find("cell", config.cell)
-    left = config.model.layers
+    model = selection.config.model
+    left = model.layers
     while left:
-        layer = cell_size(cell, width, config.model.hidden_size, config.cell_options)
+        layer = cell_size(selection.cell, width, model.hidden_size)
         times = left if layer.output_size == width else 1  # what follows has the same input
         yield layer, times
         left, width = left - times, layer.output_size

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, TypeVar
 from versemill.errors import CheckpointError, DatabaseError, FencedError, RefusedDataError
 from versemill.jobs.execution import worker_api
 from versemill.jobs.states import FailureClass, Request, State
-from versemill.plugins.requirements import exactly
+from versemill.plugins.record import records_from_json
+from versemill.plugins.requirements import exactly, to_json
 from versemill.redaction import redacted
 from versemill_workers.protocol import Order, SupervisorLine, in_words
 from versemill_workers.supervisor.checkpoint_upload import Upload
@@ -183,7 +184,7 @@ class Supervisor:
             output=OUTPUT,
             resume=self._restore() if claim.attempt > 1 else None,
             inexact=claim.inexact,
-            needs=claim.needs,
+            requirements=to_json(claim.requirements),
             accepted_by=claim.accepted_by,
             device=self._slot.device,
             environment=self._slot.environment(),
@@ -351,9 +352,11 @@ class Supervisor:
         """Leaves a job to those who have its plugins."""
         self.unfit = True
         made_with = word.get("made_with")
-        needs = None if made_with is None else exactly(made_with, self._claim.plugins)
+        required = None
+        if made_with is not None:
+            required = exactly(records_from_json(made_with), self._claim.plugins)
         message = f"{word['message']}; handed back"
-        worker_api.hand_back(self._store, self._claim, message=message, needs=needs)
+        worker_api.hand_back(self._store, self._claim, message=message, requirements=required)
 
     def _condemn(self, checkpoint_id: int, why: str) -> None:
         """Gives up a checkpoint whose bytes are those stored and yet no checkpoint."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import queue
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from typing import IO, TYPE_CHECKING, cast
 from versemill.plugins.registry import in_short
 from versemill.plugins.run_events import EpochReport, Finished, Progress
 from versemill.plugins.tracker import Ending
+from versemill.processes import module_command
 from versemill_workers.protocol import in_words
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Tracking:
     """All trackers of one attempt; tells them its end on leaving the block.
 
     Args:
-        specs: the trackers, as `parse_spec` reads them.
+        specs: the trackers, as `selection.from_spec` reads them.
         run: the attempt.
         folder: the job's folder.
         remark: takes what belongs into the job's story.
@@ -122,11 +122,11 @@ class _Feed:
 
     def _feed(self) -> None:
         """Writes what waits, until it is closed or the process has ended; remarks why it has."""
-        process = subprocess.Popen(  # a session of its own: the end of ours does not cut it short
-            [sys.executable, "-m", "versemill_workers.trackers.process"],
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            module_command("versemill_workers.trackers.process"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,
+            start_new_session=True,  # the end of ours does not cut it short
         )
         written, told = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         try:

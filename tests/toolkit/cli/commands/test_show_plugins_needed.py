@@ -10,7 +10,8 @@ import pytest
 from command_line import CONFIG, TEXT
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
-from versemill.plugins.requirements import Plugin
+from versemill.plugins.record import PluginRecord
+from versemill.plugins.requirements import OfferedPlugin
 
 RECORD = {"kind": "cell", "name": "x", "distribution": "dist-y", "version": "1.2"}
 
@@ -18,10 +19,12 @@ RECORD = {"kind": "cell", "name": "x", "distribution": "dist-y", "version": "1.2
 @pytest.fixture
 def job(floor: Any) -> Any:
     """A job that needs cell x from dist-y ≥ 1.2, where a worker has 1.1."""
-    has = Plugin(**{**RECORD, "version": "1.1"})
+    has = OfferedPlugin(**{**RECORD, "version": "1.1"})
     worker = replace(worker_api.register_worker(floor.store, "attic", 1), plugins=(has,))
     worker_api.beat(floor.store, worker)
-    return service.submit(floor.store, CONFIG, TEXT, [RECORD], owner="ann", name="one")
+    return service.submit(
+        floor.store, CONFIG, TEXT, [PluginRecord.from_json(RECORD)], owner="ann", name="one"
+    )
 
 
 REASON = "needs cell 'x' from dist-y ≥ 1.2; no live worker has it; worker attic has cell 'x' from "
@@ -58,7 +61,7 @@ def test_what_workers_have(command: Any, job: Any) -> None:
 
 
 def test_built_ins_are_none_of_what_workers_have_besides(command: Any, floor: Any) -> None:
-    gru = Plugin(kind="cell", name="gru", distribution="versemill", version="0.1.0")
+    gru = OfferedPlugin(kind="cell", name="gru", distribution="versemill", version="0.1.0")
     worker = worker_api.register_worker(floor.store, "attic", 1, version="9.9.9")
     worker_api.beat(floor.store, replace(worker, plugins=(gru,)))
     assert command("workers").out.splitlines()[1].split()[-1] == "9.9.9"

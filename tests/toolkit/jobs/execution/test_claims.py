@@ -54,7 +54,7 @@ class TestClaiming:
         claim = floor.claim()
         assert (claim.job_id, claim.job_name, claim.attempt) == (job.id, "mine", 1)
         assert claim.config["prefixes"] == ["分开", "不分开"]
-        assert claim.plugins[0]["name"] == "gru"
+        assert claim.plugins[0].name == "gru"
         assert worker_api.load_text(floor.store, claim).songs == ("晨光落在窗台\n", "雨停了\n")
         shown = floor.job(job.id)
         assert (shown.state, shown.worker, shown.attempt) == (State.RUNNING, "gpu-1", 1)
@@ -148,7 +148,9 @@ def _worker_side(store: Store, checkpoint_id: int) -> dict[str, Callable[[Claim]
         ),
         "remark": lambda claim: worker_api.remark(store, claim, "late"),
         "rewind": lambda claim: worker_api.rewind(store, claim, epoch=0, step=0),
-        "hand_back": lambda claim: worker_api.hand_back(store, claim, message="not mine", needs=[]),
+        "hand_back": lambda claim: worker_api.hand_back(
+            store, claim, message="not mine", requirements=[]
+        ),
         "finish": lambda claim: worker_api.finish(store, claim, State.SUCCEEDED, message="done"),
         "fail_or_retry": lambda claim: worker_api.fail_or_retry(
             store, claim, FailureClass.STALLED, error="late"

@@ -12,7 +12,8 @@ from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.states import State
 from versemill.jobs.storage.tables import StoredNeeds
-from versemill.plugins.requirements import Plugin, exactly
+from versemill.plugins.record import PluginRecord
+from versemill.plugins.requirements import OfferedPlugin, exactly
 
 if TYPE_CHECKING:
     from jobs_floor import Floor
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
     from versemill.jobs.views import JobView
 
 
-def record(version: str, *, kind: str = "cell", name: str = "x") -> dict[str, Any]:
-    told = {"kind": kind, "name": name, "distribution": "dist-y", "version": version}
-    return {**told, "options": {}}
+def record(version: str, *, kind: str = "cell", name: str = "x") -> PluginRecord:
+    return PluginRecord(kind=kind, name=name, distribution="dist-y", version=version)
 
 
 CORPUS = record("9", kind="corpus", name="songs")
@@ -36,10 +36,10 @@ def submitted(floor: Floor, *plugins: dict[str, Any]) -> JobView:
 def equipped(floor: Floor, *versions: str, hot: str = "2.0") -> WorkerRecord:
     """A worker that has cell `x` from dist-y in these versions, and a decoder."""
     cells = tuple(
-        Plugin(kind="cell", name="x", distribution="dist-y", version=version)
+        OfferedPlugin(kind="cell", name="x", distribution="dist-y", version=version)
         for version in versions
     )
-    decoder = Plugin(kind="decoder", name="hot", distribution="dist-y", version=hot)
+    decoder = OfferedPlugin(kind="decoder", name="hot", distribution="dist-y", version=hot)
     worker = replace(floor.worker(), plugins=(*cells, decoder))
     worker_api.beat(floor.store, worker)
     return worker
@@ -93,7 +93,7 @@ def test_the_claim_tells_what_it_needs(floor: Floor) -> None:
     submitted(floor, CORPUS, record("1.2"))
     claim = claimed(floor, equipped(floor, "1.3"))
     assert claim is not None
-    assert [need["version"] for need in claim.needs] == ["1.2"]
+    assert [wanted.version for wanted in claim.requirements] == ["1.2"]
     assert claim.accepted_by is None
 
 
@@ -178,7 +178,9 @@ class TestHandingBack:
         claim = claimed(floor, worker)
         assert claim is not None
         found = exactly([record("1.3")])
-        worker_api.hand_back(floor.store, claim, message="needs another; handed back", needs=found)
+        worker_api.hand_back(
+            floor.store, claim, message="needs another; handed back", requirements=found
+        )
         assert floor.state(claim) is State.QUEUED
         assert "needs cell 'x' from dist-y = 1.3" in str(floor.details(claim).waiting)
         assert claimed(floor, equipped(floor, "1.3")) is None  # not yet
@@ -244,5 +246,5 @@ def test_workers_tell_what_they_have(floor: Floor) -> None:
     equipped(floor, "1.2")
     floor.worker()
     has, unknown = service.live_workers(floor.store)
-    assert [p["version"] for p in has.plugins or ()] == ["1.2", "2.0"]
+    assert [p.version for p in has.plugins or ()] == ["1.2", "2.0"]
     assert unknown.plugins is None

@@ -229,8 +229,8 @@ class TestOtherSchemas:
         worker = replace(worker_api.register_worker(store, "attic", 1), plugins=())
         claim = worker_api.claim(store, worker)
         assert claim is not None
-        assert (claim.needs, claim.accepted_by) == ([], None)
-        assert service.details(store, 1).needs == []
+        assert (claim.requirements, claim.accepted_by) == ((), None)
+        assert service.details(store, 1).needs == ()
         store.close()
 
     def test_one_with_live_workers_is_left_until_they_have_ended(

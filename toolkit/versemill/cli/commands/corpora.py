@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from versemill.cli.terminal.output import say, say_text
+
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
     from versemill.jobs.views import AddedCorpus
@@ -47,7 +49,7 @@ def list_(as_json: bool) -> None:
         ]
         for row in rows
     ]
-    click.echo(table(header, shown, right="CHARACTERS SONGS"))
+    say_text(table(header, shown, right="CHARACTERS SONGS"))
 
 
 @corpora.command()
@@ -127,7 +129,7 @@ def show(name: str, field: str | None, as_json: bool) -> None:
     if as_json:
         print_json(as_table(name, text, found))
     else:
-        click.echo("\n".join(report(name, text, found)))
+        say(*report(name, text, found))
 
 
 @corpora.command()
@@ -145,7 +147,7 @@ def remove(name: str) -> None:
 
     with installation() as here:
         service.remove_corpus(here.store, name)
-    click.echo(f"removed corpus {name}")
+    say(f"removed corpus {name}")
 
 
 def _listed(here: Installation, registry: Registry) -> list[dict[str, Any]]:
@@ -203,25 +205,25 @@ def _print_added(added: AddedCorpus, reading: Reading) -> None:
     from versemill.text.inspection import inspect
 
     corpus = added.corpus
-    click.echo(
+    say(
         f"corpus {corpus.name}: {counted(corpus.characters, 'character')}, "
         f"{songs_shown(corpus.songs)}, read as {shown(reading.encoding)}"
     )
     if reading.guessed:
-        click.echo(
+        say(
             f"the encoding{guessed_shown(reading)} is a guess; the text begins: "
-            f"{beginning(reading.text)}\n"
-            "if that is wrong, add it again with --encoding"
+            f"{beginning(reading.text)}",
+            "if that is wrong, add it again with --encoding",
         )
     for line in skipped_shown(reading):
-        click.echo(line)
+        say(line)
     if added.replaced:
         kept = counted(added.kept_by, "job")
-        click.echo(
+        say(
             f"{corpus.name} stood for another text before; "
             + (f"{kept} submitted with that text keep it" if added.kept_by else "no job has it")
         )
     odd = inspect(reading.text).oddities
     if odd:
         kinds = ", ".join(each.what for each in odd)
-        click.echo(f"look at it with `versemill corpora show {corpus.name}`: {kinds}")
+        say(f"look at it with `versemill corpora show {corpus.name}`: {kinds}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.cli.terminal.output import say
 from versemill.phrases import counted
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def curve(job: str, png: Path | None, as_json: bool) -> None:
     if png is not None:
         _draw(found, points, png)
     else:
-        click.echo("\n".join(curve_lines(found, points, count)))
+        say(*curve_lines(found, points, count))
 
 
 def curve_lines(job: JobView, shown: Sequence[CurvePoint], count: int) -> list[str]:
@@ -80,7 +81,7 @@ def curve_lines(job: JobView, shown: Sequence[CurvePoint], count: int) -> list[s
     part = f"; {len(shown)} of {counted(count, 'report')}" if len(shown) < count else ""
     return [
         f"perplexity per character of job {job.id} ({job.name}), {job.state_shown}{part}",
-        table(header, rows, right="EPOCH STEP TRAINING VALIDATION CHARACTERS/S"),
+        *table(header, rows, right="EPOCH STEP TRAINING VALIDATION CHARACTERS/S").split("\n"),
         f"{_TRAINING} training   {_VALIDATION} validation (held out)   from "
         f"{perplexity(scale.low)} to {perplexity(scale.high)}",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import time
@@ -12,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from versemill.errors import VersemillError
+from versemill.cli.terminal.output import say
+from versemill.errors import DamagedDatabaseError, VersemillError
 from versemill.phrases import counted
 
 if TYPE_CHECKING:
@@ -58,14 +60,14 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     \b
     Example:  versemill doctor
     """
-    from versemill.cli.terminal.tables import harmless, print_json
+    from versemill.cli.terminal.tables import print_json
 
     findings = examine()
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            click.echo(harmless(_line(finding)))
+            say(_line(finding))
     ctx.exit(0 if all(finding.ok for finding in findings) else 1)
 
 
@@ -99,6 +101,10 @@ def check_schema(settings: Settings) -> list[Finding]:
         path = _sqlite_path(settings)
         if status.verdict != "missing" or path is None:
             status.require_current()
+    except DamagedDatabaseError as error:
+        detail = str(error).partition("; ")[0]
+        mend = "see below, at database"
+        return [Finding(check="schema", ok=False, detail=detail, mend=mend)]
     except VersemillError as error:
         return [_from_error("schema", error)]
     revision = status.revision or "none yet, made at first use"
@@ -106,8 +112,10 @@ def check_schema(settings: Settings) -> list[Finding]:
 
 
 def check_database(settings: Settings) -> list[Finding]:
-    """Somebody can write to the database, and its file is on a local disk."""
+    """The database is whole, somebody can write to it, and its file is on a local disk."""
+    from versemill.jobs.storage.database import schema_status
     from versemill.jobs.storage.filesystems import refuse_network_filesystem
+    from versemill.jobs.storage.integrity import require_whole
 
     try:
         path = _sqlite_path(settings)
@@ -115,32 +123,33 @@ def check_database(settings: Settings) -> list[Finding]:
             refuse_network_filesystem(path)
             if not path.exists():
                 return [_new_database(path)]
-        _try_to_write(settings)
+        ours = schema_status(settings.database_url).verdict == "current"
+        require_whole(settings.database_url, tables=ours)
+    except DamagedDatabaseError as error:
+        return [_damaged(error, settings)]
     except VersemillError as error:
         return [_from_error("database", error)]
-    return [Finding(check="database", ok=True, detail="writable")]
+    return [Finding(check="database", ok=True, detail="whole and writable")]
 
 
-def _try_to_write(settings: Settings) -> None:
-    """Opens a transaction that could write, and rolls it back."""
-    from sqlalchemy import text
-
-    from versemill.jobs.storage.database import open_unchecked
-
-    database = open_unchecked(settings.database_url)
-    try:
-        with database.plain_errors(), database.writer.connect() as connection:
-            if database.path is None:
-                read_only = connection.execute(text("SHOW transaction_read_only")).scalar()
-                if read_only == "on":
-                    raise VersemillError(
-                        "this PostgreSQL server only reads; connect to the primary"
-                    )
-            else:
-                connection.execute(text("PRAGMA user_version = 0"))
-            connection.rollback()
-    finally:
-        database.close()
+def _damaged(error: VersemillError, settings: Settings) -> Finding:
+    """Says how to put a backup in the place of a damaged database."""
+    detail = str(error).partition("; ")[0]
+    path = _sqlite_path(settings)
+    if path is None:
+        mend = "restore a backup of the server"
+        return Finding(check="database", ok=False, detail=detail, mend=mend)
+    path = path.absolute()
+    files = [path.with_name(path.name + end) for end in ("", "-wal", "-shm", "-journal")]
+    there = " ".join(shlex.quote(str(file)) for file in files if file.exists())
+    away = shlex.quote(str(path.with_name(f"{path.stem}-damaged")))
+    target = shlex.quote(f"sqlite:///{path}")
+    mend = (
+        f"stop the workers, move it away (`mkdir {away} && mv {there} {away}`) and restore a "
+        f"backup (`VERSEMILL_DATABASE_URL=sqlite:////path/to/backup.db versemill db copy-to "
+        f"{target}`); without one, the next command makes an empty database"
+    )
+    return Finding(check="database", ok=False, detail=detail, mend=mend)
 
 
 def _new_database(path: Path) -> Finding:
@@ -288,6 +297,28 @@ def check_disk(settings: Settings) -> list[Finding]:
     return [Finding(check="disk", ok=True, detail=detail)]
 
 
+def check_privacy(settings: Settings) -> list[Finding]:
+    """Nobody else can read or change an installation's files, or lock its database."""
+    from versemill.jobs.service.private_files import closing_command, open_to_others
+
+    found = open_to_others(settings, _sqlite_path_or_none(settings))
+    if not found:
+        return [Finding(check="privacy", ok=True, detail="all files are yours alone")]
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    detail = f"others may read or change {found[0]}{more}"
+    mend = f"if they are not to, run: {closing_command(found, settings.home)}"
+    return [Finding(check="privacy", ok=True, detail=detail, mend=mend)]
+
+
+def check_imports(_settings: Settings) -> list[Finding]:
+    """No module is taken from the folder in which a command happens to be started."""
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if entries == [""] or all(map(os.path.isabs, entries)):
+        return []
+    detail = "PYTHONPATH has an empty or relative entry: modules of the present folder are imported"
+    return [Finding(check="imports", ok=True, detail=detail, mend="write whole paths")]
+
+
 CHECKS: tuple[Check, ...] = (
     check_schema,
     check_database,
@@ -296,12 +327,16 @@ CHECKS: tuple[Check, ...] = (
     check_plugins,
     check_font,
     check_disk,
+    check_privacy,
+    check_imports,
 )
 
 
 def _from_error(check: str, error: VersemillError) -> Finding:
-    """Our messages end with what to do."""
+    """Our messages end with what to do, which may be to call this command."""
     detail, _, mend = str(error).rpartition("; ")
+    if "versemill doctor" in mend:
+        mend = "see that it is running, and that VERSEMILL_DATABASE_URL is right"
     return Finding(check=check, ok=False, detail=detail or mend, mend=mend if detail else "")
 
 
@@ -309,6 +344,14 @@ def _sqlite_path(settings: Settings) -> Path | None:
     from versemill.jobs.storage.database import parse_url, sqlite_path
 
     return sqlite_path(parse_url(settings.database_url))
+
+
+def _sqlite_path_or_none(settings: Settings) -> Path | None:
+    """Of a URL that is wrong, other checks tell."""
+    try:
+        return _sqlite_path(settings)
+    except VersemillError:
+        return None
 
 
 def _existing(folder: Path) -> Path:

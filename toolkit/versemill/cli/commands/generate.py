@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.cli.terminal.output import say, say_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -44,7 +46,7 @@ def lyrics(job: str, step: int | None, everything: bool, as_json: bool) -> None:
     newest = max(lyric.step for lyric in written)
     for lyric in written:
         if everything or lyric.step == newest:
-            click.echo("\n".join(lyric_lines(lyric)))
+            say(*lyric_lines(lyric))
 
 
 def _none_yet(here: Installation, job: JobView, step: int | None) -> Exception:
@@ -108,7 +110,6 @@ def generate(
     """
     from dataclasses import asdict
 
-    from versemill.cli.terminal.tables import harmless
     from versemill.normalisation import prepared
 
     model = _model(job, at)
@@ -125,7 +126,7 @@ def generate(
     else:
         for prefix in asked:
             for text in model.generate_batch(prefix, count, **options):
-                click.echo(harmless(text) + "\n")
+                say_text(text, end="\n\n")
 
 
 def _model(job: str, at: str) -> TrainedModel:
@@ -167,13 +168,11 @@ def _stream(model: TrainedModel, prefix: str, options: dict[str, Any]) -> None:
     """Prints each character as it is drawn; line ends at the very end are left out."""
     from itertools import chain
 
-    from versemill.cli.terminal.tables import harmless
-
     pieces = model.stream(prefix, **options)
     first = next(pieces, "")  # a decoder that cannot be built is told before anything is printed
     for piece in _without_last_newlines(chain((prefix, first), pieces)):
-        click.echo(harmless(piece), nl=False)
-    click.echo("\n")
+        say_text(piece, end="")
+    say_text("\n")
 
 
 def _without_last_newlines(pieces: Iterable[str]) -> Iterable[str]:

@@ -11,6 +11,7 @@ import click
 
 from versemill.cli.commands.submit import EpochsChange, job_options
 from versemill.cli.exit_codes import INTERRUPTED
+from versemill.cli.terminal.output import say
 from versemill.errors import VersemillError
 from versemill.phrases import counted
 
@@ -143,7 +144,7 @@ def train_here(
     with TetheredWorker(here.settings, job.id, devices=devices) as worker:
         follow = _Following(here, job, worker, interrupts, waited=waited)
         try:
-            click.echo(f"job {job.id} ({job.name}), {counted(job.epochs, 'epoch')}")
+            say(f"job {job.id} ({job.name}), {counted(job.epochs, 'epoch')}")
             job = follow.shown()
         except LOST as error:
             trouble = output_trouble(error)

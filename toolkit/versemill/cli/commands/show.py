@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.cli.terminal.output import say, say_text
 from versemill.phrases import counted
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def show(job: str, as_json: bool) -> None:
     Example:  versemill show @last
     """
     from versemill.cli.installation import installation
-    from versemill.cli.terminal.tables import harmless, print_json
+    from versemill.cli.terminal.tables import print_json
     from versemill.jobs import service
 
     with installation() as here:
@@ -37,8 +38,7 @@ def show(job: str, as_json: bool) -> None:
     if as_json:
         print_json(details.to_json())
         return
-    for line in (*_figures(details), *_settings(details), *_story(details)):
-        click.echo(harmless(line))
+    say(*_figures(details), *_settings(details), *_story(details))
 
 
 @click.command()
@@ -74,7 +74,6 @@ def logs(job: str, follow: bool, as_json: bool) -> None:
 def _print_output(here: Installation, job_id: int, printed: dict[int, str]) -> dict[int, str]:
     """Prints what is new of each attempt, and returns what has been printed."""
     from versemill.cli.installation import note
-    from versemill.cli.terminal.tables import harmless
     from versemill.jobs import service
 
     now: dict[int, str] = {}
@@ -83,7 +82,7 @@ def _print_output(here: Installation, job_id: int, printed: dict[int, str]) -> d
         if view.output and not before:
             note(f"--- attempt {view.attempt} on {view.worker}")
         fresh = _added(before, view.output).replace("\r\n", "\n")
-        click.echo(harmless(fresh), nl=False)
+        say_text(fresh, end="")
         now[view.attempt] = view.output
     return now
 
@@ -136,8 +135,6 @@ def held_out_line(part: str, figures: dict[str, Any]) -> str:
 
 
 def _settings(details: JobDetails) -> list[str]:
-    from versemill.plugins.requirements import from_json
-
     config = details.config
     lines = [
         "settings",
@@ -149,7 +146,7 @@ def _settings(details: JobDetails) -> list[str]:
         lines.append(f"  {section:<10} {values}")
     lines.append(f"  text hash  {details.content_hash}")
     if details.needs:
-        lines.append(f"  needs      {', '.join(map(str, from_json(details.needs)))}")
+        lines.append(f"  needs      {', '.join(map(str, details.needs))}")
     return lines
 
 

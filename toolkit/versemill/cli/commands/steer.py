@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from versemill.cli.commands.submit import EPOCHS, EpochsChange
+from versemill.cli.terminal.output import say
 from versemill.cli.terminal.wording import ending, label
+from versemill.escaping import one_line
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
@@ -32,7 +34,6 @@ def wait(ctx: click.Context, job: str, timeout: float | None) -> None:
     Example:  versemill wait my-job --timeout 3600 && versemill lyrics my-job
     """
     from versemill.cli.installation import installation, note_waiting
-    from versemill.cli.terminal.tables import harmless
     from versemill.errors import JobStateError
     from versemill.jobs import service
 
@@ -47,7 +48,7 @@ def wait(ctx: click.Context, job: str, timeout: float | None) -> None:
                 )
             time.sleep(_POLL_SECONDS)
             found = service.find(here.store, str(found.id))
-    click.echo(harmless(ending(found)))
+    say(ending(found))
     ctx.exit(0 if found.state == "succeeded" else 1)
 
 
@@ -68,7 +69,7 @@ def cancel(jobs: tuple[str, ...]) -> None:
         for key in jobs:
             found = here.job(key)
             state = service.request_cancel(here.store, found.id, here.settings.user)
-            click.echo(_asked(found, state, "cancelled"))
+            say(_asked(found, state, "cancelled"))
 
 
 @click.command()
@@ -86,7 +87,7 @@ def pause(jobs: tuple[str, ...]) -> None:
         for key in jobs:
             found = here.job(key)
             state = service.request_pause(here.store, found.id, here.settings.user)
-            click.echo(_asked(found, state, "paused"))
+            say(_asked(found, state, "paused"))
 
 
 @click.command("yield")
@@ -106,7 +107,7 @@ def yield_(jobs: tuple[str, ...]) -> None:
         for key in jobs:
             found = here.job(key)
             state = service.request_yield(here.store, found.id, here.settings.user)
-            click.echo(_asked(found, state, "queued again"))
+            say(_asked(found, state, "queued again"))
 
 
 @click.command()
@@ -184,10 +185,10 @@ def rm(jobs: tuple[str, ...], yes: bool) -> None:
         found = list({job.id: job for job in map(here.job, jobs)}.values())
         if not yes and sys.stdin.isatty():
             names = ", ".join(label(job) for job in found)
-            click.confirm(f"delete {names} for good?", abort=True, err=True)
+            click.confirm(f"delete {one_line(names)} for good?", abort=True, err=True)
         for job in found:
             service.remove(here.store, job.id)
-            click.echo(f"removed {label(job)}")
+            say(f"removed {label(job)}")
 
 
 def _asked(job: JobView, state: State, participle: str) -> str:
@@ -199,5 +200,5 @@ def _asked(job: JobView, state: State, participle: str) -> str:
 def _queued(here: Installation, job: JobView) -> None:
     from versemill.cli.installation import note_waiting
 
-    click.echo(f"{label(job)} is queued, at epoch {job.epoch} of {job.epochs}")
+    say(f"{label(job)} is queued, at epoch {job.epoch} of {job.epochs}")
     note_waiting(here, job)

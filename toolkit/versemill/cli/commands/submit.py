@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from versemill.cli.terminal.output import say
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from versemill.cli.installation import Installation
     from versemill.config.job import JobConfig
     from versemill.jobs.views import JobView
-    from versemill.plugins.registry import Registry
+    from versemill.plugins.record import PluginRecord
     from versemill.text.corpus import Text
     from versemill.text.unknown_characters import UnknownCharacter
 
@@ -89,14 +91,14 @@ class Submission:
     """A job that has passed every check.
 
     Attributes:
-        plugins: records of the plugins it needs.
+        plugins: records of all plugins that it uses.
         name: None to have one made up.
         unknown: characters of its prefixes and stop texts that the training text does not have.
     """
 
     config: JobConfig
     text: Text
-    plugins: list[dict[str, Any]]
+    plugins: tuple[PluginRecord, ...]
     name: str | None
     unknown: tuple[UnknownCharacter, ...]
 
@@ -116,6 +118,7 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
     from versemill.config.validation import validated
     from versemill.plugins.registry import Registry
     from versemill.plugins.resolution import resolve
+    from versemill.plugins.selection import Selection
     from versemill.text.unknown_characters import unknown_characters
     from versemill.training.feasibility import check
 
@@ -134,14 +137,14 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
     text = find_text(here, config, registry, named=named, place=place)
     if place == FROM_STDIN:
         config = replace(config, corpus=STANDARD_INPUT)
-    parts = check(text, config, registry)
+    parts = check(text, Selection(config, registry))
     if "prefixes" not in table:
         config = replace(config, prefixes=chosen_prefixes(config, text, parts))
     known = set(parts.training).__contains__
     return Submission(
         config=config,
         text=text,
-        plugins=_plugin_records(config, registry),
+        plugins=Selection(config, registry).records(),
         name=name,
         unknown=unknown_characters("".join((*config.prefixes, *config.generation.stop)), known),
     )
@@ -273,26 +276,6 @@ def _content(file: Path) -> bytes:
     return content
 
 
-def _plugin_records(config: JobConfig, registry: Registry) -> list[dict[str, Any]]:
-    """The plugins it names, with the options it was submitted with."""
-    from versemill.plugins.registry import Kind, parse_spec
-
-    named: list[tuple[Kind, str, dict[str, Any]]] = [
-        ("tokenizer", config.tokenizer, config.tokenizer_options),
-        ("sampler", config.sampler, config.sampler_options),
-        ("cell", config.cell, config.cell_options),
-    ]
-    if registry.has("corpus", config.corpus):
-        named.insert(0, ("corpus", config.corpus, config.corpus_options))
-    for spec in config.generation.decoders:
-        registration, options = parse_spec("decoder", spec, registry)
-        named.append(("decoder", registration.name, options))
-    for spec in config.trackers:
-        registration, options = parse_spec("tracker", spec, registry)
-        named.append(("tracker", registration.name, options))
-    return [registry.find(kind, name).record(options) for kind, name, options in named]
-
-
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @job_options
@@ -327,7 +310,7 @@ def submit(
 
                 print_json(job.to_json())
             else:
-                click.echo(stored)
+                say(stored)
             note_waiting(here, job)
             if follow:
                 from versemill.cli.follow import follow_to_end

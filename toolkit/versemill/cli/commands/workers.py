@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.cli.terminal.output import say, say_text
 from versemill.normalisation import prepared_name
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def drain(name: str) -> None:
         ids = {view.id for view in leaving}
         while any(view.id in ids for view in service.live_workers(here.store)):
             time.sleep(_POLL_SECONDS)
-    click.echo(f"drained {name}")
+    say(f"drained {name}")
 
 
 @click.command()
@@ -113,13 +114,13 @@ def workers(ctx: click.Context, only_here: bool, as_json: bool) -> None:
         )
         for view in alive
     ]
-    click.echo(table(header, rows, right="PID"))
+    say_text(table(header, rows, right="PID"))
 
 
 def _plugins(view: WorkerView) -> str:
     """The distributions of its plugins, Versemill's own aside; a few of many."""
     plugins = view.plugins or ()
-    found = {(p["distribution"], p["version"]) for p in plugins if p["distribution"] != "versemill"}
+    found = {(p.distribution, p.version) for p in plugins if p.distribution != "versemill"}
     shown = sorted(f"{distribution} {version}" for distribution, version in found)
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     return ", ".join(shown[:_SHOWN]) + more

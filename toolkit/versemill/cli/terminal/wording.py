@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from versemill.cli.terminal.tables import duration, perplexity, printable, speed
+from versemill.cli.terminal.tables import duration, perplexity, speed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ def report_line(point: CurvePoint, epochs: int) -> str:
 
 def lyric_lines(lyric: LyricView) -> list[str]:
     """A lyric under a line that says after which prefix and when it was written."""
-    head = f"{printable(lyric.prefix)} — epoch {lyric.epoch}, step {lyric.step:,}, {lyric.decoder}"
+    head = f"{lyric.prefix} — epoch {lyric.epoch}, step {lyric.step:,}, {lyric.decoder}"
     return [head, *indented(lyric.text), ""]
 
 
@@ -87,5 +87,5 @@ def unknown_line(unknown: Sequence[UnknownCharacter]) -> str:
 
 
 def indented(text: str) -> list[str]:
-    """The lines of a lyric, set in by four columns; control characters do no harm."""
-    return [f"    {printable(line)}".rstrip() for line in text.split("\n")]
+    """The lines of a lyric, set in by four columns."""
+    return [f"    {line}".rstrip() for line in text.replace("\t", " ").split("\n")]

@@ -16,8 +16,10 @@ from versemill.errors import FencedError
 from versemill.jobs.execution.transitions import close_attempt, move
 from versemill.jobs.states import LEASE_SECONDS, FailureClass, Request, State
 from versemill.jobs.storage.columns import db_now
-from versemill.jobs.storage.plugin_fit import fitting, keep_needs
+from versemill.jobs.storage.plugin_fit import fitting, keep_requirements
 from versemill.jobs.storage.tables import Attempt, Job, StoredNeeds, StoredText
+from versemill.plugins.record import records_from_json
+from versemill.plugins.requirements import from_json
 from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
     from versemill.jobs.execution.live_workers import WorkerRecord
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
-    from versemill.plugins.requirements import Need, Plugin
+    from versemill.plugins.record import PluginRecord
+    from versemill.plugins.requirements import OfferedPlugin, Requirement
 
 RENEW_SECONDS = 10.0
 UNFIT_SECONDS = 10.0
@@ -46,7 +49,7 @@ class Claim:
         content_hash: of its text; see `load_text`.
         inexact: whether it may go on although this machine computes in another way.
         plan: the kind of machine that works on it (`KernelPlan.machine`); None if not known.
-        needs: the plugins that it needs, as JSON values.
+        requirements: what it requires of plugins.
         accepted_by: who has accepted that its plugins have changed; None if nobody has.
     """
 
@@ -56,11 +59,11 @@ class Claim:
     worker_id: str
     worker_name: str
     config: dict[str, Any]
-    plugins: list[dict[str, Any]]
+    plugins: tuple[PluginRecord, ...]
     content_hash: str
     inexact: bool
     plan: str | None
-    needs: list[dict[str, Any]]
+    requirements: tuple[Requirement, ...]
     accepted_by: str | None
 
 
@@ -68,7 +71,7 @@ def runnable(
     store: Store,
     *,
     plans: Collection[str] | None = None,
-    plugins: tuple[Plugin, ...] | None = None,
+    plugins: tuple[OfferedPlugin, ...] | None = None,
     only: int | None = None,
 ) -> bool:
     """Whether a claim by such a machine with these plugins would probably find a job; cheap."""
@@ -115,7 +118,7 @@ def claim(
 def _next(
     session: Session,
     plans: Collection[str] | None,
-    plugins: tuple[Plugin, ...] | None,
+    plugins: tuple[OfferedPlugin, ...] | None,
     only: int | None,
 ) -> int | None:
     """The job that has waited longest."""
@@ -129,7 +132,7 @@ def _next(
 
 @cache
 def _waiting_longest(given: frozenset[str]) -> Select[int]:
-    """The best of the first jobs of each kind of needs. Building it costs more than running it."""
+    """The best of the first jobs of each kind. Building it costs more than running it."""
     waits = Job.__table__.alias()
     waiting = select(waits.c.id).where(
         waits.c.state == State.QUEUED, waits.c.available_at <= db_now()
@@ -180,11 +183,11 @@ def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord, plan: str | None) 
         worker_id=worker.id,
         worker_name=worker.name,
         config=found.config,
-        plugins=found.plugins,
+        plugins=records_from_json(found.plugins),
         content_hash=found.content_hash,
         inexact=found.inexact,
         plan=plan,
-        needs=found.needs or [],
+        requirements=from_json(found.needs or ()),
         accepted_by=found.accepted_by,
     )
 
@@ -281,7 +284,11 @@ def finish(
 
 
 def hand_back(
-    store: Store, claim: Claim, *, message: str, needs: Iterable[Need] | None = None
+    store: Store,
+    claim: Claim,
+    *,
+    message: str,
+    requirements: Iterable[Requirement] | None = None,
 ) -> None:
     """Queues a job again that this worker has not the plugins for, after all.
 
@@ -291,7 +298,7 @@ def hand_back(
         store: where the job is.
         claim: the claim that holds it.
         message: why, for the event.
-        needs: what it turned out to need; None if that was known.
+        requirements: what it turned out to require; None if that was known.
 
     Raises:
         FencedError: the job was requeued or ended meanwhile.
@@ -299,8 +306,8 @@ def hand_back(
     with store.unit_of_work() as uow:
         request = fence(uow, claim)
         values: dict[str, Any] = {"available_at": db_now(UNFIT_SECONDS)}
-        if needs is not None:
-            values["needs"] = keep_needs(uow, needs)
+        if requirements is not None:
+            values["needs"] = keep_requirements(uow, requirements)
         end = _let_go(uow, claim, request, State.QUEUED, message=message, values=values)
         close_attempt(uow, claim.job_id, claim.attempt, end=end)
         uow.commit()

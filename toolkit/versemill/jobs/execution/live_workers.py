@@ -16,7 +16,7 @@ from versemill.jobs.storage.tables import Worker
 
 if TYPE_CHECKING:
     from versemill.jobs.storage.unit_of_work import Store
-    from versemill.plugins.requirements import Plugin
+    from versemill.plugins.requirements import OfferedPlugin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class WorkerRecord:
         name: a label for people; may be shared or used again.
         slots: jobs it works on at a time.
         plans: the kinds of machine its slots are (`KernelPlan.machine`); None if not known yet.
-        plugins: those it has that jobs may need; None if not known yet.
+        plugins: those it has that jobs may require; None if not known yet.
     """
 
     id: str
@@ -38,7 +38,7 @@ class WorkerRecord:
     slots: int
     version: str
     plans: list[str] | None = None
-    plugins: tuple[Plugin, ...] | None = None
+    plugins: tuple[OfferedPlugin, ...] | None = None
 
 
 def register_worker(store: Store, name: str, slots: int, *, version: str = "") -> WorkerRecord:

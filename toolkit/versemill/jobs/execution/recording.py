@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from versemill.jobs.execution.claims import fence
 from versemill.jobs.execution.transitions import note
-from versemill.jobs.storage.plugin_fit import keep_needs
+from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Attempt, Job, LyricText, Metric, StoredCheckpoint
 from versemill.plugins.requirements import at_least
 
@@ -142,7 +142,7 @@ def rewind(
         if checkpoint_id is None:
             figures["plan"] = None  # nothing binds it to a kind of machine any more
             if claim.accepted_by is None:  # nor to a version
-                figures["needs"] = keep_needs(uow, at_least(claim.plugins))
+                figures["needs"] = keep_requirements(uow, at_least(claim.plugins))
         fence(uow, claim, step=step, epoch=epoch, **figures)
         uow.execute(_this_attempt(claim).values(first_step=step, last_step=step))
         message = f"resumed from step {step:,}" if checkpoint_id else "from the beginning"

@@ -22,6 +22,8 @@ from versemill.jobs.views import (
     OutputView,
 )
 from versemill.normalisation import prepared_name, spellings
+from versemill.plugins.record import records_from_json
+from versemill.plugins.requirements import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,7 +103,14 @@ def details(store: Store, job_id: int) -> JobDetails:
         return JobDetails(
             job=job,
             waiting=why,
-            **{**more._mapping, "needs": more.needs or []},
+            config=more.config,
+            plugins=records_from_json(more.plugins),
+            content_hash=more.content_hash,
+            inexact=more.inexact,
+            plan=more.plan,
+            needs=from_json(more.needs or ()),
+            accepted_by=more.accepted_by,
+            result=more.result,
             events=_events(session, job_id),
             attempts=_attempts(session, job_id),
             checkpoints=kept,

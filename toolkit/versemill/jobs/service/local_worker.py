@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from versemill.errors import VersemillError
+from versemill.files import make_private_folder, private_opener
+from versemill.processes import module_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +23,8 @@ _END_SECONDS = 40.0
 
 
 def worker_command() -> list[str]:
-    """How a worker process is started; -P keeps modules of the present folder out of it."""
-    return [sys.executable, "-P", "-m", "versemill_workers"]
+    """How a worker process is started."""
+    return module_command("versemill_workers")
 
 
 class TetheredWorker:
@@ -45,7 +46,7 @@ class TetheredWorker:
         self._log = settings.home / "logs" / f"worker-{job_id}.log"
         self._restarts = 0
         self._wait_at_end = True
-        self._log.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._log.parent)
         self._start()
 
     def __enter__(self) -> TetheredWorker:
@@ -97,7 +98,7 @@ class TetheredWorker:
         return f"the worker ended ({died}); started another one"
 
     def _start(self) -> None:
-        with self._log.open("ab") as log:
+        with open(self._log, "ab", opener=private_opener) as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 self._command,
                 env=self._environment,

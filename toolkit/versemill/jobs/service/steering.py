@@ -13,10 +13,11 @@ from versemill.jobs.service.listings import job_view
 from versemill.jobs.service.why_waiting import live_workers
 from versemill.jobs.states import FailureClass, Outcome, Request, State
 from versemill.jobs.storage.columns import db_now
-from versemill.jobs.storage.plugin_fit import keep_needs
+from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Job, LyricText, Metric, StoredCheckpoint, Worker
 from versemill.normalisation import spellings
 from versemill.phrases import counted
+from versemill.plugins.record import records_from_json
 from versemill.plugins.requirements import any_version, at_least
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
     from versemill.jobs.views import JobView, WorkerView
+    from versemill.plugins.record import PluginRecord
 
 _ACCEPTED = "; a change of its plugins is accepted"
 
@@ -145,7 +147,7 @@ def retry(
             values |= _accepted(uow, job, actor)
             message += _ACCEPTED
         elif from_scratch:
-            values["needs"] = keep_needs(uow, at_least(_plugins(uow, job)))
+            values["needs"] = keep_requirements(uow, at_least(_plugins(uow, job)))
         if from_scratch:
             values |= {"step": 0, "epoch": 0, "plan": None}
             values |= dict.fromkeys(("train_perplexity", "valid_perplexity"))
@@ -295,13 +297,14 @@ def _moved(
 def _accepted(uow: UnitOfWork, job: _Locked, actor: str) -> dict[str, Any]:
     """Lets any version of its plugins go on with it; which they are is told when one does."""
     return {
-        "needs": keep_needs(uow, any_version(_plugins(uow, job))),
+        "needs": keep_requirements(uow, any_version(_plugins(uow, job))),
         "accepted_by": actor,
     }
 
 
-def _plugins(uow: UnitOfWork, job: _Locked) -> list[dict[str, Any]]:
-    return uow.session.scalars(select(Job.plugins).where(Job.id == job.id)).one()
+def _plugins(uow: UnitOfWork, job: _Locked) -> tuple[PluginRecord, ...]:
+    stored = uow.session.scalars(select(Job.plugins).where(Job.id == job.id)).one()
+    return records_from_json(stored)
 
 
 def _more_epochs(uow: UnitOfWork, job: _Locked, epochs: int) -> dict[str, Any]:

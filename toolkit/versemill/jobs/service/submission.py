@@ -15,9 +15,10 @@ from versemill.jobs.execution.transitions import note
 from versemill.jobs.service.corpora import keep_text, store_ahead, user_id
 from versemill.jobs.service.listings import job_view
 from versemill.jobs.states import State
-from versemill.jobs.storage.plugin_fit import keep_needs
+from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Job
 from versemill.normalisation import prepared, spellings
+from versemill.plugins.record import records_to_json
 from versemill.plugins.requirements import at_least
 from versemill.text.reading import STANDARD_INPUT
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from versemill.config.job import JobConfig
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
     from versemill.jobs.views import JobView
+    from versemill.plugins.record import PluginRecord
     from versemill.text.corpus import Text
 
 _INVISIBLE = r"\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
@@ -43,7 +45,7 @@ def submit(
     store: Store,
     config: JobConfig,
     text: Text,
-    plugins: Sequence[dict[str, Any]],
+    plugins: Sequence[PluginRecord],
     *,
     owner: str,
     name: str | None = None,
@@ -55,7 +57,7 @@ def submit(
         store: where to.
         config: what to train, already resolved.
         text: the corpus's text, stored once per content.
-        plugins: records of the plugins the job needs.
+        plugins: records of all plugins that the job uses (`Selection.records`).
         owner: who submits.
         name: unique name; made from corpus, cell and id when None.
         wake: called after the commit, to tell workers. Must not raise.
@@ -73,8 +75,8 @@ def submit(
             "owner_id": user_id(uow, owner),
             "state": State.QUEUED,
             "config": config.to_json(),
-            "plugins": list(plugins),
-            "needs": keep_needs(uow, at_least(plugins)),
+            "plugins": records_to_json(plugins),
+            "needs": keep_requirements(uow, at_least(plugins)),
             "recipe": config.recipe,
             "corpus": config.corpus,
             "cell": config.cell,

@@ -11,10 +11,13 @@ from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Job, StoredNeeds, Worker
 from versemill.jobs.views import WorkerView
 from versemill.phrases import counted
-from versemill.plugins.requirements import Need, Plugin, from_json, lacking
+from versemill.plugins.requirements import from_json, lacking, offered_from_json
 
 if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
+
     from versemill.jobs.storage.unit_of_work import Store
+    from versemill.plugins.requirements import Requirement
 
 
 def live_workers(store: Store) -> list[WorkerView]:
@@ -40,7 +43,12 @@ def live_workers(store: Store) -> list[WorkerView]:
     ).where(Worker.seen_at >= db_now(-LEASE_SECONDS))
     with store.reading() as session:
         rows = session.execute(query.order_by(Worker.name, Worker.started_at)).mappings()
-        return [WorkerView(**row) for row in rows]
+        return [_worker(row) for row in rows]
+
+
+def _worker(row: RowMapping) -> WorkerView:
+    plugins = None if row["plugins"] is None else offered_from_json(row["plugins"])
+    return WorkerView(**{**dict(row), "plugins": plugins})
 
 
 def waiting(store: Store, job_id: int) -> str | None:
@@ -63,10 +71,10 @@ def _reason(job_id: int, found: Any, alive: list[WorkerView]) -> str | None:
             f"worker is one: start one there, or allow small differences with `versemill pause "
             f"{job_id}` and `versemill resume {job_id} --inexact`"
         )
-    needs = from_json(found.needs or ())
-    equipped = [worker for worker in able if not _lacking(needs, worker)]
+    required = from_json(found.needs or ())
+    equipped = [worker for worker in able if not _lacking(required, worker)]
     if not equipped:
-        return _unequipped(job_id, needs, able)
+        return _unequipped(job_id, required, able)
     if found.available_at > found.now:
         return f"it is tried again in {(found.available_at - found.now).total_seconds():.0f} s"
     if all(worker.busy >= worker.slots for worker in equipped):
@@ -75,24 +83,20 @@ def _reason(job_id: int, found: Any, alive: list[WorkerView]) -> str | None:
     return None
 
 
-def _lacking(needs: tuple[Need, ...], worker: WorkerView) -> list[Need]:
-    return [] if worker.plugins is None else lacking(needs, _plugins(worker))
+def _lacking(required: tuple[Requirement, ...], worker: WorkerView) -> list[Requirement]:
+    return [] if worker.plugins is None else lacking(required, worker.plugins)
 
 
-def _plugins(worker: WorkerView) -> list[Plugin]:
-    return [Plugin(**plugin) for plugin in worker.plugins or ()]
-
-
-def _unequipped(job_id: int, needs: tuple[Need, ...], workers: list[WorkerView]) -> str:
+def _unequipped(job_id: int, required: tuple[Requirement, ...], workers: list[WorkerView]) -> str:
     """What the best equipped worker lacks, who has it in another version, and what can be done."""
-    lacks = min((_lacking(needs, worker) for worker in workers), key=len)
+    lacks = min((_lacking(required, worker) for worker in workers), key=len)
     others = [
         f"worker {worker.name} has {plugin.kind} {plugin.name!r} from "
         f"{plugin.distribution} {plugin.version}"
-        for need in lacks
+        for lack in lacks
         for worker in workers
-        for plugin in _plugins(worker)
-        if (plugin.kind, plugin.name) == (need.kind, need.name)
+        for plugin in worker.plugins or ()
+        if (plugin.kind, plugin.name) == (lack.kind, lack.name)
     ]
     told = [f"needs {', '.join(map(str, lacks))}; no live worker has {_them(lacks)}", *others[:3]]
     remedy = "install it where one runs" if len(lacks) == 1 else "install them where one runs"
@@ -104,5 +108,5 @@ def _unequipped(job_id: int, needs: tuple[Need, ...], workers: list[WorkerView])
     return f"{'; '.join(told)}; {remedy}"
 
 
-def _them(lacks: list[Need]) -> str:
+def _them(lacks: list[Requirement]) -> str:
     return "it" if len(lacks) == 1 else "them all"

@@ -6,6 +6,7 @@ check costs one SELECT; Alembic is imported only when something has to be migrat
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
@@ -25,7 +26,8 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import QueuePool
 
-from versemill.errors import DatabaseError, RefusedDataError, SchemaError
+from versemill.errors import DamagedDatabaseError, DatabaseError, RefusedDataError, SchemaError
+from versemill.files import make_private_file, make_private_folder
 from versemill.jobs.states import LEASE_SECONDS
 from versemill.jobs.storage.columns import UTCDateTime, db_now
 from versemill.jobs.storage.filesystems import refuse_network_filesystem
@@ -53,6 +55,13 @@ _PATIENCE = {
 }
 _IDLE_SECONDS = 15
 """A process frozen within a transaction holds its locks for so long, and then loses it."""
+CONNECTION_SETTINGS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "application_name": "versemill",
+    **_PATIENCE,
+    "options": f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s",
+}
+"""How PostgreSQL is connected to, unless the URL says otherwise."""
 
 _UPGRADE_LOCK = 0x7665_7273_6500  # any number of our own; see `store.LOCKS` for the others
 _SHOWN = 3  # of the workers that keep from upgrading
@@ -92,7 +101,9 @@ class Database:
         except (DataError, IntegrityError, ProgrammingError) as error:
             raise RefusedDataError(self._in_words(error)) from error
         except SQLAlchemyError as error:
-            raise DatabaseError(self._in_words(error)) from error
+            told = self._in_words(error)
+            kind = DamagedDatabaseError if _is_damage(told) else DatabaseError
+            raise kind(told) from error
 
     def _in_words(self, error: SQLAlchemyError) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
@@ -237,10 +248,12 @@ def open_unchecked(url: str, *, connections: int = 1) -> Database:
     path = sqlite_path(parsed)
     if path is not None and not path.exists():
         _make_room(path, shown(url))
+        if parsed.query.get("mode") not in {"ro", "rw", "memory"}:
+            with contextlib.suppress(OSError):  # SQLite will say what is wrong
+                make_private_file(path)  # SQLite's own files beside it get its mode
     settings: dict[str, Any] = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
     if path is None:
-        settings = {"connect_timeout": 10, "application_name": "versemill"} | _PATIENCE
-        settings["options"] = f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
+        settings = CONNECTION_SETTINGS
     engine = create_engine(
         parsed,
         poolclass=QueuePool,
@@ -267,7 +280,7 @@ def is_locked(error: BaseException) -> bool:
 def _make_room(path: Path, database: str) -> None:
     refuse_network_filesystem(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
     except OSError as error:
         raise DatabaseError(
             f"database {database}: its folder cannot be made ({error.strerror}); "
@@ -409,10 +422,16 @@ def _run_migrations(connection: Connection) -> None:
     command.upgrade(config, HEAD)
 
 
+def _is_damage(reason: str) -> bool:
+    return any(words in reason for words in ("not a database", "malformed", "unsupported file"))
+
+
 def _advice(reason: str) -> str:
     lowered = reason.lower()
-    if "not a database" in lowered:
-        return "the file is damaged or no SQLite database; set VERSEMILL_DATABASE_URL to another"
+    if _is_damage(lowered):
+        return (
+            "the file is damaged or no SQLite database; `versemill doctor` says how to restore it"
+        )
     if "readonly" in lowered or "unable to open" in lowered:
         return "make the file and its folder writable, or set VERSEMILL_DATABASE_URL"
     if "locked" in lowered:

@@ -96,7 +96,7 @@ class NamedCorpus(Base):
 
 
 class StoredNeeds(Base):
-    """What jobs need of plugins, once for all that need the same (`needs.to_json`)."""
+    """What jobs require of plugins, once for all that require the same (`requirements.to_json`)."""
 
     __tablename__ = "needs"
 
@@ -288,7 +288,7 @@ class Worker(Base):
         steady_since: since when it has been seen without a gap of one lease.
         plans: the kinds of machine its slots are; None until it has found out.
         drained_by: who told it to hand its jobs over and end.
-        plugins: those that jobs may need (`needs.Plugin`); None until it has found out.
+        plugins: those that jobs may require (`OfferedPlugin`); None until it has found out.
     """
 
     __tablename__ = "workers"
