@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,7 +74,7 @@ def test_a_plugin_that_is_disabled(
 ) -> None:
     (tmp_path / "broken.py").write_text("raise ValueError('out of tune')")
     monkeypatch.setenv("VERSEMILL_PLUGINS", str(tmp_path))
-    submit(floor, {**ELSEWHERE, "distribution": "broken.py"})
+    submit(floor, replace(ELSEWHERE, distribution="broken.py"))
     assert "; broken.py is disabled: import failed: ValueError: out of tune; install it" in (
         command("run", "one").complaint
     )
