@@ -112,7 +112,8 @@ def prepare(store: Store, table: Mapping[str, Any], sources: TextSources) -> Sub
     found = find_text(store, config, registry, sources, place=place)
     if place == FROM_STDIN:
         config = replace(config, corpus=STANDARD_INPUT)
-    parts = check(found.text, config)
+    selection = Selection(config, registry)
+    parts = check(found.text, selection)
     if "prefixes" not in table:
         config = replace(config, prefixes=chosen_prefixes(config, found.text, parts))
     known = set(parts.training).__contains__
@@ -121,7 +122,7 @@ def prepare(store: Store, table: Mapping[str, Any], sources: TextSources) -> Sub
     return Submission(
         config=config,
         text=found.text,
-        plugins=Selection(config, registry).records(),
+        plugins=selection.records(),
         name=name,
         notices=(*found.notices, *told),
     )
