@@ -96,9 +96,9 @@ def spoilt_database(empty_database: Path, tmp_path_factory: pytest.TempPathFacto
             worker_api.finish(
                 store, claim, state, message="the end", error="it broke", exit="a signal"
             )
-    records = [PluginRecord.from_json(EVIL_PLUGIN)]
-    needs = service.Submission(config=CONFIG, text=TEXT, plugins=records, name="needs")
-    service.enqueue(store, needs, ANN)
+    plugins = (PluginRecord(**EVIL_PLUGIN),)
+    submission = service.Submission(config=CONFIG, text=TEXT, plugins=plugins, name="needs")
+    service.enqueue(store, submission, ANN)
     service.add_corpus(store, "poems", Text(("晨光\n",)), "a path", ANN)
     spoil(store)
     store.close()

@@ -11,6 +11,7 @@ from people import ANN
 from versemill.errors import ConfigError, JobStateError, UnknownNameError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
+from versemill.jobs.service import Principal
 from versemill.jobs.storage.tables import Job, NamedCorpus, User
 from versemill.text.corpus import Text
 
@@ -59,11 +60,9 @@ def test_of_two_jobs_of_before_the_one_as_typed_is_meant(floor: Floor) -> None:
 
 
 def test_a_user_is_one_whatever_the_spelling(floor: Floor) -> None:
-    service.add_corpus(floor.store, "one", OTHER, "a.txt", service.Principal(DECOMPOSED))
+    service.add_corpus(floor.store, "one", OTHER, "a.txt", Principal(DECOMPOSED))
     as_before(floor, User)
-    corpus = service.add_corpus(
-        floor.store, "two", OTHER, "a.txt", service.Principal(COMPOSED)
-    ).corpus
+    corpus = service.add_corpus(floor.store, "two", OTHER, "a.txt", Principal(COMPOSED)).corpus
     assert corpus.added_by == DECOMPOSED
     job = floor.submit("mine")
     with floor.store.unit_of_work() as uow:
@@ -72,7 +71,7 @@ def test_a_user_is_one_whatever_the_spelling(floor: Floor) -> None:
         uow.commit()
     for owner in (COMPOSED, DECOMPOSED):
         assert [job.name for job in service.jobs(floor.store, owner=owner)] == ["mine"]
-        assert service.find(floor.store, "@last", service.Principal(owner)).name == "mine"
+        assert service.find(floor.store, "@last", owner=owner).name == "mine"
 
 
 @pytest.mark.parametrize("before", [False, True])
@@ -104,7 +103,7 @@ def test_what_is_no_name_is_refused_in_one_line(floor: Floor, name: str) -> None
         lambda: floor.submit(name),
         lambda: service.find(floor.store, name),
         lambda: service.add_corpus(floor.store, name, OTHER, "a.txt", ANN),
-        lambda: service.add_corpus(floor.store, "mine", OTHER, "a.txt", service.Principal(name)),
+        lambda: service.add_corpus(floor.store, "mine", OTHER, "a.txt", Principal(name)),
     ):
         with pytest.raises(ConfigError) as caught:
             refused()

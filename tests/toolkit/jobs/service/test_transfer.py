@@ -16,7 +16,7 @@ from people import ANN
 from versemill.errors import DatabaseError, SchemaError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
-from versemill.jobs.service import transfer
+from versemill.jobs.service import Principal, transfer
 from versemill.jobs.storage.database import parse_url
 from versemill.jobs.storage.tables import CheckpointChunk, Job, User, Worker
 from versemill.text.corpus import Text
@@ -129,7 +129,9 @@ class TestCopy:
         with opened(stage.target_url) as target:
             assert target.submit().id == claim.job_id + 1
             assert target.checkpoint(target.claim(), step=1) == 2 * claim.job_id + 1
-            service.add_corpus(target.store, "a", Text(("text\n",)), "a.txt", "somebody new")
+            service.add_corpus(
+                target.store, "a", Text(("text\n",)), "a.txt", Principal("somebody new")
+            )
             assert target.count(User) == 3
 
     def test_numbers_of_an_emptied_installation(self, stage: Stage, source: Floor) -> None:
