@@ -44,9 +44,8 @@ class BaseSettings:
             table["corpus_options"] = table.pop("text_options") | table["corpus_options"]
         for key, value in changes.items():
             section = table.get(key)
-            if isinstance(section, dict) and isinstance(value, dict):
-                value = section | value
-            table[key] = value
+            nested = isinstance(section, dict) and isinstance(value, dict)
+            table[key] = {**(section or {}), **value} if nested else value
         return table
 
 
