@@ -89,8 +89,9 @@ def _print_lyric(lyric: LyricView, corpus: str) -> None:
     )
 
 
-def _print_next_steps(job: JobView) -> None:
-    steps = {
+def next_steps(job: JobView) -> dict[str, str]:
+    """Commands to try next, and what each does."""
+    return {
         f"versemill generate {job.id} --prefix 春天 --lines 8 --seed 7": "write anew",
         f"versemill curve {job.id}": "how the perplexities developed",
         f"versemill evaluate {job.id}": "measure it on held-out text",
@@ -98,8 +99,11 @@ def _print_next_steps(job: JobView) -> None:
         "versemill run --corpus PATH --cell lstm": "train on a text of your own",
         "versemill --help": "everything else",
     }
+
+
+def _print_next_steps(job: JobView) -> None:
     from versemill.cli.terminal.tables import table
 
-    rows = [(f"  {command}", what) for command, what in steps.items()]
+    rows = [(f"  {command}", what) for command, what in next_steps(job).items()]
     say("", "try next")
     say(*table(("", ""), rows).splitlines()[1:])
