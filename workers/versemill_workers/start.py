@@ -190,7 +190,7 @@ def _warm_up(context: ForkServerContext, slots: list[Slot], crew: Crew) -> None:
     while not crew.handing_over.is_set():
         try:
             machines = {slot.gpu: offered_plugins.machine(context, slot) for slot in slots}
-            crew.get_going([replace(slot, plan=machines[slot.gpu]) for slot in slots])
+            crew.get_going([replace(slot, machine=machines[slot.gpu]) for slot in slots])
         except (OSError, EOFError) as error:  # the fork server has died; the next try starts it
             logger.warning("cannot start a trainer: %s; trying again", error)
             crew.handing_over.wait(_AGAIN_SECONDS)

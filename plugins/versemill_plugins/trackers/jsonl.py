@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from versemill.plugins import Ending, Run, Tracker
+from versemill.plugins import AttemptStart, Ending, Tracker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ class JsonLines(Tracker):
         self._path = folder / FILE
         self._attempt = 0
 
-    def started(self, run: Run) -> None:
+    def started(self, run: AttemptStart) -> None:
         """Cuts off what will be told again."""
         self._attempt = run.attempt
         if self._path.exists():

@@ -33,7 +33,7 @@ from versemill.plugins.record import records_to_json
 from versemill.plugins.registry import Registry, in_short
 from versemill.plugins.requirements import exactly, from_json, lacking, offered
 from versemill.plugins.run_events import EpochReport, Finished, Progress
-from versemill.plugins.tracker import Run
+from versemill.plugins.tracker import AttemptStart
 from versemill.text.corpus import Text
 from versemill.text.splitting import split
 from versemill.training.run import Training
@@ -190,7 +190,7 @@ class _Trainer:
 
     def _tracking(self) -> Tracking:
         order, specs = self._order, self._run.config.trackers
-        run = Run(
+        run = AttemptStart(
             job=order.job,
             name=order.name,
             attempt=order.attempt,

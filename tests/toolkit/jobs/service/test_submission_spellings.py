@@ -71,7 +71,7 @@ def test_a_user_is_one_whatever_the_spelling(floor: Floor) -> None:
         uow.commit()
     for owner in (COMPOSED, DECOMPOSED):
         assert [job.name for job in service.jobs(floor.store, owner=owner)] == ["mine"]
-        assert service.find(floor.store, "@last", owner=owner).name == "mine"
+        assert service.find(floor.store, "@last", Principal(owner)).name == "mine"
 
 
 @pytest.mark.parametrize("before", [False, True])
