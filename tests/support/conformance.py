@@ -25,6 +25,7 @@ class Only:
             options=options,
             distribution="x",
             version="0",
+            revision="0",
             stage=stage,
         )
 

@@ -20,7 +20,7 @@ from versemill.plugins.registry import Registry
 from versemill.testing.resume_proof.comparison import first_difference, read_record
 from versemill_workers.trackers import feeding
 from versemill_workers.trackers.feeding import Tracking
-from worker_stage import ENDLESS, Stage
+from worker_stage import ENDLESS, Stage, has_ended
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,7 +191,9 @@ class TestFeeding:
         assert time.monotonic() - before < 8.0
         (remark,) = remarks
         assert remark.startswith("tracker hangs is too slow: it was not told ")
-        (process,) = [c for c in psutil.Process().children() if "tracker_entry" in str(c.cmdline())]
+        (process,) = [
+            c for c in psutil.Process().children() if "trackers.process" in str(c.cmdline())
+        ]
         process.kill()
         process.wait()
 
@@ -242,7 +244,7 @@ def test_after_a_kill_they_go_on_without_gap_or_overlap(alone: Stage) -> None:
     followers = alone.until(lambda: _followers(alone, 2))
     step = alone.job(job).step
     trainer.kill()
-    alone.until(lambda: not any(f.is_running() for f in followers))
+    alone.until(lambda: all(map(has_ended, followers)))
     alone.until_checkpoint(job, after=step + 100)
     service.request_pause(alone.store, job.id, "ann")
     alone.until_state(job, "paused")
