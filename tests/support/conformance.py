@@ -26,6 +26,7 @@ class Only:
             distribution="x",
             version="0",
             revision="0",
+            estimate=getattr(implementation, "estimate", None),
             stage=stage,
         )
 

@@ -20,7 +20,7 @@ from versemill.plugins.registry import Registry
 from versemill.testing.resume_proof.comparison import first_difference, read_record
 from versemill_workers.trackers import feeding
 from versemill_workers.trackers.feeding import Tracking
-from worker_stage import ENDLESS, Stage, has_ended
+from worker_stage import ENDLESS, Stage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,9 +191,8 @@ class TestFeeding:
         assert time.monotonic() - before < 8.0
         (remark,) = remarks
         assert remark.startswith("tracker hangs is too slow: it was not told ")
-        (process,) = [
-            c for c in psutil.Process().children() if "trackers.process" in str(c.cmdline())
-        ]
+        children = psutil.Process().children()
+        (process,) = [c for c in children if "versemill_workers.trackers.process" in c.cmdline()]
         process.kill()
         process.wait()
 
@@ -244,7 +243,7 @@ def test_after_a_kill_they_go_on_without_gap_or_overlap(alone: Stage) -> None:
     followers = alone.until(lambda: _followers(alone, 2))
     step = alone.job(job).step
     trainer.kill()
-    alone.until(lambda: all(map(has_ended, followers)))
+    alone.until(lambda: all(map(_ended, followers)))
     alone.until_checkpoint(job, after=step + 100)
     service.request_pause(alone.store, job.id, "ann")
     alone.until_state(job, "paused")
@@ -259,6 +258,14 @@ def test_after_a_kill_they_go_on_without_gap_or_overlap(alone: Stage) -> None:
     assert reported == stored
     read = EventAccumulator(str(folder)).Reload()
     assert [e.step for e in read.Scalars("perplexity/training")] == stored
+
+
+def _ended(process: psutil.Process) -> bool:
+    """Whether it has ended, be it that its parent, these tests, has not asked how yet."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _followers(stage: Stage, least: int) -> list[psutil.Process]:

@@ -31,6 +31,7 @@ from versemill.jobs.states import State
 from versemill.jobs.storage.columns import PlainText
 from versemill.jobs.storage.tables import Base, Job, Worker
 from versemill.jobs.storage.unit_of_work import Store
+from versemill.plugins.record import PluginRecord
 from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def spoilt_database(empty_database: Path, tmp_path_factory: pytest.TempPathFacto
             worker_api.finish(
                 store, claim, state, message="the end", error="it broke", exit="a signal"
             )
-    service.submit(store, CONFIG, TEXT, [EVIL_PLUGIN], owner="ann", name="needs")
+    service.submit(store, CONFIG, TEXT, [PluginRecord(**EVIL_PLUGIN)], owner="ann", name="needs")
     service.add_corpus(store, "poems", Text(("晨光\n",)), "a path", "ann")
     spoil(store)
     store.close()
