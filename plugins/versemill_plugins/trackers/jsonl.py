@@ -22,7 +22,7 @@ class JsonLines(Tracker):
 
     Every line has `event`, `at` (ISO 8601, UTC) and `attempt`; the rest depends on `event`:
 
-    - `started`: the fields of `versemill.plugins.Run`;
+    - `started`: the fields of `versemill.plugins.AttemptStart`;
     - `progress`: those of `versemill.plugins.Progress`; `train_perplexity` is on the training text;
     - `report`, at the end of each epoch: those of `versemill.plugins.EpochReport`;
       `valid_perplexity` is held-out perplexity, null where not measured;
