@@ -108,7 +108,7 @@ def measure(ground: Ground, report: Report) -> None:
     env["VERSEMILL_CHECKPOINT_SECONDS"] = str(CHECKPOINT_SECONDS)
     job = work(training__epochs=1_000_000, training__patience=0)
     store = Store.open(url)
-    service.submit(store, job.config, job.text, job.plugins, owner="me")
+    service.enqueue(store, job, service.Principal("me"))
     with worker(env) as running, psycopg.connect(url, autocommit=True) as looking:
         _wait(lambda: service.find(store, "1").step > 0)
         kept = Side(_family(running.pid), lambda: looking.execute(QUERY).fetchone()[0])

@@ -64,7 +64,7 @@ def _claims_behind(ground: Ground, report: Report, kind: str, count: int) -> Non
     with ground.store(kind, connections=2) as store:
         fill_with_jobs(store, replace(fit, plugins=elsewhere), UNFIT, prefix="elsewhere-")
         for _ in range(count):
-            service.submit(store, fit.config, fit.text, fit.plugins, owner="owner-0")
+            service.enqueue(store, fit, service.Principal("owner-0"))
         plugins = offered(Registry.discover())
         worker = replace(worker_api.register_worker(store, "benchmark", 1), plugins=plugins)
 
@@ -98,8 +98,8 @@ def _submits(store: Store, seconds: float) -> float:
     job = work()
     submitted, began = 0, time.perf_counter()
     while (spent := time.perf_counter() - began) < seconds:
-        owner = f"owner-{submitted % OWNERS}"
-        service.submit(store, job.config, job.text, job.plugins, owner=owner)
+        owner = service.Principal(f"owner-{submitted % OWNERS}")
+        service.enqueue(store, job, owner)
         submitted += 1
     return submitted / spent
 

@@ -9,9 +9,11 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from people import ANN
 from versemill.config.job import JobConfig, TrainingOptions
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
+from versemill.jobs.service import Submission
 from versemill.jobs.states import State
 from versemill.text.corpus import Text
 
@@ -96,7 +98,8 @@ class Floor:
         self.store = store
 
     def submit(self, name: str | None = None, config: JobConfig = CONFIG) -> JobView:
-        return service.submit(self.store, config, TEXT, [], owner="ann", name=name)
+        submission = Submission(config=config, text=TEXT, plugins=[], name=name)
+        return service.enqueue(self.store, submission, ANN).job
 
     def running(self, name: str | None = None, config: JobConfig = CONFIG) -> Claim:
         job = self.submit(name, config)

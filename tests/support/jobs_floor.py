@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
 
+from people import ANN
 from versemill.config.job import JobConfig, TrainingOptions
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.execution.worker_api import LyricRow, MetricRow
+from versemill.jobs.service import Submission
 from versemill.jobs.states import FailureClass, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Base, Job, Worker
@@ -48,7 +50,8 @@ class Floor:
     def submit(self, name: str | None = None, *, text: Text = TEXT, **changed: Any) -> JobView:
         config = replace(CONFIG, **changed)
         plugins = [PluginRecord(kind="cell", name="gru", distribution="versemill", version="0")]
-        return service.submit(self.store, config, text, plugins, owner="ann", name=name)
+        submission = Submission(config=config, text=text, plugins=plugins, name=name)
+        return service.enqueue(self.store, submission, ANN).job
 
     def worker(self) -> WorkerRecord:
         return worker_api.register_worker(self.store, f"gpu-{next(self._numbers)}", 1)

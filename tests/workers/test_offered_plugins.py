@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from people import ANN
 from versemill.config.recipes import apply_overrides
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
-from versemill.plugins.record import PluginRecord
+from versemill.jobs.service import Submission
 from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
 from versemill.settings import Settings
@@ -57,24 +58,23 @@ def test_a_plugin_that_appears_and_one_that_changed(
     registry = Registry.discover()
     config = resolve(apply_overrides({}, SMALL | ENDLESS | {"sampler": "mine"}), registry)
     records = [registry.find("sampler", "mine").record({})]
-    job = service.submit(alone.store, config, TEXT, records, owner="ann")
+    submission = Submission(config=config, text=TEXT, plugins=records)
+    job = service.enqueue(alone.store, submission, ANN).job
     first, words = version(place), f"needs sampler 'mine' from mine.py = {version(place)}"
     place.unlink()
 
     alone.start_worker("--name", "attic")
     alone.until_ready()
-    assert service.waiting(alone.store, job.id) == (
-        f"{words}; no live worker has it; install it where one runs"
-    )
+    assert str(service.waiting(alone.store, job.id)) == f"{words}; no live worker has it"
     place.write_text(PLUGIN)  # the worker sees that by itself
     alone.until_training(job)
     alone.until_checkpoint(job)
-    service.request_pause(alone.store, job.id, "ann")
+    service.request_pause(alone.store, job.id, ANN)
     step = alone.until_state(job, "paused").step
 
     place.write_text(PLUGIN + "# another version\n")
-    service.resume(alone.store, job.id, "ann")
-    alone.until(lambda: "attic has" in (service.waiting(alone.store, job.id) or ""))
+    service.resume(alone.store, job.id, ANN)
+    alone.until(lambda: "attic has" in str(service.waiting(alone.store, job.id)))
     shown = command(alone, "show", str(job.id))
     assert f"waits      {words}; no live worker has it; worker attic has sampler 'mine' " in shown
     assert f"versemill resume {job.id} --accept-change" in shown
@@ -96,8 +96,9 @@ def test_a_trainer_that_lacks_a_plugin_hands_its_job_back(
 ) -> None:
     monkeypatch.setenv("VERSEMILL_HOME", str(tmp_path))
     config = resolve(apply_overrides({}, SMALL), Registry.discover())
-    record = PluginRecord(kind="cell", name="gru", distribution="versemill", version="999")
-    job = service.submit(alone.store, config, TEXT, [record], owner="ann")
+    record = {"kind": "cell", "name": "gru", "distribution": "versemill", "version": "999"}
+    submission = Submission(config=config, text=TEXT, plugins=[record])
+    job = service.enqueue(alone.store, submission, ANN).job
     claim = worker_api.claim(alone.store, worker_api.register_worker(alone.store, "here", 1))
     assert claim is not None
     context = get_context("forkserver")

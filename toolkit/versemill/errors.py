@@ -138,5 +138,9 @@ class JobStateError(VersemillError, RuntimeError):
     """A job is not in a state that allows what was asked."""
 
 
+class ResumeProofError(VersemillError, RuntimeError):
+    """A killed job did not end as an undisturbed one, or nothing could be proved."""
+
+
 class FencedError(VersemillError, RuntimeError):
     """This attempt no longer holds the job: somebody else may be working on it."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lossy_proxy import LossyProxy, Mode
+from people import ANN
 from servers import Valkey, free_port
 from versemill.checkpoints.file import Checkpoint, read
 from versemill.jobs import celery_client, service
@@ -65,10 +66,8 @@ def app(redis: Valkey) -> Celery:
 
 
 def wake(broker_url: str) -> None:
-    def fail(warning: str) -> None:
-        raise AssertionError(warning)
-
-    celery_client.wake(replace(Settings.from_environment(), broker_url=broker_url), warn=fail)()
+    settings = replace(Settings.from_environment(), broker_url=broker_url)
+    assert celery_client.wake(settings)() is None
 
 
 def await_listening(stage: Stage, *, times: int = 1) -> None:
@@ -176,7 +175,7 @@ def test_a_job_is_seen_by_inspect_and_orders_are_refused(
         wake(redis.url)
         listening.until_training(job)
         seen = inspect.active()[name]
-        service.request_cancel(listening.store, job.id, "ann")
+        service.request_cancel(listening.store, job.id, ANN)
         listening.until_state(job, "cancelled")
         return seen
 

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from people import ANN
 from versemill.jobs import service
 from versemill.plugins import Run
 from versemill.plugins.registry import Registry
@@ -245,7 +246,7 @@ def test_after_a_kill_they_go_on_without_gap_or_overlap(alone: Stage) -> None:
     trainer.kill()
     alone.until(lambda: all(map(_ended, followers)))
     alone.until_checkpoint(job, after=step + 100)
-    service.request_pause(alone.store, job.id, "ann")
+    service.request_pause(alone.store, job.id, ANN)
     alone.until_state(job, "paused")
     alone.until(lambda: not _followers(alone, 1))
 

@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from datetime import datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from versemill.jobs.json_values import View
+
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from versemill.jobs.notices import WaitingReason
     from versemill.jobs.states import FailureClass, Outcome, Request, State
     from versemill.plugins.record import PluginRecord
     from versemill.plugins.requirements import OfferedPlugin, Requirement
-
-
-class View:
-    """Something a listing shows."""
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values: times as ISO 8601 in UTC, numbers that are not finite as null."""
-        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
-
-
-def plain(value: object) -> object:
-    """A value as JSON has it."""
-    if isinstance(value, View):
-        return value.to_json()
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +127,7 @@ class JobDetails(View):
     plan: str | None
     needs: tuple[Requirement, ...]
     accepted_by: str | None
-    waiting: str | None
+    waiting: WaitingReason | None
     result: dict[str, Any] | None
     events: tuple[EventView, ...]
     attempts: tuple[AttemptView, ...]

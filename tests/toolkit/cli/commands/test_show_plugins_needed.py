@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from command_line import CONFIG, TEXT
+from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
+from versemill.jobs.service import Submission
 from versemill.plugins.record import PluginRecord
 from versemill.plugins.requirements import OfferedPlugin
 
@@ -22,9 +24,10 @@ def job(floor: Any) -> Any:
     has = OfferedPlugin(**{**RECORD, "version": "1.1"})
     worker = replace(worker_api.register_worker(floor.store, "attic", 1), plugins=(has,))
     worker_api.beat(floor.store, worker)
-    return service.submit(
-        floor.store, CONFIG, TEXT, [PluginRecord.from_json(RECORD)], owner="ann", name="one"
+    submission = Submission(
+        config=CONFIG, text=TEXT, plugins=[PluginRecord.from_json(RECORD)], name="one"
     )
+    return service.enqueue(floor.store, submission, ANN).job
 
 
 REASON = "needs cell 'x' from dist-y ≥ 1.2; no live worker has it; worker attic has cell 'x' from "

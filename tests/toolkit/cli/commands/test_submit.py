@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from versemill.cli.commands.submit import setting
+from versemill.cli.job_options import setting
 from versemill.config.validation import NoOptions
 from versemill.jobs import service
 from versemill_plugins.corpora.starter import chinese

@@ -19,6 +19,7 @@ from sqlalchemy import select, update
 
 import versemill.cli
 from command_line import CONFIG, TEXT, Floor, Outcome
+from people import ANN
 from versemill.cli.program import program
 from versemill.cli.terminal.curve_picture import draw
 from versemill.cli.terminal.screen import LiveScreen
@@ -31,6 +32,7 @@ from versemill.jobs.states import State
 from versemill.jobs.storage.columns import PlainText
 from versemill.jobs.storage.tables import Base, Job, Worker
 from versemill.jobs.storage.unit_of_work import Store
+from versemill.plugins.record import PluginRecord
 from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
@@ -94,8 +96,10 @@ def spoilt_database(empty_database: Path, tmp_path_factory: pytest.TempPathFacto
             worker_api.finish(
                 store, claim, state, message="the end", error="it broke", exit="a signal"
             )
-    service.submit(store, CONFIG, TEXT, [EVIL_PLUGIN], owner="ann", name="needs")
-    service.add_corpus(store, "poems", Text(("晨光\n",)), "a path", "ann")
+    plugins = (PluginRecord(**EVIL_PLUGIN),)
+    submission = service.Submission(config=CONFIG, text=TEXT, plugins=plugins, name="needs")
+    service.enqueue(store, submission, ANN)
+    service.add_corpus(store, "poems", Text(("晨光\n",)), "a path", ANN)
     spoil(store)
     store.close()
     return path

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from jobs_floor import lyric, metric
+from people import ANN
 from versemill.errors import FencedError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
@@ -33,8 +34,8 @@ class TestClaiming:
 
     def test_a_resumed_job_goes_to_the_end(self, floor: Floor) -> None:
         first, second = floor.submit().id, floor.submit().id
-        service.request_pause(floor.store, first, "ann")
-        service.resume(floor.store, first, "ann")
+        service.request_pause(floor.store, first, ANN)
+        service.resume(floor.store, first, ANN)
         assert [floor.claim().job_id, floor.claim().job_id] == [second, first]
 
     def test_a_handed_over_job_keeps_its_place(self, floor: Floor) -> None:
@@ -115,7 +116,7 @@ class TestClaiming:
             thread = threading.Thread(target=work)
             thread.start()
             ready.wait()
-            state = service.request_cancel(floor.store, job_id, "ann")
+            state = service.request_cancel(floor.store, job_id, ANN)
             thread.join()
             if claims[0] is None:
                 assert state is State.CANCELLED
@@ -214,7 +215,7 @@ class TestFencing:
                 held = False
             thread.join()
             assert swept == ([] if held else [claim.job_id])
-            service.request_cancel(floor.store, claim.job_id, "ann")
+            service.request_cancel(floor.store, claim.job_id, ANN)
 
 
 class TestRecording:
@@ -373,18 +374,18 @@ class TestLastMoment:
     @pytest.mark.parametrize("end", [State.QUEUED, State.PAUSED])
     def test_cancel(self, floor: Floor, end: State) -> None:
         claim = floor.running()
-        service.request_cancel(floor.store, claim.job_id, "ann")
+        service.request_cancel(floor.store, claim.job_id, ANN)
         worker_api.finish(floor.store, claim, end, message="handed over")
         assert floor.state(claim) is State.CANCELLED
 
     def test_pause(self, floor: Floor) -> None:
         claim = floor.running()
-        service.request_pause(floor.store, claim.job_id, "ann")
+        service.request_pause(floor.store, claim.job_id, ANN)
         worker_api.finish(floor.store, claim, State.QUEUED, message="handed over")
         assert floor.state(claim) is State.PAUSED
 
     def test_a_job_that_has_ended_has_ended(self, floor: Floor) -> None:
         claim = floor.running()
-        service.request_cancel(floor.store, claim.job_id, "ann")
+        service.request_cancel(floor.store, claim.job_id, ANN)
         worker_api.finish(floor.store, claim, State.SUCCEEDED, message="trained to its end")
         assert floor.state(claim) is State.SUCCEEDED

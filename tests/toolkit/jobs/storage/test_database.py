@@ -20,6 +20,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, column, create_engine, insert, inspect, table, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from people import ANN
 from processes import started
 from versemill.errors import DatabaseError, SchemaError
 from versemill.jobs import service
@@ -225,7 +226,7 @@ class TestOtherSchemas:
         engine.dispose()
         assert upgrade(url).revision == "0002"
         store = Store.open(url)
-        service.resume(store, 1, "ann")
+        service.resume(store, 1, ANN)
         worker = replace(worker_api.register_worker(store, "attic", 1), plugins=())
         claim = worker_api.claim(store, worker)
         assert claim is not None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.cli.job_options import job_source
 from versemill.cli.terminal.output import say
 from versemill.phrases import counted
 
@@ -30,23 +31,24 @@ def demo(ctx: click.Context) -> None:
     Example:  versemill demo
     """
     from versemill.cli.commands.run import train_here
-    from versemill.cli.commands.submit import prepare, queue
-    from versemill.cli.installation import installation
+    from versemill.cli.installation import installation, note_all
     from versemill.cli.terminal.interrupts import Interrupts
     from versemill.jobs import service
 
     with installation() as here:
-        submission = prepare(here, None, _options())
+        table = job_source(None, _options()).table
+        submission = service.prepare(here.store, table, here.sources())
         say(
             f"corpus {submission.config.corpus}: "
             f"{counted(submission.text.characters, 'character')}, "
             f"{counted(len(submission.text.songs), 'song')}, some of them held out"
         )
         with Interrupts() as interrupts:
-            job = queue(here, submission)
-            code = train_here(here, job, interrupts)
+            queued = service.enqueue(here.store, submission, here.principal, wake=here.wake)
+            note_all(queued.notices)
+            code = train_here(here, queued.job, interrupts)
         if code == 0:
-            details = service.details(here.store, job.id)
+            details = service.details(here.store, queued.job.id)
             _print_outcome(here, details, submission.text)
             _print_next_steps(details.job)
     ctx.exit(code)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from versemill.jobs.execution.checkpoints import CheckpointRow
+    from versemill.jobs.service.principal import Principal
     from versemill.jobs.states import State
     from versemill.jobs.storage.unit_of_work import Store
 
@@ -47,13 +48,13 @@ _POINT = (
 )
 
 
-def find(store: Store, key: str, *, owner: str | None = None) -> JobView:
+def find(store: Store, key: str, principal: Principal | None = None) -> JobView:
     """The job people mean by `key`.
 
     Args:
         store: where the jobs are.
         key: an id, a name, or `@last` for the newest job.
-        owner: for `@last`, the newest job of this user.
+        principal: who asks; `@last` is then the newest of their own jobs.
 
     Raises:
         UnknownNameError: no such job; the message names a few recent ones.
@@ -63,7 +64,8 @@ def find(store: Store, key: str, *, owner: str | None = None) -> JobView:
     names = spellings(key)
     wanted: dict[str, Any] = {"names": names}
     if key == "@last":
-        wanted = {"owners": None if owner is None else spellings(owner), "limit": 1}
+        owners = None if principal is None else spellings(principal.name)
+        wanted = {"owners": owners, "limit": 1}
     elif key.isascii() and key.isdigit():
         wanted = {"job_id": min(int(key), 2**31 - 1)}
     with store.reading() as session:

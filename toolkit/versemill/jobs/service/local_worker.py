@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from versemill.errors import VersemillError
 from versemill.files import make_private_folder, private_opener
+from versemill.jobs.notices import WorkerRestarted
 from versemill.processes import module_command
 
 if TYPE_CHECKING:
@@ -77,11 +78,11 @@ class TetheredWorker:
         """Does not wait for the worker at the end of the block: it hands over by itself."""
         self._wait_at_end = False
 
-    def keep_alive(self) -> str | None:
+    def keep_alive(self) -> WorkerRestarted | None:
         """Starts the worker again should it have died; call it while the job is not over.
 
         Returns:
-            What to tell the user, if it had died.
+            That it had died, if so.
 
         Raises:
             VersemillError: it cannot be started, or has died too often.
@@ -95,7 +96,7 @@ class TetheredWorker:
             raise VersemillError(f"the worker ended ({died}): {_last_line(self._log)}")
         self._restarts += 1
         self._start()
-        return f"the worker ended ({died}); started another one"
+        return WorkerRestarted(how=died)
 
     def _start(self) -> None:
         with open(self._log, "ab", opener=private_opener) as log:

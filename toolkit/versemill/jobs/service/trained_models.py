@@ -49,7 +49,7 @@ def load(path_or_job: str | int | os.PathLike[str], *, at: str | int = "best") -
     settings = Settings.from_environment()
     store = Store.open(settings.database_url)
     try:
-        job = service.find(store, str(path_or_job), owner=settings.user)
+        job = service.find(store, str(path_or_job), service.Principal(settings.user))
         return load_job(store, job, Registry.discover(), at=at)
     finally:
         store.close()

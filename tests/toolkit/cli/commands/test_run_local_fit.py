@@ -12,14 +12,13 @@ import pytest
 from sqlalchemy import select, update
 
 from command_line import CONFIG, TEXT, TINY_OPTIONS, environment
+from people import ANN
 from versemill import __version__
-from versemill.cli import local_fit
-from versemill.cli.installation import Installation
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
+from versemill.jobs.service import local_fit
 from versemill.jobs.storage.tables import Job, Worker
 from versemill.plugins.record import PluginRecord
-from versemill.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +28,8 @@ NEWER = PluginRecord(kind="cell", name="gru", distribution="versemill", version=
 
 
 def submit(floor: Any, record: PluginRecord) -> int:
-    job = service.submit(floor.store, CONFIG, TEXT, [record], owner="ann", name="one")
-    return job.id
+    submission = service.Submission(config=CONFIG, text=TEXT, plugins=[record], name="one")
+    return service.enqueue(floor.store, submission, ANN).job.id
 
 
 def row(floor: Any) -> tuple[Any, ...]:
@@ -47,7 +46,7 @@ def test_a_plugin_that_is_not_here(
 ) -> None:
     number = submit(floor, ELSEWHERE)
     if paused:
-        service.request_pause(floor.store, number, "ann")
+        service.request_pause(floor.store, number, ANN)
     before = row(floor)
     told = command("run", "one", *options).complaint
     needed = "cell 'x'" if "--accept-change" in options else "cell 'x' from dist-y ≥ 1.2"
@@ -91,7 +90,7 @@ def test_a_machine_that_computes_in_another_way(
     with floor.store.unit_of_work() as uow:
         uow.execute(update(Job).values(plan=plan))
         uow.commit()
-    service.request_pause(floor.store, number, "ann")
+    service.request_pause(floor.store, number, ANN)
     before = row(floor)
     told = command("run", "one").complaint
     assert f"(one) goes on bit for bit only on {plan}; {found}" in told
@@ -119,9 +118,8 @@ def test_a_job_whose_worker_has_died_here_is_not_refused(floor: Any) -> None:
     with floor.store.unit_of_work() as uow:
         uow.execute(update(Worker).values(pid=ended.pid))
         uow.commit()
-    here = Installation(settings=Settings.from_environment(), store=floor.store)
-    running = here.job("one")
-    found, devices = local_fit.require_fit(here, running, inexact=False, accept_change=False)
+    running = service.find(floor.store, "one")
+    found, devices = local_fit.require_fit(floor.store, running, inexact=False, accept_change=False)
     assert (found.state, devices) == ("running", "auto")  # until its lease has run out
 
 

@@ -12,7 +12,7 @@ from versemill.errors import JobStateError
 from versemill.processes import code_command
 
 if TYPE_CHECKING:
-    from versemill.cli.installation import Installation
+    from versemill.jobs.storage.unit_of_work import Store
     from versemill.jobs.views import JobDetails, JobView, WorkerView
     from versemill.plugins.requirements import OfferedPlugin, Requirement
 
@@ -26,12 +26,12 @@ print(*machines(sys.argv[1]), sep="\\n")
 
 
 def require_fit(
-    here: Installation, job: JobView, *, inexact: bool, accept_change: bool
+    store: Store, job: JobView, *, inexact: bool, accept_change: bool
 ) -> tuple[JobView, str]:
     """Refuses a job that a worker of this installation could not take now; changes nothing.
 
     Args:
-        here: the installation.
+        store: where the job is.
         job: a job that is there already.
         inexact: whether it is to go on although this machine may compute in another way.
         accept_change: whether it is to go on with other versions of its plugins.
@@ -45,13 +45,11 @@ def require_fit(
     """
     from versemill.jobs import service
 
-    job = _let_go(here, job)
-    details = service.details(here.store, job.id)
+    job = _let_go(store, job)
+    details = service.details(store, job.id)
     if job.state == "queued":  # what it was allowed before still holds
         inexact = inexact or details.inexact
-    missing = missing_plugins(details, accept_change=accept_change)
-    if missing is not None:
-        raise JobStateError(missing)
+    require_plugins(details, accept_change=accept_change)
     if inexact or details.plan is None:
         return job, "auto"
     device = details.plan.split()[0]
@@ -59,8 +57,8 @@ def require_fit(
     return job, "cpu" if device == "cpu" else "auto"
 
 
-def missing_plugins(details: JobDetails, *, accept_change: bool = False) -> str | None:
-    """What keeps a job from going on with the plugins that are installed here, and the remedy."""
+def require_plugins(details: JobDetails, *, accept_change: bool = False) -> None:
+    """Raises `JobStateError` if a job cannot go on with the plugins that are installed here."""
     from versemill.plugins.registry import Registry
     from versemill.plugins.requirements import any_version, lacking, offered
 
@@ -69,7 +67,7 @@ def missing_plugins(details: JobDetails, *, accept_change: bool = False) -> str 
     required = any_version(details.plugins) if accept_change else details.needs
     lacks = lacking(required, has)
     if not lacks:
-        return None
+        return
     told = [f"{_label(details.job)} cannot go on here: it needs {', '.join(map(str, lacks))}"]
     others = [_other(plugin) for lack in lacks for plugin in has if _same_name(lack, plugin)]
     told += others or ["not installed here" if len(lacks) == 1 else "not all installed here"]
@@ -82,10 +80,10 @@ def missing_plugins(details: JobDetails, *, accept_change: bool = False) -> str 
     remedy = "install it" if len(lacks) == 1 else "install them"
     if len(others) == len(lacks):
         remedy += f", or `versemill run {details.job.id} --accept-change`"
-    return f"{'; '.join(told)}; {remedy}"
+    raise JobStateError(f"{'; '.join(told)}; {remedy}")
 
 
-def _let_go(here: Installation, job: JobView) -> JobView:
+def _let_go(store: Store, job: JobView) -> JobView:
     """The job once nobody works on it; one that was just handed over takes a moment.
 
     Raises:
@@ -95,7 +93,7 @@ def _let_go(here: Installation, job: JobView) -> JobView:
 
     deadline = time.monotonic() + _LET_GO_SECONDS
     while job.state == "running" and job.state_shown != "interrupted":
-        alive = [w for w in service.live_workers(here.store) if w.name == job.worker]
+        alive = [w for w in service.live_workers(store) if w.name == job.worker]
         if not any(map(_may_be_there, alive)):
             break  # its lease will expire
         if time.monotonic() > deadline:
@@ -104,7 +102,7 @@ def _let_go(here: Installation, job: JobView) -> JobView:
                 f"for its end, `versemill pause {job.id}` stops it there"
             )
         time.sleep(_POLL_SECONDS)
-        job = service.find(here.store, str(job.id))
+        job = service.find(store, str(job.id))
     return job
 
 
