@@ -42,7 +42,7 @@ def verse(seed: int, length: int) -> str:
 PARTS = Parts(verse(1, 150) + "xyz" + verse(5, 150), (verse(2, 80), verse(3, 60)), (verse(4, 50),))
 
 
-def config(**tables: Any) -> JobConfig:
+def config(*, registry: Registry = REGISTRY, **tables: Any) -> JobConfig:
     """A small job; `tables` of a job file go over the ones here."""
     base: dict[str, dict[str, Any]] = {
         # From the options' own defaults, whatever the recipe says.
@@ -55,7 +55,7 @@ def config(**tables: Any) -> JobConfig:
     table: dict[str, Any] = {"prefixes": ["la", "?"], **base, **tables}
     for section, values in base.items():
         table[section] = {**values, **tables.get(section, {})}
-    return resolve(table, REGISTRY)
+    return resolve(table, registry)
 
 
 def plan(dtype: str = "float32") -> KernelPlan:

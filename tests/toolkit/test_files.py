@@ -58,7 +58,7 @@ def test_what_is_there_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"kept")
     make_private_file(tmp_path / "file")
     assert (tmp_path / "file").read_bytes() == b"kept"
-    with pytest.raises(FileExistsError):
+    with pytest.raises(NotADirectoryError):
         make_private_folder(tmp_path / "file")
 
 

@@ -62,7 +62,11 @@ def make_private_folder(folder: Path) -> None:
             place.mkdir(mode=0o700)
         except FileExistsError:  # somebody else made it meanwhile
             if not place.is_dir():
-                raise
+                raise _no_folder(place) from None
+
+
+def _no_folder(place: Path) -> OSError:
+    return NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
 
 
 def make_private_file(path: Path) -> None:

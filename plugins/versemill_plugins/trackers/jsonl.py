@@ -25,8 +25,10 @@ class JsonLines(Tracker):
     - `started`: the fields of `versemill.plugins.Run`;
     - `progress`: those of `versemill.plugins.Progress`; `train_perplexity` is on the training text;
     - `report`, at the end of each epoch: those of `versemill.plugins.EpochReport`;
-      `valid_perplexity` is held-out perplexity per character, null where not measured;
+      `valid_perplexity` is held-out perplexity, null where not measured;
     - `ended`: those of `versemill.plugins.Ending`.
+
+    Perplexities and speeds are per character.
 
     Going on from a checkpoint, it first drops what an earlier attempt told and this one will tell
     again: by step, `progress` and `report` have neither gap nor overlap.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,18 +16,19 @@ from versemill import __version__
 from versemill.cli import local_fit
 from versemill.cli.installation import Installation
 from versemill.jobs import service
-from versemill.jobs.execution import worker_api as leases
+from versemill.jobs.execution import worker_api
 from versemill.jobs.storage.tables import Job, Worker
+from versemill.plugins.record import PluginRecord
 from versemill.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ELSEWHERE = {"kind": "cell", "name": "x", "distribution": "dist-y", "version": "1.2"}
-NEWER = {"kind": "cell", "name": "gru", "distribution": "versemill", "version": "999"}
+ELSEWHERE = PluginRecord(kind="cell", name="x", distribution="dist-y", version="1.2")
+NEWER = PluginRecord(kind="cell", name="gru", distribution="versemill", version="999")
 
 
-def submit(floor: Any, record: dict[str, str]) -> int:
+def submit(floor: Any, record: PluginRecord) -> int:
     job = service.submit(floor.store, CONFIG, TEXT, [record], owner="ann", name="one")
     return job.id
 
@@ -72,7 +74,7 @@ def test_a_plugin_that_is_disabled(
 ) -> None:
     (tmp_path / "broken.py").write_text("raise ValueError('out of tune')")
     monkeypatch.setenv("VERSEMILL_PLUGINS", str(tmp_path))
-    submit(floor, {**ELSEWHERE, "distribution": "broken.py"})
+    submit(floor, replace(ELSEWHERE, distribution="broken.py"))
     assert "; broken.py is disabled: import failed: ValueError: out of tune; install it" in (
         command("run", "one").complaint
     )
@@ -105,15 +107,15 @@ def test_a_job_that_another_worker_holds(
     told = command("run", "one").complaint
     assert "(one) is running on worker attic; `versemill wait 1` waits for its end" in told
     assert service.find(floor.store, "one").worker == "attic"
-    leases.renew(floor.store, claim)  # it still holds the job
+    worker_api.renew(floor.store, claim)  # it still holds the job
 
 
 def test_a_job_whose_worker_has_died_here_is_not_refused(floor: Any) -> None:
     job = floor.submit("one")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    worker = leases.register_worker(floor.store, "attic", 1)
-    assert leases.claim(floor.store, worker, only=job.id) is not None
+    worker = worker_api.register_worker(floor.store, "attic", 1)
+    assert worker_api.claim(floor.store, worker, only=job.id) is not None
     with floor.store.unit_of_work() as uow:
         uow.execute(update(Worker).values(pid=ended.pid))
         uow.commit()

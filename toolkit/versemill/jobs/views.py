@@ -46,7 +46,7 @@ class JobView(View):
         state_shown: the state in one word for people: `interrupted` when its worker is gone
             and nobody has taken over yet, `pausing` and the like while a request is pending.
         epoch: the epoch in progress, from 1; 0 before the first.
-        train_perplexity: running mean of the epoch; alone it only shows memorising.
+        train_perplexity: running mean of the epoch, per character; alone it only shows memorising.
         worker: name of the worker that runs it now.
     """
 
@@ -164,7 +164,7 @@ class JobDetails(View):
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint(View):
-    """The figures of one report."""
+    """The figures of one report; perplexities and speed are per character."""
 
     epoch: int
     step: int

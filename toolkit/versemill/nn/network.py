@@ -67,7 +67,7 @@ class LanguageModel(nn.Module):
         return cast("list[Cell]", list(self.cells))
 
     def initial_state(self, batch_size: int) -> States:
-        """The state before the first character."""
+        """The state before the first id."""
         like = self.output_bias
         return tuple(
             cell.initial_state(batch_size, device=like.device, dtype=like.dtype)
@@ -113,7 +113,7 @@ class LanguageModel(nn.Module):
         return nn.functional.linear(y, self._output_weight(), self.output_bias)
 
     def stepper(self) -> Callable[[Tensor, States], tuple[Tensor, States]]:
-        """A function `(ids_B, states) -> (logits_BV, states)` for one character at a time.
+        """A function `(ids_B, states) -> (logits_BV, states)` for one id at a time.
 
         It reads the weights as they are now; make a new one after training goes on.
         """

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from versemill.config.validation import NoOptions, Options
     from versemill.errors import ConfigError, CorpusError
     from versemill.plugins.cell import Cell, Noise, State
-    from versemill.plugins.contracts import Corpus, Decoder, Sampler, Tokenizer
+    from versemill.plugins.contracts import (
+        CellSize,
+        Corpus,
+        Decoder,
+        Sampler,
+        Tokenizer,
+        TokenizerBounds,
+    )
     from versemill.plugins.hookspecs import Registrar, hookimpl
     from versemill.plugins.run_events import EpochReport, Finished, HeldOut, Lyric, Progress
     from versemill.plugins.tracker import Ending, Run, Tracker
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cell",
+    "CellSize",
     "ConfigError",
     "Corpus",
     "CorpusError",
@@ -43,6 +51,7 @@ __all__ = [
     "State",
     "Text",
     "Tokenizer",
+    "TokenizerBounds",
     "Tracker",
     "hookimpl",
 ]
@@ -51,7 +60,14 @@ _PLACES = {
     "versemill.config.validation": ("NoOptions", "Options"),
     "versemill.errors": ("ConfigError", "CorpusError"),
     "versemill.plugins.cell": ("Cell", "Noise", "State"),
-    "versemill.plugins.contracts": ("Corpus", "Decoder", "Sampler", "Tokenizer"),
+    "versemill.plugins.contracts": (
+        "CellSize",
+        "Corpus",
+        "Decoder",
+        "Sampler",
+        "Tokenizer",
+        "TokenizerBounds",
+    ),
     "versemill.plugins.hookspecs": ("Registrar", "hookimpl"),
     "versemill.plugins.run_events": ("EpochReport", "Finished", "HeldOut", "Lyric", "Progress"),
     "versemill.plugins.tracker": ("Ending", "Run", "Tracker"),

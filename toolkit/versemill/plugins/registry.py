@@ -23,7 +23,7 @@ from versemill.plugins.isolation import OverdueError, captured, limited
 from versemill.plugins.record import PluginRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from versemill.config.validation import JSONValue
 
@@ -43,6 +43,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MESSAGE_READ = 1000  # characters
 _REVISION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,9}")
 _TARGET = re.compile(r"([A-Za-z_][\w.]*)?:[A-Za-z_]\w*")
+_ESTIMATED: tuple[Kind, ...] = ("cell", "sampler", "tokenizer")
 _NAMED_IN_LISTS = ("decoder", "tracker")  # their options stand beside their names, in no table
 _METHODS: dict[Kind, tuple[str, ...]] = {
     "tokenizer": ("train", "from_json", "to_json", "encode", "decode"),
@@ -64,6 +65,7 @@ class Registration:
         distribution: the distribution that brought it.
         version: that distribution's version.
         revision: the version with which its results last changed: what jobs are locked to.
+        estimate: what it says of its size before it is loaded; ask by `plugins.estimates`.
         stage: of a decoder, what it does to the distribution; None if its author does not say.
     """
 
@@ -75,6 +77,7 @@ class Registration:
     distribution: str
     version: str
     revision: str
+    estimate: Callable[..., object] | None = None
     stage: Stage | None = None
 
     @property
@@ -271,6 +274,7 @@ class _Registrar:
         options: type[Options] = NoOptions,
         stage: Stage | None = None,
         revision: object = None,
+        estimate: object = None,
     ) -> None:
         # What a stranger passes may be anything, whatever the protocol says.
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -295,6 +299,11 @@ class _Registrar:
                 f"revision {revision!r:.50} of {self._kind} {name!r} is not allowed: "
                 "a version such as '1.2'"
             )
+        if estimate is not None and not (callable(estimate) and self._kind in _ESTIMATED):
+            allowed = "a function" if self._kind in _ESTIMATED else "left out for this kind"
+            raise PluginError(
+                f"estimate {estimate!r:.50} of {self._kind} {name!r} is not allowed: {allowed}"
+            )
         self._offered.append(
             Registration(
                 kind=self._kind,
@@ -306,6 +315,7 @@ class _Registrar:
                 distribution=self._distribution,
                 version=self._version,
                 revision=self._version if revision is None else str(revision),
+                estimate=estimate if callable(estimate) else None,
             )
         )
 

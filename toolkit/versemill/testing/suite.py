@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from versemill.plugins.registry import Kind, Registration, Registry
+from versemill.plugins.selection import Selected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,6 +54,10 @@ class Suite:
     def keywords(self) -> dict[str, Any]:
         """The options as the plugin gets them."""
         return self.registration().validate(self.options)
+
+    def selected(self) -> Selected:
+        """The plugin under test with its options."""
+        return Selected(registration=self.registration(), options=self.keywords())
 
 
 @functools.cache

@@ -115,7 +115,7 @@ def _folder() -> Iterator[Path]:
 
 
 def _run(attempt: int, step: int) -> Run:
-    config = {"corpus": "starter-zh", "cell": "gru", "training": {"epochs": 3}}
+    config = {"corpus": "songs", "cell": "a-cell", "training": {"epochs": 3}}
     return Run(job=1, name="分开", attempt=attempt, step=step, reported=0, config=config)
 
 
@@ -158,4 +158,4 @@ _RESULT = Finished(
     step=60, epoch=3, best_epoch=2, stopped_early=False, held_out={"validation": _HELD_OUT}
 )
 _FINISHED = Ending(outcome="finished", result=_RESULT)
-_LYRIC = Lyric(step=40, prefix="分开", text="分开\n<b>*不*</b> 🌙\n", seed=0, decoder="greedy")
+_LYRIC = Lyric(step=40, prefix="分开", text="分开\n<b>*不*</b> 🌙\n", seed=0, decoder="a-stage=1")

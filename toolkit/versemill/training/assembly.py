@@ -80,9 +80,9 @@ def assemble(parts: Parts, config: JobConfig, registry: Registry, plan: KernelPl
     selection = Selection(config, registry)
     tokenizer = _tokenizer(selection, parts.training)
     text = TextIds.of(parts.training, tokenizer, device=torch.device(plan.device))
-    sampler = _sampler(selection, len(text.ids))
+    sampler = _sampler(selection, len(text.ids), len(parts.training))
     # Checked when the job was submitted, but perhaps on another machine, or not by us.
-    check_memory(config, len(tokenizer.tokens), device=plan.device)
+    check_memory(selection, len(tokenizer.tokens), device=plan.device)
     model = _model(selection, tokenizer, plan)
     steps = config.training.epochs * sampler.steps
     return Assembly(
@@ -107,13 +107,14 @@ def _tokenizer(selection: Selection, text: str) -> Tokenizer:
     return tokenizer
 
 
-def _sampler(selection: Selection, length: int) -> Sampler:
+def _sampler(selection: Selection, length: int, characters: int) -> Sampler:
     chosen, options = selection.sampler, selection.config.training
     sampler: Sampler = chosen.load()(length, options.batch_size, options.window, **chosen.options)
     if sampler.steps < 1:
+        unit = "" if length == characters else f" in {counted(length, 'id')}"
         raise CorpusError(
-            f"the training text has {counted(length, 'character')}, too few for one batch of "
-            f"training.batch_size = {options.batch_size} windows of "
+            f"the training text has {counted(characters, 'character')}{unit}, too few for one "
+            f"batch of training.batch_size = {options.batch_size} windows of "
             f"training.window = {options.window}: lower them or use a longer text"
         )
     return sampler

@@ -149,7 +149,8 @@ class Training:
         self._losses[self._position] = loss.detach()
         self._position += 1
         self._step += 1
-        self._clock.trained(self.config.training.batch_size * self.config.training.window)
+        ids = self.config.training.batch_size * self.config.training.window
+        self._clock.trained(ids / self._made.text.ids_per_character)
 
     def _zero_states(self) -> States:
         return self._model.initial_state(self.config.training.batch_size)
@@ -263,11 +264,16 @@ class Training:
     # Figures
 
     def _train_perplexity(self) -> float | None:
-        """Exp of the running mean over the epoch so far; None before its first step."""
+        """Per character, over the epoch so far; None before its first step.
+
+        exp of the mean nats per id times the ids per character of the whole training text. So it
+        does not matter how many characters the tokens of one window happen to have; with one id
+        per character the factor is exactly 1.
+        """
         if self._position == 0:
             return None
-        mean = float(self._losses[: self._position].mean())
-        return math.exp(min(mean, 700.0))
+        nats_per_id = float(self._losses[: self._position].mean())
+        return math.exp(min(nats_per_id * self._made.text.ids_per_character, 700.0))
 
     def _seconds_left(self) -> float | None:
         return self._clock.seconds_for(self._made.steps - self._step)

@@ -29,12 +29,15 @@ class TextIds:
             from them.
         unknown_id: the id of `<unk>`; None if there is none.
         unseen_share: `perplexity.unseen_share` of the ids.
+        ids_per_character: N divided by the characters of the text, which turns figures per id into
+            figures per character; exactly 1 for a tokenizer of characters.
     """
 
     ids: Tensor
     seen_once: Tensor | None
     unknown_id: int | None
     unseen_share: float
+    ids_per_character: float
 
     @classmethod
     def of(cls, text: str, tokenizer: Tokenizer, *, device: torch.device) -> Self:
@@ -50,6 +53,7 @@ class TextIds:
             seen_once=seen_once,
             unknown_id=tokenizer.unknown_id,
             unseen_share=unseen_share(encoded),
+            ids_per_character=len(encoded) / max(1, len(text)),
         )
 
     def of_epoch(self, seed: int) -> Tensor:

@@ -72,7 +72,7 @@ def _none_yet(here: Installation, job: JobView, step: int | None) -> Exception:
 @click.argument("job")
 @click.option("--at", default="best", show_default=True, help="Weights: best, last, or a step.")
 @click.option("--prefix", "prefixes", multiple=True, help="Go on from this text; repeatable.")
-@click.option("--length", type=int, help="At most so many characters after the prefix.")
+@click.option("--length", type=int, help="At most so many tokens (characters) after the prefix.")
 @click.option(
     "--lines",
     type=int,
@@ -89,7 +89,7 @@ def _none_yet(here: Installation, job: JobView, step: int | None) -> Exception:
     "--decoder", "decoders", multiple=True, help="The whole chain, stage by stage; repeatable."
 )
 @click.option("--temperature", type=float, help="Below 1 sharpens, above 1 flattens; 0: greedy.")
-@click.option("--top-k", type=int, help="Draw from so many most likely characters.")
+@click.option("--top-k", type=int, help="Draw from so many most likely tokens.")
 @click.option("--top-p", type=float, help="Draw from the fewest that reach this probability.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 def generate(

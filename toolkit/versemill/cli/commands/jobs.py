@@ -30,7 +30,7 @@ def jobs(
     """List jobs, newest first.
 
     TRAINING is perplexity on the training text, which alone only shows memorising; VALIDATION is
-    on text held out.
+    on text held out. Both are per character.
 
     \b
     Example:  versemill jobs --state running --state queued

@@ -104,8 +104,9 @@ def _figures(details: JobDetails) -> list[str]:
         f"job {job.id} ({job.name}): {job.state_shown}",
         f"  owner      {job.owner}, created {ago(job.created_at)}",
         f"  epoch      {job.epoch} of {job.epochs}, step {job.step:,}",
-        f"  training   perplexity {perplexity(job.train_perplexity)} (on the training text)",
-        f"  validation perplexity {perplexity(job.valid_perplexity)} (held out)",
+        f"  training   perplexity {perplexity(job.train_perplexity)} per character "
+        "(on the training text)",
+        f"  validation perplexity {perplexity(job.valid_perplexity)} per character (held out)",
     ]
     if job.worker is not None:
         left = duration(job.seconds_left)

@@ -137,7 +137,7 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
     text = find_text(here, config, registry, named=named, place=place)
     if place == FROM_STDIN:
         config = replace(config, corpus=STANDARD_INPUT)
-    parts = check(text, config)
+    parts = check(text, Selection(config, registry))
     if "prefixes" not in table:
         config = replace(config, prefixes=chosen_prefixes(config, text, parts))
     known = set(parts.training).__contains__
