@@ -55,11 +55,15 @@ def _refuse_unreadable(arguments: Sequence[str]) -> None:
 
 def _complain(error: click.ClickException | VersemillError) -> int:
     """Tells it in one line and returns the exit code."""
-    message = str(error)
     if isinstance(error, click.UsageError):
         message = _where_to_look(error)
     elif isinstance(error, click.ClickException):
-        message = " ".join(error.format_message().split())
+        message = error.format_message()
+    else:
+        from versemill.cli.terminal.advice import with_advice
+
+        message = with_advice(error)
+    message = " ".join(message.split())
     say(f"versemill: {message}", err=True)
     return USAGE if isinstance(error, click.UsageError) else FAILED
 

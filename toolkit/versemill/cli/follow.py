@@ -60,10 +60,9 @@ class NewsOnScreen:
 
 def follow_to_end(here: Installation, job: JobView) -> int:
     """Follows until the job has ended; Ctrl-C only stops following. Returns the exit code."""
-    from versemill.cli.installation import note
+    from versemill.cli.installation import ending_told, note
     from versemill.cli.terminal.interrupts import Interrupts
     from versemill.cli.terminal.screen import screen
-    from versemill.cli.terminal.wording import ending
     from versemill.jobs.service.following import follow, stopped
 
     with Interrupts() as interrupts:
@@ -77,5 +76,5 @@ def follow_to_end(here: Installation, job: JobView) -> int:
         if not stopped(job):
             note(f"job {job.id} ({job.name}) goes on without you; `versemill show {job.id}`")
             return INTERRUPTED
-    note(ending(job))
+    note(ending_told(here, job))
     return 0 if job.state == "succeeded" else 1

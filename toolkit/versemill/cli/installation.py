@@ -44,6 +44,10 @@ class Installation:
 
         return find(self.store, key, self.principal)
 
+    def job_id(self, key: str | None) -> int | None:
+        """The id of the job meant, if one is; raises as `job`."""
+        return None if key is None else self.job(key).id
+
     def sources(self, named: NamedByFile | None = None) -> TextSources:
         """What the texts of corpora may be read from, standard input among it.
 
@@ -92,6 +96,18 @@ def note_all(notices: Iterable[Notice]) -> None:
             say_text(notice.output, err=True, end="")
         else:
             note(told(notice))
+
+
+def ending_told(here: Installation, job: JobView) -> str:
+    """How a job ended, or stands, and what can be done next."""
+    from versemill.cli.terminal.advice import failure_told
+    from versemill.cli.terminal.wording import ending, label
+    from versemill.jobs.service import details
+
+    if job.state != "failed":
+        return ending(job)
+    why = failure_told(job, details(here.store, job.id))
+    return f"{label(job)} failed: {why}; `versemill show {job.id}` tells more"
 
 
 def note_waiting(here: Installation, job: JobView) -> None:

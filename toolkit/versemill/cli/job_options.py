@@ -53,6 +53,9 @@ class _Epochs(_ParamType):
 EPOCHS = _Epochs()
 
 _OPTIONS = (
+    click.option(
+        "--from", "base", metavar="JOB", help="Take the settings and text of this job; see --set."
+    ),
     click.option("--corpus", help="A corpus by name, the path of a text, zip or folder, or -."),
     click.option("--cell", help="Recurrent cell: rnn, gru, lstm, or a plugin's."),
     click.option("--sampler", help="Training windows: random, consecutive, or a plugin's."),
@@ -89,10 +92,12 @@ class JobSource:
     Attributes:
         table: the job table.
         named: what of its corpus the file says, and no option.
+        base: the job whose settings it takes, as somebody named it.
     """
 
     table: dict[str, Any]
     named: NamedByFile | None
+    base: str | None
 
 
 def job_source(file: Path | None, options: Mapping[str, Any]) -> JobSource:
@@ -108,11 +113,15 @@ def job_source(file: Path | None, options: Mapping[str, Any]) -> JobSource:
     """
     from versemill.jobs.service import NamedByFile
 
+    base = options["base"]
+    if base is not None and (file is not None or options["recipe"] is not None):
+        other = "--recipe" if file is None else "a job file"
+        raise click.UsageError(f"--from and {other} exclude each other.")
     from_file = {} if file is None else read_job_file(file)
     named = None
     if file is not None:
         named = NamedByFile(file=file, values=_corpus_values(from_file, options))
-    return JobSource(table=_overridden(from_file, options), named=named)
+    return JobSource(table=_overridden(from_file, options), named=named, base=base)
 
 
 def _corpus_values(from_file: Mapping[str, Any], options: Mapping[str, Any]) -> frozenset[str]:

@@ -186,9 +186,10 @@ class Registry:
         except KeyError:
             left_out = len(self.disabled)
             plural = "plugins are" if left_out > 1 else "plugin is"
-            hint = f"{left_out} {plural} disabled: `versemill plugins list` says why"
+            hint = f"{left_out} {plural} disabled" if left_out else ""
+            reason = "disabled" if left_out else ""
             known = self._known[kind]
-            raise UnknownNameError(kind, name, known, hint=hint if left_out else "") from None
+            raise UnknownNameError(kind, name, known, hint=hint, reason=reason) from None
 
     def has(self, kind: Kind, name: str) -> bool:
         """Whether something of that kind has that name."""

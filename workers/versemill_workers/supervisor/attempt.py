@@ -338,7 +338,8 @@ class Supervisor:
         elif word is not None and kind == "unfit":
             self._find_unfit(word)
         elif word is not None:
-            self._fail(FailureClass(word["failure"]), word["message"], how=how)
+            failure = FailureClass(word["failure"])
+            self._fail(failure, word["message"], how=how, cause=word.get("error"))
         elif self._killed_for == "stall":
             silence = f"no sign of life for {STALL_SECONDS:.0f} s after step {self._step:,}"
             self._fail(FailureClass.STALLED, silence, how=how)
@@ -366,8 +367,17 @@ class Supervisor:
     def _died(self, how: str) -> str:
         return f"the trainer on {self._claim.worker_name} died at step {self._step:,} ({how})"
 
-    def _fail(self, failure: FailureClass, error: str, *, how: str | None = None) -> None:
-        worker_api.fail_or_retry(self._store, self._claim, failure, error=error, exit=how)
+    def _fail(
+        self,
+        failure: FailureClass,
+        error: str,
+        *,
+        how: str | None = None,
+        cause: Message | None = None,
+    ) -> None:
+        worker_api.fail_or_retry(
+            self._store, self._claim, failure, error=error, exit=how, cause=cause
+        )
 
     def _give_up(self, failure: FailureClass, error: str) -> None:
         self.kill()

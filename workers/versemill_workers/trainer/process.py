@@ -65,10 +65,10 @@ def main(pipe: Connection, order_json: str) -> None:
     try:
         _prepared(line, order, registry).run()
     except NotEnoughMemoryError as error:
-        line.tell("failed", failure="out_of_memory", message=str(error))
+        line.tell("failed", failure="out_of_memory", message=str(error), error=error.to_json())
         sys.exit(1)
     except VersemillError as error:
-        line.tell("failed", failure="user", message=str(error))
+        line.tell("failed", failure="user", message=str(error), error=error.to_json())
         sys.exit(1)
     except (MemoryError, torch.OutOfMemoryError) as error:
         traceback.print_exc()

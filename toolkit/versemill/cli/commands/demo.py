@@ -55,7 +55,9 @@ def demo(ctx: click.Context) -> None:
 
 
 def _options() -> dict[str, Any]:
-    unset: dict[str, Any] = dict.fromkeys(("cell", "sampler", "tokenizer", "name", "epochs"))
+    unset: dict[str, Any] = dict.fromkeys(
+        ("base", "cell", "sampler", "tokenizer", "name", "epochs")
+    )
     unset |= dict.fromkeys(("prefixes", "trackers"), ())
     return unset | {"corpus": "starter-zh", "recipe": "default", "settings": SETTINGS}
 

@@ -333,10 +333,16 @@ CHECKS: tuple[Check, ...] = (
 
 
 def _from_error(check: str, error: VersemillError) -> Finding:
-    """Our messages end with what to do, which may be to call this command."""
-    detail, _, mend = str(error).rpartition("; ")
-    if "versemill doctor" in mend:
+    """What is wrong, and what the command line advises, or the end of the message."""
+    from versemill.cli.terminal.advice import advice_for
+
+    if (error.code, error.reason) == ("database", "unusable"):
         mend = "see that it is running, and that VERSEMILL_DATABASE_URL is right"
+        return Finding(check=check, ok=False, detail=str(error), mend=mend)
+    mend = advice_for(error.code, error.reason, error.attributes)
+    if mend:
+        return Finding(check=check, ok=False, detail=str(error), mend=mend)
+    detail, _, mend = str(error).rpartition("; ")
     return Finding(check=check, ok=False, detail=detail or mend, mend=mend if detail else "")
 
 

@@ -72,7 +72,12 @@ def run(
                 waited = known.state == "queued"
                 ctx.exit(train_here(here, queued.job, interrupts, devices=devices, waited=waited))
         described = job_source(None if source is None else Path(source), options)
-        submission = service.prepare(here.store, described.table, here.sources(described.named))
+        submission = service.prepare(
+            here.store,
+            described.table,
+            here.sources(described.named),
+            based_on=here.job_id(described.base),
+        )
         with Interrupts() as interrupts:  # from here on Ctrl-C pauses what was submitted
             queued = service.enqueue(here.store, submission, here.principal, wake=here.wake)
             note_all(queued.notices)
@@ -86,7 +91,7 @@ def _is_file(source: str) -> bool:
 def _refuse_new_settings(options: dict[str, Any]) -> None:
     given = [key for key, value in options.items() if value not in (None, ()) and key != "epochs"]
     if given:
-        names = {"prefixes": "prefix", "settings": "set", "trackers": "track"}
+        names = {"base": "from", "prefixes": "prefix", "settings": "set", "trackers": "track"}
         option = names.get(given[0], given[0])
         raise click.UsageError(
             f"--{option} cannot change a job that is there already; only --epochs can."
@@ -117,9 +122,8 @@ def train_here(
         VersemillError: standard output cannot be written, and the job has been paused; or it turns
             out that this worker lacks a plugin.
     """
-    from versemill.cli.installation import note
+    from versemill.cli.installation import ending_told, note
     from versemill.cli.terminal.streams import LOST, output_trouble
-    from versemill.cli.terminal.wording import ending
     from versemill.jobs.service.local_worker import TetheredWorker
 
     trouble = ""
@@ -136,8 +140,8 @@ def train_here(
             note(f"job {job.id} ({job.name}) is handed over; `versemill run {job.id}` carries on")
             return INTERRUPTED
     if trouble:
-        raise VersemillError(f"{trouble}; {ending(job)}")
-    note(ending(job))
+        raise VersemillError(f"{trouble}; {ending_told(here, job)}")
+    note(ending_told(here, job))
     if job.state == "paused" and interrupts.count:
         return INTERRUPTED
     return 0 if job.state == "succeeded" else 1

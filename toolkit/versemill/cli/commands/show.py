@@ -49,7 +49,7 @@ def _waiting(details: JobDetails) -> dict[str, Any]:
 
 
 def _figures(details: JobDetails) -> list[str]:
-    from versemill.cli.terminal.advice import told
+    from versemill.cli.terminal.advice import failure_told, told
     from versemill.cli.terminal.tables import ago, duration, perplexity, speed
 
     job = details.job
@@ -70,7 +70,7 @@ def _figures(details: JobDetails) -> list[str]:
     if details.waiting is not None:
         lines.append(f"  waits      {told(details.waiting, job_id=job.id)}")
     if job.error is not None:
-        lines.append(f"  error      {job.error}")
+        lines.append(f"  error      {failure_told(job, details)}")
     for part, held_out in (details.result or {}).get("held_out", {}).items():
         lines.append(f"  result     {held_out_line(part, held_out)}")
     return lines

@@ -27,11 +27,13 @@ def submit(
 ) -> None:
     """Queue a job for the workers.
 
-    It comes from a job file (FILE, in TOML), from options, or both.
+    It comes from a job file (FILE, in TOML), from options, or both; or with --from from another
+    job, whose settings it has but for those given, and whose text unless --corpus names another.
 
     \b
     Examples:  versemill submit --corpus starter-zh --cell lstm --set training.epochs=50
                versemill submit job.toml --name second-try --follow
+               versemill submit --from 3 --set training.learning_rate=0.0003
     """
     from versemill.cli.installation import installation, note_all, note_waiting
     from versemill.cli.terminal.streams import despite_lost_output
@@ -44,6 +46,7 @@ def submit(
             source.table,
             here.principal,
             here.sources(source.named),
+            based_on=here.job_id(source.base),
             wake=here.wake,
         )
         note_all(queued.notices)

@@ -46,7 +46,12 @@ def verify_resume(file: Path | None, kills: int, **options: Any) -> None:
     with installation() as here:
         settings = here.settings
         source = job_source(file, options)
-        submission = service.prepare(here.store, source.table, here.sources(source.named))
+        submission = service.prepare(
+            here.store,
+            source.table,
+            here.sources(source.named),
+            based_on=here.job_id(source.base),
+        )
     note_all(submission.notices)
     with (
         Interrupts() as interrupts,

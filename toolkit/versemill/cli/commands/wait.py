@@ -7,7 +7,7 @@ import time
 import click
 
 from versemill.cli.terminal.output import say
-from versemill.cli.terminal.wording import ending, label
+from versemill.cli.terminal.wording import label
 
 _POLL_SECONDS = 0.5
 
@@ -24,7 +24,7 @@ def wait(ctx: click.Context, job: str, timeout: float | None) -> None:
     \b
     Example:  versemill wait my-job --timeout 3600 && versemill lyrics my-job
     """
-    from versemill.cli.installation import installation, note_waiting
+    from versemill.cli.installation import ending_told, installation, note_waiting
     from versemill.errors import JobStateError
     from versemill.jobs import service
 
@@ -39,5 +39,6 @@ def wait(ctx: click.Context, job: str, timeout: float | None) -> None:
                 )
             time.sleep(_POLL_SECONDS)
             found = service.find(here.store, str(found.id))
-    say(ending(found))
+        told = ending_told(here, found)
+    say(told)
     ctx.exit(0 if found.state == "succeeded" else 1)

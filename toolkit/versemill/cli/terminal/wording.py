@@ -12,10 +12,8 @@ if TYPE_CHECKING:
 
 
 def ending(job: JobView) -> str:
-    """How a job ended, or stands, and what can be done next."""
+    """How a job that has not failed ended, or stands, and what can be done next."""
     name = label(job)
-    if job.state == "failed":
-        return f"{name} failed: {job.error}; `versemill show {job.id}` tells more"
     if job.state == "paused":
         return f"{name} is paused; `versemill run {job.id}` carries on"
     if job.state == "cancelled":

@@ -99,8 +99,9 @@ def remove_corpus(store: Store, name: str, principal: Principal) -> None:  # noq
         needed = [job for job in _jobs_with(uow, name, content_hash) if not job.state.ended]
         if needed:
             raise JobStateError(
-                f"corpus {name!r} is needed by {_named(needed)}; wait until they are over, or "
-                f"cancel them first: `versemill cancel {needed[0].id}`"
+                f"corpus {name!r} is needed by {_named(needed)}",
+                reason="corpus-needed",
+                job_ids=[job.id for job in needed],
             )
         drop_unused_text(uow, content_hash)
         uow.commit()

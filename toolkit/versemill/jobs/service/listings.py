@@ -72,7 +72,7 @@ def find(store: Store, key: str, principal: Principal | None = None) -> JobView:
         found = _found(session, **wanted)
         if not found:
             recent = session.scalars(select(Job.name).order_by(Job.id.desc()).limit(5)).all()
-            raise UnknownNameError("job", key, recent, hint="`versemill jobs` lists them all")
+            raise UnknownNameError("job", key, recent)
     likeliest = {name: place for place, name in enumerate(names)}
     return min(found, key=lambda job: likeliest.get(job.name, 0))
 
@@ -182,7 +182,7 @@ def job_view(session: Session, job_id: int) -> JobView:
     """One job by id, within a transaction; raises `UnknownNameError`."""
     found = _found(session, job_id=job_id)
     if not found:
-        raise UnknownNameError("job", str(job_id), (), hint="`versemill jobs` lists them all")
+        raise UnknownNameError("job", str(job_id), ())
     return found[0]
 
 

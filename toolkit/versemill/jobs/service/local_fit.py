@@ -77,10 +77,13 @@ def require_plugins(details: JobDetails, *, accept_change: bool = False) -> None
         for plugin in registry.disabled
         if plugin.distribution in wanted
     ]
-    remedy = "install it" if len(lacks) == 1 else "install them"
-    if len(others) == len(lacks):
-        remedy += f", or `versemill run {details.job.id} --accept-change`"
-    raise JobStateError(f"{'; '.join(told)}; {remedy}")
+    changed = len(others) == len(lacks)
+    raise JobStateError(
+        "; ".join(told),
+        reason="plugins-changed" if changed else "plugins-missing",
+        job_id=details.job.id,
+        missing=[str(lack) for lack in lacks],
+    )
 
 
 def _let_go(store: Store, job: JobView) -> JobView:
@@ -98,8 +101,7 @@ def _let_go(store: Store, job: JobView) -> JobView:
             break  # its lease will expire
         if time.monotonic() > deadline:
             raise JobStateError(
-                f"{_label(job)} is running on worker {job.worker}; `versemill wait {job.id}` waits "
-                f"for its end, `versemill pause {job.id}` stops it there"
+                f"{_label(job)} is running on worker {job.worker}", reason="held", job_id=job.id
             )
         time.sleep(_POLL_SECONDS)
         job = service.find(store, str(job.id))
@@ -129,8 +131,10 @@ def _require_machine(job: JobView, machine: str, device: str) -> None:
     if machine not in found:
         here = f"this is {' and '.join(found)}" if found else f"there is no {device} here"
         raise JobStateError(
-            f"{_label(job)} goes on bit for bit only on {machine}; {here}; run it there, or allow "
-            f"small differences: `versemill run {job.id} --inexact`"
+            f"{_label(job)} goes on bit for bit only on {machine}; {here}",
+            reason="other-machine",
+            job_id=job.id,
+            machine=machine,
         )
 
 

@@ -48,7 +48,7 @@ def lock_job(uow: UnitOfWork, job_id: int) -> LockedJob:
     ).where(Job.id == job_id)
     found = uow.session.execute(query.with_for_update()).first()
     if found is None:
-        raise UnknownNameError("job", str(job_id), (), hint="`versemill jobs` lists them all")
+        raise UnknownNameError("job", str(job_id), ())
     return LockedJob(*found)
 
 

@@ -62,12 +62,16 @@ def resume(
             epochs = job.epochs + more_epochs
         if job.state is State.SUCCEEDED and epochs is None:
             raise JobStateError(
-                f"{job.label} has finished its {counted(job.epochs, 'epoch')}; "
-                "give more with `--epochs N` or `--epochs +N`"
+                f"{job.label} has finished its {counted(job.epochs, 'epoch')}",
+                reason="finished",
+                job_id=job_id,
             )
         if job.state not in {State.PAUSED, State.SUCCEEDED}:
-            hint = "; `versemill retry` tries it again" if job.state.ended else ""
-            raise JobStateError(f"{job.label} is {job.state} and cannot be resumed{hint}")
+            raise JobStateError(
+                f"{job.label} is {job.state} and cannot be resumed",
+                reason="over" if job.state.ended else "",
+                job_id=job_id,
+            )
         values: dict[str, Any] = {"inexact": inexact, "accepted_by": None}
         message = "resumed"
         if epochs is not None:

@@ -67,7 +67,7 @@ def remove(store: Store, job_id: int, principal: Principal) -> None:  # noqa: AR
         job = lock_job(uow, job_id)
         if job.state is State.RUNNING:
             raise JobStateError(
-                f"{job.label} is running and cannot be removed; `versemill cancel {job_id}` first"
+                f"{job.label} is running and cannot be removed", reason="running", job_id=job_id
             )
         gone = delete(Job).where(Job.id == job_id, Job.state != State.RUNNING)
         content_hash = uow.execute(gone.returning(Job.content_hash)).scalar_one()
@@ -89,7 +89,7 @@ def drain(store: Store, name: str, principal: Principal) -> list[WorkerView]:
     found = [worker for worker in alive if worker.name in names or worker.id == name]
     if not found:
         known = sorted({worker.name for worker in alive})
-        raise UnknownNameError("live worker", name, known, hint="`versemill workers` lists them")
+        raise UnknownNameError("live worker", name, known)
     ids = [worker.id for worker in found]
     with store.unit_of_work() as uow:
         uow.execute(update(Worker).where(Worker.id.in_(ids)).values(drained_by=principal.name))

@@ -14,9 +14,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from versemill.errors import ConfigError, DatabaseError
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.notices import UnknownCharacters
-from versemill.jobs.service.corpora import keep_text, store_ahead, user_id
+from versemill.jobs.service.base_settings import settings_of
+from versemill.jobs.service.corpora import keep_text, store_ahead, text_by_hash, user_id
 from versemill.jobs.service.listings import job_view
-from versemill.jobs.service.texts import FROM_STDIN, find_text
+from versemill.jobs.service.texts import FROM_STDIN, FoundText, find_text
 from versemill.jobs.service.waking import Queued, nobody
 from versemill.jobs.states import State
 from versemill.jobs.storage.plugin_fit import keep_requirements
@@ -78,22 +79,31 @@ def submit(
     principal: Principal,
     sources: TextSources,
     *,
+    based_on: int | None = None,
     wake: Wake = nobody,
 ) -> Queued:
     """From a job table to a stored job: `prepare`, then `enqueue`; see both."""
-    submission = prepare(store, table, sources)
+    submission = prepare(store, table, sources, based_on=based_on)
     return enqueue(store, submission, principal, wake=wake)
 
 
-def prepare(store: Store, table: Mapping[str, Any], sources: TextSources) -> Submission:
+def prepare(
+    store: Store,
+    table: Mapping[str, Any],
+    sources: TextSources,
+    *,
+    based_on: int | None = None,
+) -> Submission:
     """Puts a job together and checks whatever can be checked before it waits in a queue.
 
     Args:
         store: where named corpora are.
         table: the job as a job file has it, overrides already applied.
         sources: what its text may be read from.
+        based_on: a job whose settings and text this one has, but for what `table` says.
 
     Raises:
+        UnknownNameError: there is no job `based_on`.
         VersemillError: anything that would keep the job from being trained.
     """
     from versemill.config.prefixes import chosen_prefixes
@@ -106,10 +116,16 @@ def prepare(store: Store, table: Mapping[str, Any], sources: TextSources) -> Sub
     from versemill.training.feasibility import check
 
     registry = Registry.discover()
+    text = None
+    if based_on is not None:
+        base = settings_of(store, based_on)
+        text = None if "corpus" in table else text_by_hash(store, base.content_hash)
+        table = base.with_changes(table)
     name = validated(_Named, {"name": table.get("name")}, where="").name
     config = resolve(table, registry)
     place = str(table.get("corpus", config.corpus))
-    found = find_text(store, config, registry, sources, place=place)
+    found = FoundText(text=text) if text else None
+    found = found or find_text(store, config, registry, sources, place=place)
     if place == FROM_STDIN:
         config = replace(config, corpus=STANDARD_INPUT)
     selection = Selection(config, registry)
@@ -187,8 +203,10 @@ def _commit_knowingly(uow: UnitOfWork, job: JobView) -> None:
         uow.commit()
     except SQLAlchemyError as error:
         raise DatabaseError(
-            f"the database went away at the very moment job {job.name} was to be queued; look "
-            "whether it is there with `versemill jobs` before you submit it again"
+            f"the database went away at the very moment job {job.name} was to be queued: nobody "
+            "can tell whether it is there",
+            reason="commit-unknown",
+            name=job.name,
         ) from error
 
 

@@ -113,8 +113,7 @@ def _target(url: str, source: OpenTransaction) -> Database:
     found = schema_status(url)
     if found.verdict == "older" or (found.verdict == "missing" and not made_at_first_use):
         raise SchemaError(
-            f"database {found.database} has not the schema {found.head} yet; set "
-            "VERSEMILL_DATABASE_URL to it, run `versemill db upgrade`, set it back and try again"
+            f"database {found.database} has not the schema {found.head} yet", reason="target"
         )
     return connect(url)
 
@@ -201,9 +200,9 @@ def _refuse_use(held: OpenTransaction) -> None:
     if use:
         more = [f"and {len(use) - _SHOWN} more"] if len(use) > _SHOWN else []
         raise DatabaseError(
-            f"database {held.database.shown} is in use: {', '.join(use[:_SHOWN] + more)}; stop "
-            "the workers (`versemill worker drain NAME`), or, if they have died, wait "
-            f"{LEASE_SECONDS:.0f} s, and try again"
+            f"database {held.database.shown} is in use: {', '.join(use[:_SHOWN] + more)}; if "
+            f"its workers have died, they are forgotten after {LEASE_SECONDS:.0f} s",
+            reason="in-use",
         )
 
 
