@@ -4,7 +4,7 @@
 
 Prints the perplexity of the last epoch of each seed, ours beside the textbook's, and exits with 1
 if their geometric means differ by more than the tolerance. The loop is that of the tests
-(tests/toolkit/textbook_loop.py): one-hot products and a Python loop over characters.
+(tests/support/textbook_loop.py): one-hot products and a Python loop over characters.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 
 import torch
 
-from versemill.config import NoOptions
-from versemill.events import EpochReport
-from versemill.plan import KernelPlan
-from versemill.recipes import resolve
-from versemill.registry import Registry
-from versemill.text import Parts, split
-from versemill.training import Training
+from versemill.config.validation import NoOptions
+from versemill.nn.machine import KernelPlan
+from versemill.plugins.registry import Registry
+from versemill.plugins.resolution import resolve
+from versemill.plugins.run_events import EpochReport
+from versemill.text.splitting import Parts, split
+from versemill.training.run import Training
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "toolkit"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"))
 from textbook_loop import train
 
 

@@ -22,19 +22,19 @@ import torch
 from textbook import TextbookLoop
 
 import versemill_plugins
-from versemill.config import NoOptions
-from versemill.events import EpochReport
-from versemill.plan import KernelPlan
-from versemill.recipes import resolve
-from versemill.registry import Registry
-from versemill.seeds import derived
-from versemill.text import Parts, split
-from versemill.training import Training
+from versemill.config.validation import NoOptions
+from versemill.nn.machine import KernelPlan
+from versemill.nn.seeds import derived
+from versemill.plugins.registry import Registry
+from versemill.plugins.resolution import resolve
+from versemill.plugins.run_events import EpochReport
+from versemill.text.splitting import Parts, split
+from versemill.training.run import Training
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from versemill.config import JobConfig
+    from versemill.config.job import JobConfig
 
 TARGET = 3.0
 TOLERANCE = 1e-4

@@ -7,11 +7,11 @@
    time up to it, are the mark.
 2. `default` trains on the same songs until it is at or below the mark.
 
-Both are measured on the same validation songs by `versemill.perplexity`, every character of them
-scored. The textbook has no `<unk>`; the measure keeps the share back for unseen characters that
-its training text suggests. Evaluation is not counted on either side; building the model is not
-counted for the textbook and is for `default`. Both use PyTorch's own number of threads.
-Passes when `default` needs at most a twentieth of the time.
+Both are measured on the same validation songs by `versemill.evaluation.perplexity`, every
+character of them scored. The textbook has no `<unk>`; the measure keeps the share back for unseen
+characters that its training text suggests. Evaluation is not counted on either side; building the
+model is not counted for the textbook and is for `default`. Both use PyTorch's own number of
+threads. Passes when `default` needs at most a twentieth of the time.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ import torch
 from textbook import TextbookLoop
 
 import versemill_plugins
-from versemill.config import NoOptions
-from versemill.model import build_model
-from versemill.perplexity import evaluate, unseen_share
-from versemill.plan import KernelPlan
-from versemill.recipes import apply_overrides, resolve
-from versemill.registry import Registry
-from versemill.text import Parts, split
-from versemill.training import Training
+from versemill.config.recipes import apply_overrides
+from versemill.config.validation import NoOptions
+from versemill.evaluation.perplexity import evaluate, unseen_share
+from versemill.nn.machine import KernelPlan
+from versemill.nn.network import build_model
+from versemill.plugins.registry import Registry
+from versemill.plugins.resolution import resolve
+from versemill.text.splitting import Parts, split
+from versemill.training.run import Training
 
 if TYPE_CHECKING:
-    from versemill.config import JobConfig
+    from versemill.config.job import JobConfig
 
 TARGET = 20.0
 PATIENCE = 25

@@ -22,7 +22,7 @@ from start_up import imports_torch, timed
 
 DISCOVERY, LISTING = 0.3, 0.5
 MODULE = """
-from versemill.hookspecs import hookimpl
+from versemill.plugins.hookspecs import hookimpl
 
 @hookimpl
 def versemill_register_cells(register):
@@ -30,7 +30,7 @@ def versemill_register_cells(register):
 """
 DISCOVER = """
 import time
-from versemill.registry import Registry
+from versemill.plugins.registry import Registry
 began = time.perf_counter()
 registry = Registry.discover()
 took = time.perf_counter() - began

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from versemill.errors import CorpusError
-from versemill.events import EpochReport
-from versemill.plan import KernelPlan
-from versemill.recipes import resolve
-from versemill.registry import Registry
-from versemill.text import split
-from versemill.training import Training
+from versemill.nn.machine import KernelPlan
+from versemill.plugins.registry import Registry
+from versemill.plugins.resolution import resolve
+from versemill.plugins.run_events import EpochReport
+from versemill.text.splitting import split
+from versemill.training.run import Training
 
 if TYPE_CHECKING:
-    from versemill.contracts import Text
+    from versemill.text.corpus import Text
 
 TOLERANCE = 0.25
 """Relative: published figures come from one run; seeds differ by about 10 % near the end."""

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 from installation import environment
 from queue_ground import Figure, add_curve, fill_with_jobs, work
 
-from versemill.jobs.columns import db_now
 from versemill.jobs.states import State
-from versemill.jobs.store import Store
+from versemill.jobs.storage.columns import db_now
+from versemill.jobs.storage.unit_of_work import Store
 
 if TYPE_CHECKING:
     from queue_ground import Ground, Report

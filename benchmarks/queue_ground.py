@@ -28,16 +28,16 @@ from sqlalchemy import (
     true,
 )
 
-from versemill.config import NoOptions
+from versemill.config.validation import NoOptions
 from versemill.jobs import service
-from versemill.jobs.columns import db_now
-from versemill.jobs.database import parse_url, upgrade
-from versemill.jobs.store import Store
-from versemill.jobs.tables import Job, Metric, User
-from versemill.recipes import resolve
-from versemill.registry import Registry
+from versemill.jobs.storage.columns import db_now
+from versemill.jobs.storage.database import parse_url, upgrade
+from versemill.jobs.storage.tables import Job, Metric, User
+from versemill.jobs.storage.unit_of_work import Store
+from versemill.plugins.registry import Registry
+from versemill.plugins.resolution import resolve
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from servers import PostgreSQL, Valkey, free_port
 
 if TYPE_CHECKING:
@@ -45,9 +45,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import CTE, Column
 
-    from versemill.config import JobConfig
-    from versemill.contracts import Text
-    from versemill.registry import Kind
+    from versemill.config.job import JobConfig
+    from versemill.plugins.registry import Kind
+    from versemill.text.corpus import Text
 
 OWNERS = 50
 

@@ -36,7 +36,7 @@ from installation import environment, worker
 from queue_ground import Figure, work
 
 from versemill.jobs import service
-from versemill.jobs.store import Store
+from versemill.jobs.storage.unit_of_work import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -201,11 +201,11 @@ def train_bare(step: Any, enough: Any, answer: Any) -> None:
     from versemill.settings import bound_spinning
 
     bound_spinning()  # before torch is imported, as in a worker
-    from versemill.checkpoint import write
-    from versemill.plan import KernelPlan
-    from versemill.registry import Registry
-    from versemill.text import split
-    from versemill.training import Training
+    from versemill.checkpoints.file import write
+    from versemill.nn.machine import KernelPlan
+    from versemill.plugins.registry import Registry
+    from versemill.text.splitting import split
+    from versemill.training.run import Training
 
     job = work(training__epochs=1_000_000, training__patience=0)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -20,8 +20,9 @@ import psutil
 from installation import environment
 from queue_ground import Figure, work
 
-from versemill.jobs import leases, service
-from versemill.jobs.store import Store
+from versemill.jobs import service
+from versemill.jobs.execution import worker_api
+from versemill.jobs.storage.unit_of_work import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
     from versemill.jobs.views import JobView
 
-ASKED = leases.LEASE_SECONDS + 15
+ASKED = worker_api.LEASE_SECONDS + 15
 SLOTS = 4
-STEADY_SECONDS = leases.LEASE_SECONDS + 4
+STEADY_SECONDS = worker_api.LEASE_SECONDS + 4
 PATIENCE = 150.0
 
 

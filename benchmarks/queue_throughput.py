@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 import bare_celery
 from queue_ground import OWNERS, Figure, fill_with_jobs, work
 
-from versemill.jobs import leases, service
+from versemill.jobs import service
+from versemill.jobs.execution import worker_api
 from versemill.jobs.states import State
-from versemill.jobs.store import Store
-from versemill.needs import offered
-from versemill.registry import Registry
+from versemill.jobs.storage.unit_of_work import Store
+from versemill.plugins.registry import Registry
+from versemill.plugins.requirements import offered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,10 +64,10 @@ def _claims_behind(ground: Ground, report: Report, kind: str, count: int) -> Non
         for _ in range(count):
             service.submit(store, fit.config, fit.text, fit.plugins, owner="owner-0")
         plugins = offered(Registry.discover())
-        worker = replace(leases.register_worker(store, "benchmark", 1), plugins=plugins)
+        worker = replace(worker_api.register_worker(store, "benchmark", 1), plugins=plugins)
 
         def claim() -> None:
-            if leases.claim(store, worker, plan=PLAN) is None:
+            if worker_api.claim(store, worker, plan=PLAN) is None:
                 raise SystemExit("there were too few jobs")
 
         report.add(
@@ -103,16 +104,16 @@ def _submits(store: Store, seconds: float) -> float:
 
 def _no_ops(store: Store, seconds: float) -> float:
     """Jobs a second that `THREADS` threads claim and finish, as a worker's slots would."""
-    worker = leases.register_worker(store, "benchmark", THREADS)
+    worker = worker_api.register_worker(store, "benchmark", THREADS)
     until = time.perf_counter() + seconds
 
     def slot() -> int:
         done = 0
         while time.perf_counter() < until:
-            claim = leases.claim(store, worker, plan=PLAN)
+            claim = worker_api.claim(store, worker, plan=PLAN)
             if claim is None:
                 raise SystemExit("there were too few jobs")
-            leases.finish(store, claim, State.SUCCEEDED, message="nothing done", result={})
+            worker_api.finish(store, claim, State.SUCCEEDED, message="nothing done", result={})
             done += 1
         return done
 
@@ -127,10 +128,10 @@ def _claims(ground: Ground, report: Report, kind: str, count: int) -> None:
     url = ground.database(kind)
     store = Store.open(url, connections=2)
     fill_with_jobs(store, work(), WAITING, prefix="waiting-")
-    worker = leases.register_worker(store, "benchmark", 1)
+    worker = worker_api.register_worker(store, "benchmark", 1)
 
     def claim() -> None:
-        if leases.claim(store, worker, plan=PLAN) is None:
+        if worker_api.claim(store, worker, plan=PLAN) is None:
             raise SystemExit("there were too few jobs")
 
     times = _timed(claim, count)
@@ -199,7 +200,7 @@ class _Writers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        written = (self._chunks.value - self._before) * leases.CHUNK_BYTES / 2**20
+        written = (self._chunks.value - self._before) * worker_api.CHUNK_BYTES / 2**20
         self.rate = written / (time.monotonic() - self._began)
         self._stop.set()
         self._process.join(60)
@@ -211,25 +212,25 @@ class _Writers:
 def write_checkpoints(url: str, ready: Event, stop: Event, chunks: object) -> None:
     """Stores checkpoints of `CHUNKS` chunks for `THREADS` jobs until told to stop."""
     store = Store.open(url, connections=THREADS + 2)
-    worker = leases.register_worker(store, "writer", THREADS)
-    data = os.urandom(leases.CHUNK_BYTES)
+    worker = worker_api.register_worker(store, "writer", THREADS)
+    data = os.urandom(worker_api.CHUNK_BYTES)
     whole = sha256(data * CHUNKS).hexdigest()
     going = threading.Barrier(THREADS + 1)
 
     def slot() -> None:
-        claim = leases.claim(store, worker, plan=PLAN)
+        claim = worker_api.claim(store, worker, plan=PLAN)
         assert claim is not None
         for step in range(1, 1_000_000):
             if stop.is_set():
                 return
-            number = leases.begin_checkpoint(
+            number = worker_api.begin_checkpoint(
                 store, claim, step=step, epoch=1, size=len(data) * CHUNKS, is_last=True
             )
             for chunk in range(CHUNKS):
-                leases.add_chunk(store, claim, number, chunk, data)
+                worker_api.add_chunk(store, claim, number, chunk, data)
                 with chunks.get_lock():  # type: ignore[attr-defined]
                     chunks.value += 1  # type: ignore[attr-defined]
-            leases.complete_checkpoint(store, claim, number, whole)
+            worker_api.complete_checkpoint(store, claim, number, whole)
             if step == 1:
                 going.wait()
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from installation import environment, submit, worker
 
 from versemill.jobs import service
-from versemill.jobs.store import Store
+from versemill.jobs.storage.unit_of_work import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ import torch
 from installation import environment, submit, worker
 
 from versemill.jobs import service
-from versemill.jobs.store import Store
+from versemill.jobs.storage.unit_of_work import Store
 
 TARGET = 600e6
 PATIENCE = 120.0

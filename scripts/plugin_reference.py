@@ -16,8 +16,9 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from versemill import hookspecs, testing
-from versemill.registry import KINDS, Kind, Registration, Registry
+from versemill import plugins, testing
+from versemill.plugins import hookspecs
+from versemill.plugins.registry import KINDS, Kind, Registration, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,7 +156,11 @@ def _toml(value: object) -> str:
 
 
 def _reference() -> str:
-    parts = ["# Reference: hooks, contracts, checks\n", _NOTE, _markdown(_doc(hookspecs))]
+    parts = ["# Reference: hooks, contracts, checks\n", _NOTE, _markdown(_doc(plugins))]
+    parts += [
+        f"It offers {', '.join(f'`{name}`' for name in plugins.__all__)}.\n",
+        _markdown(_doc(hookspecs)),
+    ]
     parts.append("## Hooks\n")
     for node in _tree(hookspecs).body:
         if isinstance(node, ast.FunctionDef) and node.name in hooks():
@@ -171,15 +176,18 @@ def _reference() -> str:
 
 
 def contract_modules() -> list[ModuleType]:
-    """The modules that hold the contracts, as the hooks' docstrings name them."""
-    told = "\n".join(_doc(hook) for hook in hooks().values())
-    names = re.findall(r"`(versemill(?:\.[a-z_]+)+)\.[A-Z]\w*`", told)
-    return [importlib.import_module(name) for name in dict.fromkeys(names)]
+    """The modules that define what `versemill.plugins` offers, hooks and errors aside."""
+    offered = (getattr(plugins, name) for name in plugins.__all__)
+    names = dict.fromkeys(getattr(thing, "__module__", "") for thing in offered)
+    aside = {hookspecs.__name__, "versemill.errors", "versemill.config.validation"}
+    return [
+        importlib.import_module(n) for n in names if n.startswith("versemill.") and n not in aside
+    ]
 
 
 def _classes(module: ModuleType) -> Iterator[str]:
     for node in _tree(module).body:
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+        if isinstance(node, ast.ClassDef) and node.name in plugins.__all__:
             yield f"### {node.name}\n"
             yield _prose(node)
             yield from _members(node)

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "acceptance"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 from fresh import build_sdist, build_wheel, install  # noqa: E402 - the tests install it likewise
 
 _DEMO_SECONDS = 600

@@ -20,9 +20,9 @@ from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
 from servers import PostgreSQL, Valkey
-from versemill.jobs.database import HEAD, parse_url, upgrade
-from versemill.jobs.store import Store
-from versemill.jobs.tables import Base
+from versemill.jobs.storage.database import HEAD, parse_url, upgrade
+from versemill.jobs.storage.tables import Base
+from versemill.jobs.storage.unit_of_work import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from versemill.hookspecs import hookimpl
+from versemill.plugins import hookimpl
 from versemill_plugins.options import (
     CharacterOptions,
     GruOptions,
@@ -21,7 +21,7 @@ from versemill_plugins.options import (
 )
 
 if TYPE_CHECKING:
-    from versemill.hookspecs import Registrar
+    from versemill.plugins import Registrar
 
 
 @hookimpl
@@ -50,7 +50,7 @@ def versemill_register_tokenizers(register: Registrar) -> None:
     """Characters."""
     register(
         "char",
-        "versemill_plugins.tokenizers:CharacterTokenizer",
+        "versemill_plugins.tokenizers.char:CharacterTokenizer",
         summary="one id per character, vocabulary sorted",
         options=CharacterOptions,
     )
@@ -61,12 +61,12 @@ def versemill_register_samplers(register: Registrar) -> None:
     """The two ways of the textbook to choose training windows."""
     register(
         "random",
-        "versemill_plugins.samplers:RandomSampler",
+        "versemill_plugins.samplers.random:RandomSampler",
         summary="non-overlapping windows in random order, state zero for each batch",
     )
     register(
         "consecutive",
-        "versemill_plugins.samplers:ConsecutiveSampler",
+        "versemill_plugins.samplers.consecutive:ConsecutiveSampler",
         summary="adjacent windows, state carried from step to step",
     )
 
@@ -98,30 +98,30 @@ def versemill_register_decoders(register: Registrar) -> None:
     """Stages between the logits and the draw."""
     register(
         "greedy",
-        "versemill_plugins.decoders:Greedy",
+        "versemill_plugins.decoders.greedy:Greedy",
         summary="the most likely character, always",
     )
     register(
         "temperature",
-        "versemill_plugins.decoders:Temperature",
+        "versemill_plugins.decoders.temperature:Temperature",
         summary="sharpen (below 1) or flatten (above 1) the distribution",
         options=TemperatureOptions,
     )
     register(
         "top-k",
-        "versemill_plugins.decoders:TopK",
+        "versemill_plugins.decoders.top_k:TopK",
         summary="draw from the k most likely characters",
         options=TopKOptions,
     )
     register(
         "top-p",
-        "versemill_plugins.decoders:TopP",
+        "versemill_plugins.decoders.top_p:TopP",
         summary="draw from the fewest characters that reach probability p",
         options=TopPOptions,
     )
     register(
         "repetition-penalty",
-        "versemill_plugins.decoders:RepetitionPenalty",
+        "versemill_plugins.decoders.repetition_penalty:RepetitionPenalty",
         summary="make characters of the last lines less likely",
         options=RepetitionPenaltyOptions,
     )

@@ -16,20 +16,25 @@ from urllib.parse import urlsplit
 
 import pytest
 import redis
-from documents import read
-from product import binary, complaint, docker_compose, unknown_variables
 
+from documents import read
 from processes import started
-from versemill.jobs import database
-from versemill_workers import supervisor
+from product import (
+    PASSWORDS,
+    WORKERS,
+    binary,
+    complaint,
+    docker_compose,
+    hand_over_seconds,
+    unknown_variables,
+)
+from versemill.jobs.storage import database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 SERVERS = ("postgres", "redis")
-WORKERS = ("worker", "worker-gpu")
-PASSWORDS = {"POSTGRES_PASSWORD": "postgresSecret", "REDIS_PASSWORD": "redisSecret"}
 
 
 @pytest.fixture(scope="module")
@@ -177,16 +182,6 @@ class TestWorkers:
         assert device["driver"] == "nvidia"
         assert {"gpu", "utility"} <= set(device["capabilities"])
         assert "deploy" not in services["worker"]
-
-
-def hand_over_seconds() -> float:
-    """The longest that a hand-over takes, uploading aside.
-
-    The trainer's checkpoint and its end; as long again with the database away; and a call that
-    nobody answers, both while that time runs out and as the worker takes itself off the list.
-    """
-    unanswered = database._PATIENCE["tcp_user_timeout"] / 1000
-    return 2 * supervisor.STOP_SECONDS + supervisor._EXIT_SECONDS + 2 * unanswered
 
 
 def _seconds(duration: str) -> int:

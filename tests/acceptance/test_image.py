@@ -14,6 +14,7 @@ from zipfile import ZipFile
 
 import pytest
 import yaml
+
 from documents import ROOT, read
 from product import VARIABLES, complaint, unknown_variables
 

@@ -9,9 +9,16 @@ from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import yaml
+
 from documents import blocks, links, read, rows, section
-from product import complaint, docker_compose, unknown_variables
-from test_compose import PASSWORDS, WORKERS, hand_over_seconds
+from product import (
+    PASSWORDS,
+    WORKERS,
+    complaint,
+    docker_compose,
+    hand_over_seconds,
+    unknown_variables,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path

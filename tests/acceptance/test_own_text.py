@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from versemill.config import NoOptions
+from versemill.plugins import NoOptions
 from versemill_plugins.corpora.starter import chinese
 
 if TYPE_CHECKING:

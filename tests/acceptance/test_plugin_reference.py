@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
-from documents import ROOT, read
 
+from documents import ROOT, read
 from versemill.cli.program import program
-from versemill.hookspecs import Registrar
-from versemill.registry import KINDS, Registry
+from versemill.plugins import Registrar
+from versemill.plugins.registry import KINDS, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

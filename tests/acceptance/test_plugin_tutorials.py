@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+
 from documents import ROOT, Block, blocks, links, read
 from readers import Reader
 

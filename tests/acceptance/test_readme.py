@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+
 from documents import ROOT, blocks, links, read
 from readers import QUICK_START, Reader
-
-from versemill.config import NoOptions
+from versemill.plugins import NoOptions
 from versemill_plugins.corpora.starter import english
 
 if TYPE_CHECKING:

@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import grimp
 import pytest
-from documents import ROOT, links, read, rows, section
 
+from documents import ROOT, links, read, rows, section
 from versemill import settings
 from versemill.cli.program import program
-from versemill.config import GenerationOptions, ModelOptions, TextOptions, TrainingOptions
+from versemill.config.job import GenerationOptions, ModelOptions, TrainingOptions
+from versemill.config.recipes import TOP_LEVEL
 from versemill.jobs.states import RETRIES, TRANSITIONS
-from versemill.recipes import TOP_LEVEL, resolve
-from versemill.registry import Registry
+from versemill.plugins.registry import Registry
+from versemill.plugins.resolution import resolve
+from versemill.text.options import TextOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,45 +45,24 @@ class TestArchitecture:
         documented = {name: int(cap) for name, cap, _ in rows(section(ARCHITECTURE, "Failures"))}
         assert documented == {failure.value: policy.cap for failure, policy in RETRIES.items()}
 
-    def test_every_module_has_its_room(self) -> None:
-        floors = rows(section(ARCHITECTURE, "The house, floor by floor"))
-        rooms = [room for _, listed, _ in floors for room in re.findall(r"`(\w+)`", listed)]
-        modules = sorted(_modules())
-        assert sorted(set(modules) - set(rooms)) == [], "modules without a room in the table"
-        assert sorted(rooms) == modules
+    def test_the_layout_names_every_module(self) -> None:
+        block = section(ARCHITECTURE, "The layout").split("```")[1]
+        named = set(re.findall(r"\w+", block))
+        assert {module for module in _modules() if module not in named} == set()
 
-    def test_no_room_imports_one_of_a_higher_floor(self) -> None:
-        floors = {
-            room: int(floor[0])
-            for floor, listed, _ in rows(section(ARCHITECTURE, "The house, floor by floor"))
-            for room in re.findall(r"`(\w+)`", listed)
-        }
-        graph = grimp.build_graph("versemill", "versemill_workers", cache_dir=None)
-        upwards = [
-            f"{module} imports {imported}"
-            for module in graph.modules
-            for imported in graph.find_modules_directly_imported_by(module)
-            if _floor(imported, floors) > _floor(module, floors)
-        ]
-        assert upwards == []
-
-
-def _floor(module: str, floors: dict[str, int]) -> int:
-    """Packages themselves stand as high as what they hand on."""
-    faces = ("versemill.cli", "versemill.testing", "versemill.__main__")
-    if module == "versemill" or module.startswith(faces):
-        return floors["cli"]
-    if module.startswith("versemill_workers") and module.count(".") == 0:
-        return floors["serving"]
-    stem = module.rpartition(".")[2]
-    return floors["serving"] if stem == "__main__" else floors.get(stem, floors["states"])
+    def test_the_layout_names_no_module_that_is_gone(self) -> None:
+        layout = section(ARCHITECTURE, "The layout")
+        folders = re.findall(r"^ *([\w/]+)/ ", layout, re.MULTILINE)
+        there = {path.name for path in ROOT.glob("*/**") if path.is_dir()}
+        assert {folder.rpartition("/")[2] for folder in folders} - there == set()
 
 
 def _modules() -> Iterator[str]:
-    """Every module of the toolkit and the workers; command line and suites are one room each."""
-    yield from ("cli", "testing")
-    for folder in ("toolkit/versemill", "toolkit/versemill/jobs", "workers/versemill_workers"):
-        yield from (path.stem for path in (ROOT / folder).glob("*.py") if path.stem[:2] != "__")
+    """Every module of toolkit and workers; commands, suites and plugins are told of as folders."""
+    for root in ("toolkit/versemill", "workers/versemill_workers"):
+        for path in (ROOT / root).rglob("*.py"):
+            if path.stem[:2] != "__" and path.parent.name not in {"commands"}:
+                yield path.stem
 
 
 class TestConfiguration:
@@ -136,8 +116,7 @@ class TestConfiguration:
         }
 
     def test_exit_codes(self) -> None:
-        from versemill.cli import INTERRUPTED
-        from versemill.cli.ending import FAILED, USAGE
+        from versemill.cli.exit_codes import FAILED, INTERRUPTED, USAGE
 
         listed = [row[0] for row in rows(section(CONFIGURATION, "Exit codes"))]
         assert listed == [f"`{code}`" for code in (0, FAILED, USAGE, INTERRUPTED)]

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import yaml
-from documents import blocks, read
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from versemill.jobs.database import parse_url, upgrade
+from documents import blocks, read
+from versemill.jobs.storage.database import parse_url, upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

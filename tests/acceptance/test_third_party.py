@@ -10,9 +10,9 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+
 from documents import ROOT
 from fresh import Installed, build_wheel, install
-
 from processes import started
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
 from documents import blocks, read
 from fresh import Installed, build_wheel, install
-
-from versemill.config import NoOptions
-from versemill.originality import distinct
+from versemill.evaluation.originality import distinct
+from versemill.plugins import NoOptions
 from versemill_plugins.corpora.starter import chinese
 
 if TYPE_CHECKING:

@@ -17,19 +17,19 @@ from drill import sabotage
 from drill.faults import FAULTS
 from drill.fleet import muster
 from drill.workload import KINDS, Workload
-from versemill.cli.comparing import read_record
 from versemill.errors import DatabaseError
 from versemill.jobs import service
 from versemill.jobs.states import State
-from versemill.jobs.store import Store
+from versemill.jobs.storage.unit_of_work import Store
 from versemill.settings import Settings
+from versemill.testing.resume_proof.comparison import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from drill.stacks import Stack
-    from versemill.cli.comparing import Record
+    from versemill.testing.resume_proof.comparison import Record
 
 FAULT_SECONDS = (0.2, 1.8)
 """Shortest and longest time between two faults."""

@@ -15,9 +15,9 @@ import psutil
 from drill import sabotage
 from drill.stacks import Servers, SQLite
 from versemill.errors import DatabaseError, UnknownNameError
-from versemill.jobs import queue, service
+from versemill.jobs import celery_client, service
+from versemill.jobs.execution.live_workers import LEASE_SECONDS
 from versemill.jobs.states import State
-from versemill.jobs.workers import LEASE_SECONDS
 
 if TYPE_CHECKING:
     from drill.campaign import Campaign
@@ -249,7 +249,7 @@ def kill_broker(drill: Campaign) -> str | None:
 def multiply_messages(drill: Campaign) -> str | None:
     """Messages arrive many times, and not in order."""
     assert isinstance(drill.stack, Servers)
-    wake = queue.wake(drill.work.settings, warn=lambda _: None)
+    wake = celery_client.wake(drill.work.settings, warn=lambda _: None)
     for _ in range(5):
         wake()
     drill.stack.reorder_messages(copies=4)

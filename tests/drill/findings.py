@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from versemill.cli.comparing import first_difference, read_record
 from versemill.errors import VersemillError
 from versemill.jobs.states import TRANSITIONS, Outcome, State
-from versemill.jobs.tables import (
+from versemill.jobs.storage.tables import (
     Attempt,
     Base,
     CheckpointChunk,
@@ -23,6 +22,7 @@ from versemill.jobs.tables import (
     Metric,
     StoredCheckpoint,
 )
+from versemill.testing.resume_proof.comparison import first_difference, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from drill.campaign import Campaign
-    from versemill.cli.comparing import Record
+    from versemill.testing.resume_proof.comparison import Record
 
 _SHOWN = 5
 _LOST = {Outcome.FAILED, Outcome.LEASE_EXPIRED}

@@ -27,7 +27,7 @@ CHECKPOINT_SECONDS = 1
 HOUR = 3600.0
 _SPOOL = re.compile(r"-job-(\d+)-(\d+)/output\.txt$")
 _UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-_TESTS = Path(__file__).parent.parent
+_TESTS = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "support")]
 
 
 class Trainer(NamedTuple):
@@ -63,7 +63,7 @@ class Member:
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
-            "PYTHONPATH": os.pathsep.join([str(_TESTS), os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join([*_TESTS, os.environ.get("PYTHONPATH", "")]),
             "VERSEMILL_HOME": str(self.home),
             "VERSEMILL_DATABASE_URL": stack.database_url,
             "VERSEMILL_BROKER_URL": stack.broker_url,

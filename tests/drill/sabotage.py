@@ -43,9 +43,9 @@ def main() -> None:
 
 def shrink_chunks() -> None:
     """Makes chunks small in this process; all that share a database must do it."""
-    from versemill.jobs import checkpoints, leases
+    from versemill.jobs.execution import checkpoints, worker_api
 
-    checkpoints.CHUNK_BYTES = leases.CHUNK_BYTES = CHUNK_BYTES
+    checkpoints.CHUNK_BYTES = worker_api.CHUNK_BYTES = CHUNK_BYTES
 
 
 def _set_clock(seconds: float) -> None:

@@ -14,8 +14,8 @@ import psycopg
 import redis
 
 from servers import PostgreSQL, Valkey, free_port
-from versemill.jobs import queue
-from versemill.jobs.database import upgrade
+from versemill.jobs import celery_client
+from versemill.jobs.storage.database import upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,9 +131,9 @@ class Servers(Stack):
     def reorder_messages(self, copies: int) -> None:
         """Multiplies the messages that wait, and turns their order round."""
         with self._client() as client:
-            waiting: list[Any] = client.lrange(queue.QUEUE, 0, -1)
+            waiting: list[Any] = client.lrange(celery_client.QUEUE, 0, -1)
             for message in waiting * copies:
-                client.rpush(queue.QUEUE, message)
+                client.rpush(celery_client.QUEUE, message)
 
 
 @contextmanager

@@ -14,20 +14,29 @@ from drill import sabotage
 from drill.__main__ import STACKS, drill
 from drill.findings import Findings, examine
 from drill.workload import SMALL, TEXT, Workload
-from versemill.checkpoint import Checkpoint, write
-from versemill.cli.comparing import read_record
-from versemill.jobs import checkpoints, leases, service
-from versemill.jobs.columns import db_now
+from versemill.checkpoints.file import Checkpoint, write
+from versemill.config.recipes import apply_overrides
+from versemill.jobs import service
+from versemill.jobs.execution import checkpoints, worker_api
 from versemill.jobs.states import State
-from versemill.jobs.tables import Attempt, CheckpointChunk, Event, Job, Metric, StoredCheckpoint
-from versemill.recipes import apply_overrides, resolve
-from versemill.registry import Registry
+from versemill.jobs.storage.columns import db_now
+from versemill.jobs.storage.tables import (
+    Attempt,
+    CheckpointChunk,
+    Event,
+    Job,
+    Metric,
+    StoredCheckpoint,
+)
+from versemill.plugins.registry import Registry
+from versemill.plugins.resolution import resolve
+from versemill.testing.resume_proof.comparison import read_record
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from versemill.cli.comparing import Record
-    from versemill.jobs.store import Store
+    from versemill.jobs.storage.unit_of_work import Store
+    from versemill.testing.resume_proof.comparison import Record
 
 EPOCHS = 3
 
@@ -35,7 +44,10 @@ EPOCHS = 3
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("stack", STACKS)
 def test_nothing_is_lost_or_doubled(stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for room in (checkpoints, leases):  # a drill shrinks them for good, and this process goes on
+    for room in (
+        checkpoints,
+        worker_api,
+    ):  # a drill shrinks them for good, and this process goes on
         monkeypatch.setattr(room, "CHUNK_BYTES", sabotage.CHUNK_BYTES)
     assert drill(stack, seconds=12, seed=3, members=2, keep=False)
 
@@ -55,10 +67,10 @@ class Aftermath:
 
     def trained(self) -> int:
         job = service.submit(self.store, self.config, TEXT, [], owner="ann")
-        claim = leases.claim(self.store, leases.register_worker(self.store, "gpu-1", 1))
+        claim = worker_api.claim(self.store, worker_api.register_worker(self.store, "gpu-1", 1))
         assert claim is not None
         rows = [
-            leases.MetricRow(
+            worker_api.MetricRow(
                 step=10 * epoch,
                 epoch=epoch,
                 train_perplexity=9.0,
@@ -67,15 +79,17 @@ class Aftermath:
             )
             for epoch in range(1, EPOCHS + 1)
         ]
-        leases.record(self.store, claim, metrics=rows)
+        worker_api.record(self.store, claim, metrics=rows)
         flags = {"is_last": True, "is_best": True, "is_final": True}
-        number = leases.begin_checkpoint(
+        number = worker_api.begin_checkpoint(
             self.store, claim, step=30, epoch=EPOCHS, size=len(self.weights), **flags
         )
-        leases.add_chunk(self.store, claim, number, 0, self.weights)
+        worker_api.add_chunk(self.store, claim, number, 0, self.weights)
         digest = hashlib.sha256(self.weights).hexdigest()
-        leases.complete_checkpoint(self.store, claim, number, digest)
-        leases.finish(self.store, claim, State.SUCCEEDED, message="trained", result={"step": 30})
+        worker_api.complete_checkpoint(self.store, claim, number, digest)
+        worker_api.finish(
+            self.store, claim, State.SUCCEEDED, message="trained", result={"step": 30}
+        )
         return job.id
 
     def record(self) -> Record:

@@ -7,18 +7,19 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from versemill.contracts import Text
+from versemill.config.recipes import apply_overrides
 from versemill.errors import DatabaseError, JobStateError, UnknownNameError
-from versemill.jobs import queue, service
+from versemill.jobs import celery_client, service
 from versemill.jobs.states import State
-from versemill.recipes import apply_overrides, resolve
-from versemill.registry import Registry
+from versemill.plugins.registry import Registry
+from versemill.plugins.resolution import resolve
+from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
-    from versemill.jobs.store import Store
+    from versemill.jobs.storage.unit_of_work import Store
     from versemill.jobs.views import JobView
     from versemill.settings import Settings
 
@@ -68,7 +69,7 @@ class Workload:
         self.submits += 1
         name = f"drill-{self.submits}"
         config = resolve(apply_overrides({}, SMALL | KINDS[kind]), Registry.discover())
-        wake = queue.wake(self.settings, warn=lambda _: None)
+        wake = celery_client.wake(self.settings, warn=lambda _: None)
         owner = OWNERS[self.submits % len(OWNERS)]
         try:
             job = service.submit(self.store, config, TEXT, [], owner=owner, name=name, wake=wake)

@@ -12,14 +12,14 @@ import torch
 from torch import nn
 
 import versemill_plugins
-from versemill.config import ModelOptions
-from versemill.model import LanguageModel
-from versemill.registry import Registry
+from versemill.config.job import ModelOptions
+from versemill.nn.network import LanguageModel
+from versemill.plugins.registry import Registry
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from versemill.cell import Cell, State
+    from versemill.plugins import Cell, State
 
 REGISTRY = Registry([versemill_plugins])
 T, B, E, H = 7, 3, 4, 5

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 import versemill_plugins
-from versemill.config import NoOptions, TextOptions
-from versemill.errors import ConfigError, CorpusError
-from versemill.registry import Registry
-from versemill.text import split
+from versemill.plugins import ConfigError, CorpusError, NoOptions
+from versemill.plugins.registry import Registry
+from versemill.text.options import TextOptions
+from versemill.text.splitting import split
 from versemill_plugins.corpora import jaychou, starter
 from versemill_plugins.options import JaychouOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from versemill.contracts import Text
+    from versemill.plugins import Text
 
 STARTERS = ["starter-zh", "starter-en"]
 
@@ -111,7 +111,7 @@ def test_the_packaged_text_is_clean(name: str) -> None:
 def test_reading_is_deterministic(registry: Registry, name: str) -> None:
     here = read(registry, name).content_hash
     code = (
-        "from versemill.registry import Registry; from versemill.config import NoOptions;"
+        "from versemill.plugins.registry import Registry; from versemill.plugins import NoOptions;"
         "import versemill_plugins, sys; registry = Registry([versemill_plugins]);"
         f"print(registry.find('corpus', {name!r}).load()(NoOptions()).content_hash);"
         "assert 'torch' not in sys.modules"

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import versemill_plugins
-from versemill.errors import ConfigError, UnknownNameError
-from versemill.registry import Registry, parse_spec
+from versemill.errors import UnknownNameError
+from versemill.plugins import ConfigError
+from versemill.plugins.registry import Registry, parse_spec
 
 REGISTRY = Registry([versemill_plugins])
 NO_HISTORY = torch.zeros(1, 0, dtype=torch.int64)

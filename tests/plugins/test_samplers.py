@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from versemill_plugins.samplers import ConsecutiveSampler, RandomSampler
+from versemill_plugins.samplers.consecutive import ConsecutiveSampler
+from versemill_plugins.samplers.random import RandomSampler
 
 SAMPLERS = [RandomSampler, ConsecutiveSampler]
 either = pytest.mark.parametrize("sampler_class", SAMPLERS)

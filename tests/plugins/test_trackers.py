@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
-from versemill.events import EpochReport, Finished, HeldOut, Lyric, Progress
-from versemill.tracker import Ending, Run, Tracker
+from versemill.plugins import Ending, EpochReport, Finished, HeldOut, Lyric, Progress, Run, Tracker
 from versemill_plugins.trackers.jsonl import JsonLines
 from versemill_plugins.trackers.tensorboard import TensorBoard
 

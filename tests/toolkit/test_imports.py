@@ -28,19 +28,19 @@ def test_the_check_notices_a_heavy_import() -> None:
     "code",
     [
         "import versemill",
-        "import versemill.registry, versemill.recipes",
-        "from versemill.registry import Registry; assert not Registry.discover().disabled",
-        "from versemill.registry import Registry\n"
-        "from versemill.recipes import resolve\n"
+        "import versemill.plugins.registry, versemill.config.recipes",
+        "from versemill.plugins.registry import Registry; assert not Registry.discover().disabled",
+        "from versemill.plugins.registry import Registry\n"
+        "from versemill.plugins.resolution import resolve\n"
         "resolve({'recipe': 'classic', 'cell': 'gru'}, Registry.discover())",
         "import io, sys\n"
-        "from versemill.cli.ending import perform\n"
+        "from versemill.cli.error_reporting import perform\n"
         "kept, sys.stdout = sys.stdout, io.StringIO()\n"
         "assert perform(['plugins', 'list']) == 0\n"
         "assert 'gru' in sys.stdout.getvalue()\n"
         "sys.stdout = kept",
-        "from versemill.config import NoOptions\n"
-        "from versemill.registry import Registry\n"
+        "from versemill.plugins import NoOptions\n"
+        "from versemill.plugins.registry import Registry\n"
         "Registry.discover().find('corpus', 'starter-zh').load()(NoOptions())",
     ],
     ids=["package", "registry", "discover", "resolve", "plugins-list", "read-a-corpus"],

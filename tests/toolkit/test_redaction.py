@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from versemill.jobs.database import parse_url
+from versemill.jobs.storage.database import parse_url
 from versemill.redaction import HIDDEN, RedactingFormatter, is_ambiguous, redacted, shown
 
 # Of capitals that no message below has, so that only a leak can show them.

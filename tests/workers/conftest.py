@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from worker_stage import Stage
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from versemill.errors import ConfigError
+from versemill.plugins import ConfigError
 from versemill_workers import devices
 from versemill_workers.devices import available_cores, slots
 

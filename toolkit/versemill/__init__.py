@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from versemill.loading import load
+    from versemill.jobs.service.trained_models import load
 
     __version__: str
 
@@ -20,7 +20,7 @@ __all__ = ["__version__", "load"]
 
 def __getattr__(name: str) -> object:
     if name == "load":
-        from versemill.loading import load
+        from versemill.jobs.service.trained_models import load
 
         return load
     if name == "__version__":

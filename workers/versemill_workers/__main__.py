@@ -15,7 +15,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     from versemill.errors import VersemillError
-    from versemill_workers.serving import serve
+    from versemill_workers.start import serve
 
     try:
         serve(sys.argv[1:])

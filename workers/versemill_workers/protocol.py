@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
     from types import TracebackType
 
-    from versemill.config import JSONValue
+    from versemill.config.validation import JSONValue
 
 MESSAGE_LIMIT = 16 * 1024 * 1024
 """Longest message taken, in bytes."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from versemill.cell import Cell, Noise, State
+from versemill.plugins import Cell, Noise, State
 from versemill_plugins.cells.weights import uniform
 
 if TYPE_CHECKING:

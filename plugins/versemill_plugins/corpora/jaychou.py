@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from versemill.errors import CorpusError
-from versemill.reading import read_path
+from versemill.plugins import CorpusError
 from versemill.settings import Settings
+from versemill.text.reading import read_path
 
 if TYPE_CHECKING:
-    from versemill.contracts import Text
+    from versemill.plugins import Text
     from versemill_plugins.options import JaychouOptions
 
 FILE = "jaychou_lyrics.txt.zip"

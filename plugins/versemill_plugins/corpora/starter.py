@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from versemill.charsets import decode
-from versemill.contracts import Text
-from versemill.text import without_blank_edges
+from versemill.plugins import Text
+from versemill.text.encodings import decode
+from versemill.text.splitting import without_blank_edges
 
 if TYPE_CHECKING:
-    from versemill.config import NoOptions
+    from versemill.plugins import NoOptions
 
 TITLE_MARK = "=== "
 

@@ -7,12 +7,12 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from versemill.tracker import Ending, Run, Tracker
+from versemill.plugins import Ending, Run, Tracker
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from versemill.events import EpochReport, Progress
+    from versemill.plugins import EpochReport, Progress
 
 FILE = "log.jsonl"
 
@@ -22,11 +22,11 @@ class JsonLines(Tracker):
 
     Every line has `event`, `at` (ISO 8601, UTC) and `attempt`; the rest depends on `event`:
 
-    - `started`: the fields of `versemill.tracker.Run`;
-    - `progress`: those of `versemill.events.Progress`; `train_perplexity` is on the training text;
-    - `report`, at the end of each epoch: those of `versemill.events.EpochReport`;
+    - `started`: the fields of `versemill.plugins.Run`;
+    - `progress`: those of `versemill.plugins.Progress`; `train_perplexity` is on the training text;
+    - `report`, at the end of each epoch: those of `versemill.plugins.EpochReport`;
       `valid_perplexity` is held-out perplexity per character, null where not measured;
-    - `ended`: those of `versemill.tracker.Ending`.
+    - `ended`: those of `versemill.plugins.Ending`.
 
     Going on from a checkpoint, it first drops what an earlier attempt told and this one will tell
     again: by step, `progress` and `report` have neither gap nor overlap.

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from versemill.errors import PluginError
-from versemill.tracker import Ending, Run, Tracker
+from versemill.plugins import Ending, Run, Tracker
 
 try:
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -22,7 +22,7 @@ except ModuleNotFoundError as missing:
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from versemill.events import EpochReport, HeldOut, Progress
+    from versemill.plugins import EpochReport, HeldOut, Progress
 
 _TRAINING = "On the text it is trained on: shows whether it learns, not how well it writes."
 _HELD_OUT = "Per character, on text kept out of training: the figure to compare runs by."

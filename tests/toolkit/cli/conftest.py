@@ -7,10 +7,10 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
-from command_line import TINY_OPTIONS, Floor, Outcome, run_process
 
-from versemill.cli.ending import perform
-from versemill.jobs.store import Store
+from command_line import TINY_OPTIONS, Floor, Outcome, run_process
+from versemill.cli.error_reporting import perform
+from versemill.jobs.storage.unit_of_work import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

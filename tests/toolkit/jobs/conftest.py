@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+
 from jobs_floor import Floor
 
 if TYPE_CHECKING:
-    from versemill.jobs.store import Store
+    from versemill.jobs.storage.unit_of_work import Store
 
 
 @pytest.fixture

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from versemill.jobs import leases, service
+from versemill.jobs import service
+from versemill.jobs.execution import worker_api
 from versemill.jobs.states import FailureClass, State
-from versemill.jobs.tables import Event
+from versemill.jobs.storage.tables import Event
 
 if TYPE_CHECKING:
     from jobs_floor import Floor
@@ -43,42 +44,46 @@ def life(floor: Floor) -> Iterator[Act]:
     service.retry(store, job_id, "ann", from_scratch=True)
     yield service.retry
     claim = floor.claim(job_id)
-    yield leases.claim
+    yield worker_api.claim
     yield from _attempt(floor, claim)
     service.request_yield(store, job_id, "ann")
     yield service.request_yield
     service.drain(store, claim.worker_name, "ann")
     yield service.drain
     floor.fail(claim, FailureClass.STALLED)
-    yield leases.fail_or_retry
+    yield worker_api.fail_or_retry
     claim = floor.claim(job_id)
-    leases.hand_back(store, claim, message="not here")
-    yield leases.hand_back
+    worker_api.hand_back(store, claim, message="not here")
+    yield worker_api.hand_back
     floor.hurry(claim)
     floor.expire(floor.claim(job_id))
-    assert leases.sweep(store) == [job_id]
-    yield leases.sweep
-    leases.finish(store, floor.claim(job_id), State.FAILED, message="it failed", error="it failed")
-    yield leases.finish
-    assert leases.free_checkpoints(store, 0)
-    yield leases.free_checkpoints
+    assert worker_api.sweep(store) == [job_id]
+    yield worker_api.sweep
+    worker_api.finish(
+        store, floor.claim(job_id), State.FAILED, message="it failed", error="it failed"
+    )
+    yield worker_api.finish
+    assert worker_api.free_checkpoints(store, 0)
+    yield worker_api.free_checkpoints
 
 
-def _attempt(floor: Floor, claim: leases.Claim) -> Iterator[Act]:
+def _attempt(floor: Floor, claim: worker_api.Claim) -> Iterator[Act]:
     store = floor.store
-    leases.renew(store, claim)
-    yield leases.renew
-    leases.record(store, claim, progress=leases.ProgressRow(step=9, epoch=1), remarks=["no room"])
-    yield leases.record
-    leases.remark(store, claim, "damaged")
-    yield leases.remark
+    worker_api.renew(store, claim)
+    yield worker_api.renew
+    worker_api.record(
+        store, claim, progress=worker_api.ProgressRow(step=9, epoch=1), remarks=["no room"]
+    )
+    yield worker_api.record
+    worker_api.remark(store, claim, "damaged")
+    yield worker_api.remark
     spoilt = floor.checkpoint(claim, step=10)
-    yield from (leases.begin_checkpoint, leases.add_chunk, leases.complete_checkpoint)
-    leases.discard_checkpoint(store, claim, spoilt, "no checkpoint")
-    yield leases.discard_checkpoint
+    yield from (worker_api.begin_checkpoint, worker_api.add_chunk, worker_api.complete_checkpoint)
+    worker_api.discard_checkpoint(store, claim, spoilt, "no checkpoint")
+    yield worker_api.discard_checkpoint
     floor.checkpoint(claim, step=20)
-    leases.rewind(store, claim, epoch=0, step=0)
-    yield leases.rewind
+    worker_api.rewind(store, claim, epoch=0, step=0)
+    yield worker_api.rewind
     floor.checkpoint(claim, step=30)
 
 
@@ -97,7 +102,7 @@ def test_whatever_happens_adds_to_the_log_and_changes_nothing_in_it(floor: Floor
         written = now
         seen.add(act.__name__)
     assert len(written) > 15
-    assert seen == {*service.__all__, *leases.__all__} - READING - ELSEWHERE - _not_functions()
+    assert seen == {*service.__all__, *worker_api.__all__} - READING - ELSEWHERE - _not_functions()
 
 
 def test_only_the_whole_job_takes_its_log_along(floor: Floor) -> None:
@@ -123,4 +128,4 @@ def test_every_move_says_who_and_why(floor: Floor) -> None:
 
 
 def _not_functions() -> set[str]:
-    return {name for name in leases.__all__ if name.isupper() or name[0].isupper()}
+    return {name for name in worker_api.__all__ if name.isupper() or name[0].isupper()}

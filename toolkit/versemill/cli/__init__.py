@@ -14,7 +14,8 @@ import signal
 import sys
 from typing import NoReturn
 
-INTERRUPTED = 130
+from versemill.cli.exit_codes import INTERRUPTED
+
 _GARBAGE_EVERY = 20_000
 
 
@@ -27,7 +28,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, leave_at_once)
     # Imports make objects by the hundred thousand and next to no garbage.
     gc.set_threshold(_GARBAGE_EVERY)
-    from versemill.cli.ending import perform
+    from versemill.cli.error_reporting import perform
 
     _leave(perform(sys.argv[1:]))
 

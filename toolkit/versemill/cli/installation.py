@@ -11,7 +11,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from versemill.jobs.store import Store
+    from versemill.jobs.storage.unit_of_work import Store
     from versemill.jobs.views import JobView
     from versemill.settings import Settings
 
@@ -37,7 +37,7 @@ class Installation:
     @property
     def wake(self) -> Callable[[], None]:
         """Tells workers that there may be work; a broker that is away costs a note on stderr."""
-        from versemill.jobs.queue import wake
+        from versemill.jobs.celery_client import wake
 
         return wake(self.settings, warn=note)
 
@@ -45,7 +45,7 @@ class Installation:
 @contextmanager
 def installation() -> Iterator[Installation]:
     """Opens the configured database, which is created silently at first use (SQLite)."""
-    from versemill.jobs.store import Store
+    from versemill.jobs.storage.unit_of_work import Store
     from versemill.settings import Settings
 
     settings = Settings.from_environment()
@@ -58,7 +58,7 @@ def installation() -> Iterator[Installation]:
 
 def note(message: str) -> None:
     """A remark on stderr, where no script mistakes it for a result."""
-    from versemill.cli.tables import harmless
+    from versemill.cli.terminal.tables import harmless
 
     click.echo(harmless(message), err=True)
 

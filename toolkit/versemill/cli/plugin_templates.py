@@ -50,10 +50,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from versemill.hookspecs import hookimpl
+from versemill.plugins import hookimpl
 
 if TYPE_CHECKING:
-    from versemill.hookspecs import Registrar
+    from versemill.plugins import Registrar
 
 
 @hookimpl
@@ -73,8 +73,8 @@ from __future__ import annotations
 MODULES = {
     "corpus": _HEAD
     + '''\
-from versemill.config import Options
-from versemill.contracts import Text
+from versemill.plugins import Options
+from versemill.plugins import Text
 
 SONG = """\\
 The river keeps the moon awake,
@@ -118,7 +118,7 @@ class $Class:
 import torch
 from torch import Tensor, nn
 
-from versemill.cell import Cell, Noise, State
+from versemill.plugins import Cell, Noise, State
 
 
 class $Class(Cell):

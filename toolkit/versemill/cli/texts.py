@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from versemill.cli.installation import Installation
-    from versemill.config import JobConfig
-    from versemill.contracts import Text
-    from versemill.reading import Reading
-    from versemill.registry import Registry
+    from versemill.config.job import JobConfig
+    from versemill.plugins.registry import Registry
+    from versemill.text.corpus import Text
+    from versemill.text.reading import Reading
 
 
 def find_text(here: Installation, config: JobConfig, registry: Registry) -> Text:
@@ -35,7 +35,7 @@ def find_text(here: Installation, config: JobConfig, registry: Registry) -> Text
     if text is None:
         return read_corpus(here, config.corpus, registry, separator=separator)
     if separator is not None and not text.segmented:
-        from versemill.reading import check_separator
+        from versemill.text.reading import check_separator
 
         check_separator(text.songs, separator, config.corpus)
     return text
@@ -50,10 +50,10 @@ def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Te
     """
     import sys
 
-    from versemill.contracts import Text
     from versemill.errors import PluginError, VersemillError
-    from versemill.quiet import captured
-    from versemill.registry import in_short
+    from versemill.plugins.isolation import captured
+    from versemill.plugins.registry import in_short
+    from versemill.text.corpus import Text
 
     registration = registry.find("corpus", name)
     corpus, chosen = registration.load(), registration.options_from(options)
@@ -67,7 +67,7 @@ def plugin_text(registry: Registry, name: str, options: Mapping[str, Any]) -> Te
     sys.stderr.write(printed.text)
     if not isinstance(text, Text):
         raise PluginError(
-            f"{registration.label} returned a {type(text).__name__}, not a versemill.contracts.Text"
+            f"{registration.label} returned a {type(text).__name__}, not a versemill.plugins.Text"
         )
     return text
 
@@ -82,12 +82,12 @@ def read_corpus(
         CorpusError: it cannot be read.
     """
     from versemill.jobs import service
-    from versemill.reading import read_any
+    from versemill.text.reading import read_any
 
     path = Path(place)
     if not _looks_like_path(place) and not path.exists():
         known = [r.name for r in registry.all() if r.kind == "corpus"]
-        known += [view.name for view in service.corpora(here.store)]
+        known += [view.name for view in service.list_corpora(here.store)]
         hint = "or give the path of a text file, a zip or a folder"
         raise UnknownNameError("corpus", place, known, hint=hint)
     reading = read_any(path, limit=here.settings.corpus_limit, song_separator=separator)
@@ -97,14 +97,14 @@ def read_corpus(
 
 def beginning(text: Text) -> str:
     """How a text begins, for people to see whether it was read rightly."""
-    from versemill.cli.tables import printable
+    from versemill.cli.terminal.tables import printable
 
     return printable(" ".join(text.songs[0][:200].split())[:40])
 
 
 def _tell_encoding(place: str, reading: Reading) -> None:
-    from versemill.charsets import UTF_8, shown
     from versemill.cli.installation import note
+    from versemill.text.encodings import UTF_8, shown
 
     if reading.guessed:
         note(

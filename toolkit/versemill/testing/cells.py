@@ -15,8 +15,8 @@ from torch import Tensor
 from versemill.testing.suite import Suite, require
 
 if TYPE_CHECKING:
-    from versemill.cell import Cell, State
-    from versemill.registry import Kind, Registration
+    from versemill.plugins.cell import Cell, State
+    from versemill.plugins.registry import Kind, Registration
 
 T, B, E, H = 7, 3, 4, 5
 EXACT = 1e-9  # two ways to the same figure, in float64

@@ -5,12 +5,12 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING, ClassVar
 
-from versemill.contracts import Text
 from versemill.settings import Settings
 from versemill.testing.suite import Suite, require
+from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
-    from versemill.registry import Kind
+    from versemill.plugins.registry import Kind
 
 
 class CorpusTests(Suite):
@@ -25,7 +25,7 @@ class CorpusTests(Suite):
         return text
 
     def test_it_returns_a_text(self) -> None:
-        """It returns a `versemill.contracts.Text` of strings."""
+        """It returns a `versemill.text.corpus.Text` of strings."""
         text: object = self.read()
         songs: object = getattr(text, "songs", None)
         require(

@@ -13,7 +13,7 @@ from versemill.errors import ConfigError
 from versemill.testing.suite import Suite, require
 
 if TYPE_CHECKING:
-    from versemill.registry import Kind
+    from versemill.plugins.registry import Kind
 
 EXTREMES = (-(10**9), -1, 0, 1, 10**9, 0.5, -0.5, 1e-9)
 

@@ -12,8 +12,8 @@ from versemill.testing.suite import Suite, require
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from versemill.contracts import Sampler
-    from versemill.registry import Kind
+    from versemill.plugins.contracts import Sampler
+    from versemill.plugins.registry import Kind
 
 CASES = [(2, 1, 1), (57, 1, 4), (101, 4, 5), (400, 3, 7), (1001, 8, 10)]
 """Text length, B and T: ends that fit the windows exactly, and ends that do not."""

@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from versemill.registry import Kind, Registration, Registry
+from versemill.plugins.registry import Kind, Registration, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

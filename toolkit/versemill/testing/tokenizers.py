@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from versemill.testing.suite import Suite, require
 
 if TYPE_CHECKING:
-    from versemill.contracts import Tokenizer
-    from versemill.registry import Kind
+    from versemill.plugins.contracts import Tokenizer
+    from versemill.plugins.registry import Kind
 
 TEXT = "想要有直升机\n想要和你飞到宇宙去\nThe moon, the moon — naïve!\n\t终 & end\n"
 STRANGE = "鱼𝄞Ω"

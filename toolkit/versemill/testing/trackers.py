@@ -8,16 +8,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from versemill.events import EpochReport, Finished, HeldOut, Lyric, Progress
-from versemill.patience import OverdueError, limited
-from versemill.quiet import captured
+from versemill.plugins.isolation import OverdueError, captured, limited
+from versemill.plugins.run_events import EpochReport, Finished, HeldOut, Lyric, Progress
+from versemill.plugins.tracker import CALL_SECONDS, Ending, Run, Tracker
 from versemill.testing.suite import ConformanceError, Suite, require
-from versemill.tracker import CALL_SECONDS, Ending, Run, Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from versemill.registry import Kind
+    from versemill.plugins.registry import Kind
 
 _WHY = "it is left out for the rest of the attempt, and its record ends there"
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Gt, Le
 
-from versemill.hookspecs import hookimpl
+from versemill.plugins import hookimpl
 
 if TYPE_CHECKING:
-    from versemill.hookspecs import Registrar
+    from versemill.plugins import Registrar
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from versemill.cell import Cell
+from versemill.plugins import Cell
 
 if TYPE_CHECKING:
-    from versemill.cell import Noise, State
+    from versemill.plugins import Noise, State
 
 
 class Mgu(Cell):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from versemill.hookspecs import hookimpl
+from versemill.plugins import hookimpl
 
 if TYPE_CHECKING:
-    from versemill.hookspecs import Registrar
+    from versemill.plugins import Registrar
 
 
 @hookimpl

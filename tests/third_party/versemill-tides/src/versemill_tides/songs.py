@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from versemill.contracts import Text
+from versemill.plugins import Text
 
 if TYPE_CHECKING:
-    from versemill.config import NoOptions
+    from versemill.plugins import NoOptions
 
 
 def chinese(_options: NoOptions) -> Text:

@@ -1,0 +1,1 @@
+"""The built-in training-window samplers, one per file."""

@@ -1,0 +1,92 @@
+"""Installations with rows of every kind, for tests that take them elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, select
+
+from jobs_floor import Floor
+from versemill.jobs import service
+from versemill.jobs.execution import worker_api
+from versemill.jobs.states import State
+from versemill.jobs.storage.row_copy import COPIED_TABLES
+from versemill.jobs.storage.tables import Worker
+from versemill.jobs.storage.unit_of_work import Store
+from versemill.text.corpus import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy.sql.base import Executable
+
+    from versemill.jobs.execution.worker_api import Claim
+
+LARGE = os.urandom(1024) * (9 * 1024)  # 9 MiB: three chunks
+AWKWARD = (0.1 + 0.2, 5e-324, math.nextafter(1e308, 0), math.inf, 1 / 3)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Floor]:
+    store = Store.open(url)
+    yield Floor(store)
+    store.close()
+
+
+def write(floor: Floor, statement: Executable) -> None:
+    with floor.store.unit_of_work() as uow:
+        assert uow.execute(statement).rowcount > 0
+        uow.commit()
+
+
+def rows(floor: Floor) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row that belongs to the installation; workers are processes."""
+    with floor.store.reading() as session:
+        return {
+            table.name: sorted(
+                (tuple(map(_short, row)) for row in session.execute(select(table))), key=repr
+            )
+            for table in COPIED_TABLES
+        }
+
+
+def _short(value: object) -> object:
+    return hashlib.sha256(value).digest() if isinstance(value, bytes) else value
+
+
+def trained(floor: Floor, best: bytes = b"weights") -> Claim:
+    """A running job with all that a running job can have."""
+    claim = floor.running()
+    reports = [
+        worker_api.MetricRow(
+            step=step,
+            epoch=step,
+            train_perplexity=value,
+            valid_perplexity=value if step % 2 else None,
+            characters_per_second=value,
+        )
+        for step, value in enumerate(AWKWARD, start=1)
+    ]
+    lyric = worker_api.LyricRow(
+        step=1, epoch=1, prefix="分开", text="分开\n\0不\ud800", seed=2**62, decoder="greedy"
+    )
+    worker_api.record(floor.store, claim, metrics=reports, lyrics=[lyric], output="a line\n")
+    floor.checkpoint(claim, step=10, data=best, is_best=True)
+    floor.checkpoint(claim, step=20, data=b"small", is_last=True)
+    return claim
+
+
+def fill(floor: Floor) -> Claim:
+    """Rows of every kind, and no worker; the job returned is queued again, half trained."""
+    service.add_corpus(floor.store, "诗集", Text(("春眠不觉晓\n",)), "/tmp/poems.txt", "bob")
+    for end in (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.PAUSED):
+        claim = trained(floor, best=LARGE if end is State.SUCCEEDED else b"weights")
+        worker_api.finish(floor.store, claim, end, message="it ended", result={"copied": 0.1 + 0.2})
+    half = trained(floor)
+    worker_api.finish(floor.store, half, State.QUEUED, message="handed over")
+    write(floor, delete(Worker))
+    return half

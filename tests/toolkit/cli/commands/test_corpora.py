@@ -1,0 +1,228 @@
+"""`corpora`: a text becomes a corpus without any code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from versemill.config.validation import NoOptions
+from versemill.jobs import service
+from versemill.jobs.states import State
+from versemill_plugins.corpora.starter import chinese
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LYRICS = "\n---\n".join(chinese(NoOptions()).songs)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "a.txt"
+
+
+class TestList:
+    def test_has_plugins_and_added_ones(self, command: Any, file: Path) -> None:
+        file.write_text("一首\n---\n二首\n")
+        added = command("corpora", "add", "诗集", file, "--song-separator", "---")
+        assert added.out == "corpus 诗集: 4 characters, 2 songs, read as UTF-8\n"
+        rows = {row["name"]: row for row in command("corpora", "list", "--json").json}
+        assert {"starter-zh", "starter-en", "jaychou", "诗集"} == rows.keys()
+        assert (rows["诗集"]["characters"], rows["诗集"]["songs"]) == (4, 2)
+        assert "诗集" in command("corpora", "list").out
+
+
+class TestAdd:
+    def test_a_plugins_name_cannot_be_taken(self, command: Any, file: Path) -> None:
+        file.write_text("text")
+        done = command("corpora", "add", "starter-zh", file)
+        assert done.code == 1
+        assert "starter-zh" in done.complaint
+
+    @pytest.mark.parametrize("encoding", ["gbk", "gb18030", "big5", "utf-16-le"])
+    def test_a_guess_is_told_with_how_it_reads(
+        self, command: Any, file: Path, encoding: str
+    ) -> None:
+        text = "".join(c for c in LYRICS if c.encode(encoding, "ignore"))
+        file.write_bytes(text.encode(encoding))
+        done = command("corpora", "add", "mine", file)
+        assert done.code == 0, done.err
+        name = "GB18030" if encoding == "gbk" else encoding.upper()
+        first, guess, advice, *_ = done.out.splitlines()
+        assert first.endswith(f", read as {name}")
+        assert guess == f"the encoding is a guess; the text begins: {_beginning(text)}"
+        assert "--encoding" in advice
+        assert command("corpora", "show", "mine", "--json").json["characters"] == len(text)
+
+    def test_what_is_certain_is_no_guess(self, command: Any, file: Path) -> None:
+        file.write_bytes(LYRICS.encode("utf-16"))
+        done = command("corpora", "add", "mine", file)
+        assert done.out.splitlines()[0].endswith(", read as UTF-16")
+        assert "guess" not in done.out
+
+    def test_an_encoding_decides_what_cannot_be_told(self, command: Any, file: Path) -> None:
+        file.write_bytes("春眠不觉晓".encode("gbk"))
+        refused = command("corpora", "add", "mine", file)
+        assert refused.code == 1
+        assert "gb18030 (春眠不觉晓…)" in refused.complaint
+        done = command("corpora", "add", "mine", file, "--encoding", "GBK")
+        assert done.out == "corpus mine: 5 characters, no song boundaries, read as GB18030\n"
+        assert "春眠不觉晓" in command("corpora", "show", "mine").out
+
+    @pytest.mark.parametrize("encoding", ["klingon", "utf-16-le"])
+    def test_a_wrong_encoding(self, command: Any, file: Path, encoding: str) -> None:
+        file.write_bytes("春眠不觉晓a".encode("gbk"))
+        done = command("corpora", "add", "mine", file, "--encoding", encoding)
+        assert done.code == 1
+        assert ("gb18030" if encoding == "klingon" else "UTF-16-LE") in done.complaint
+
+    def test_newlines(self, command: Any, file: Path) -> None:
+        file.write_text("春眠\n不觉晓\n")
+        assert command("corpora", "add", "mine", file, "--newlines", "space").code == 0
+        assert "春眠 不觉晓" in command("corpora", "show", "mine").out
+        assert command("corpora", "add", "mine", file, "--newlines", "tabs").code == 2
+
+    def test_a_name_again_takes_another_text(self, command: Any, file: Path, floor: Any) -> None:
+        file.write_text("春眠不觉晓\n" * 200)
+        command("corpora", "add", "mine", file)
+        command("submit", "--corpus", "mine", "--name", "old")
+        again = command("corpora", "add", "mine", file)
+        assert "another text" not in again.out
+        file.write_text("处处闻啼鸟\n" * 200)
+        done = command("corpora", "add", "mine", file)
+        assert "mine stood for another text before; 1 job submitted with that text" in done.out
+        assert "处处闻啼鸟" in command("corpora", "show", "mine").out
+        command("submit", "--corpus", "mine", "--name", "new")
+        texts = {
+            job.name: service.text_by_hash(
+                floor.store, service.details(floor.store, job.id).content_hash
+            ).songs[0][:5]
+            for job in service.jobs(floor.store)
+        }
+        assert texts == {"old": "春眠不觉晓", "new": "处处闻啼鸟"}
+
+    def test_what_is_suspicious_is_told_at_once(self, command: Any, file: Path) -> None:
+        file.write_text("春眠\ufffd不觉\u200b晓")
+        done = command("corpora", "add", "mine", file)
+        assert done.code == 0
+        assert "`versemill corpora show mine`: characters lost" in done.out
+        assert "invisible" in done.out
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("content", "words"),
+        [
+            (b"", "is empty"),
+            (b"a", "is a single character, 'a'"),
+            (bytes(range(256)) * 20, "looks like binary data"),
+            (b"\x7fELF\x02\x01\x01" + bytes(500), "looks like binary data"),
+        ],
+        ids=["nothing", "one", "bytes", "program"],
+    )
+    def test_is_refused_in_a_line(
+        self, command: Any, file: Path, content: bytes, words: str
+    ) -> None:
+        file.write_bytes(content)
+        done = command("corpora", "add", "mine", file)
+        assert done.code == 1
+        assert words in done.complaint
+        assert "mine" not in command("corpora", "list").out
+
+    def test_a_gigabyte_is_refused_by_its_size(self, command: Any, file: Path) -> None:
+        with file.open("wb") as opened:
+            opened.truncate(1 << 30)
+        done = command("corpora", "add", "mine", file)
+        assert done.code == 1
+        assert "1,073,741,824 bytes where 67,108,864 are allowed" in done.complaint
+
+    def test_an_endless_line_is_taken_and_told(self, command: Any, file: Path) -> None:
+        file.write_text("春眠不觉晓" * 40_000)
+        done = command("corpora", "add", "mine", file)
+        assert done.code == 0
+        assert "the longest has 200,000" in done.out
+        assert "put line ends where verses end" in command("corpora", "show", "mine").out
+
+
+class TestShow:
+    def test_a_plugins_corpus(self, command: Any) -> None:
+        shown = command("corpora", "show", "starter-zh")
+        assert " songs\n" in shown.out
+        assert shown.out.endswith("nothing suspicious\n")
+        figures = command("corpora", "show", "starter-zh", "--json").json
+        assert figures["characters"] >= 15_000
+        assert figures["songs"] >= 60
+        assert figures["suspicious"] == []
+
+    def test_a_path(self, command: Any, file: Path) -> None:
+        file.write_text("春眠不觉晓\n")
+        assert "春眠不觉晓" in command("corpora", "show", file).out
+
+    def test_everything_and_how_to_mend_it(self, command: Any, file: Path) -> None:
+        file.write_text("a\u200bb\n---\n春，眠,晓,\nla\nla\n---\n春，眠,晓,\nla\nla\n")
+        command("corpora", "add", "mine", file, "--song-separator", "---")
+        out = command("corpora", "show", "mine").out
+        assert "mine: 27 characters (10 distinct), 0.0 KiB, 7 lines, 3 songs" in out
+        assert "    6 characters, song 2, line 1: 春，眠,晓," in out
+        assert "lines that repeat an earlier one: 4 (57%)" in out
+        assert "    4 times: la" in out
+        assert "songs that repeat an earlier one: 1" in out
+        assert "suspicious: 1 × invisible characters" in out
+        assert "    U+200B ZERO WIDTH SPACE 1 ×" in out
+        assert r"    first in song 1, line 1: a\u200bb" in out
+        assert "    delete them" in out
+        assert "    ， (U+FF0C) 2 ×" in out
+        assert "nothing suspicious" not in out
+
+    def test_what_seems_to_stand_between_songs(self, command: Any, file: Path) -> None:
+        file.write_text("春眠不觉晓\n---\n处处闻啼鸟\n---\n" + "雨" * 61 + "\n")
+        out = command("corpora", "show", file).out
+        assert "    2 times: ---\n    where --- stands between songs, add the text with" in out
+        assert f"    61 characters, line 5: {'雨' * 60}…\n" in out
+        file.write_text("la\nla\n")
+        assert "stands between songs" not in command("corpora", "show", file).out
+
+    def test_json_has_it_all(self, command: Any, file: Path) -> None:
+        file.write_text("a\u200bb\nla\nla\n")
+        shown = command("corpora", "show", file, "--json").json
+        assert shown.keys() == {
+            "name", "characters", "distinct_characters", "bytes", "songs", "lines",
+            "content_hash", "sample", "longest_lines", "repeated_lines", "most_repeated",
+            "repeated_songs", "suspicious",
+        }  # fmt: skip
+        assert (shown["bytes"], shown["sample"]) == (12, "a\u200bb\nla\nla\n")
+        assert shown["most_repeated"] == [{"times": 2, "text": "la"}]
+        (odd,) = shown["suspicious"]
+        assert (odd["kind"], odd["times"], odd["found"]) == ("invisible", 1, {"\u200b": 1})
+        assert odd["first"] == {"song": 1, "line": 1, "excerpt": "a\u200bb"}
+        assert odd["mend"]
+
+    def test_controls_do_no_harm(self, command: Any, file: Path) -> None:
+        file.write_text("春眠\u202e不觉晓\n")
+        out = command("corpora", "show", file).out
+        assert "\u202e" not in out
+        assert "U+202E RIGHT-TO-LEFT OVERRIDE" in out
+
+
+class TestRemove:
+    def test_once(self, command: Any, file: Path) -> None:
+        file.write_text("text")
+        command("corpora", "add", "a", file)
+        assert command("corpora", "remove", "a").code == 0
+        assert command("corpora", "remove", "a").code == 1
+
+    def test_not_while_a_job_needs_it(self, command: Any, file: Path, floor: Any) -> None:
+        file.write_text("春眠不觉晓\n" * 200)
+        command("corpora", "add", "mine", file)
+        command("submit", "--corpus", "mine", "--name", "waits")
+        refused = command("corpora", "remove", "mine")
+        assert refused.code == 1
+        assert "job 1 (waits, queued)" in refused.complaint
+        command("cancel", "waits")
+        assert service.find(floor.store, "waits").state is State.CANCELLED
+        assert command("corpora", "remove", "mine").code == 0
+
+
+def _beginning(text: str) -> str:
+    return " ".join(text.split("\n---\n", maxsplit=1)[0][:200].split())[:40]

@@ -1,0 +1,110 @@
+"""Plugins, doctor."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from versemill.cli.commands import doctor as doctor_module
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_plugins_list(command: Any) -> None:
+    rows = command("plugins", "list", "--json").json
+    assert {"kind": "cell", "name": "gru"}.items() <= next(
+        row for row in rows if row["name"] == "gru"
+    ).items()
+    assert all(row["distribution"] and row["version"] for row in rows)
+    shown = command("plugins", "list").out
+    assert shown.splitlines()[0].split() == ["KIND", "NAME", "DISTRIBUTION", "VERSION", "SUMMARY"]
+
+
+@pytest.fixture
+def broken_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution, installed as far as Python can tell, whose plugin cannot be imported."""
+    info = tmp_path / "site" / "versemill_broken-1.2.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: versemill-broken\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text("[versemill]\nbroken = versemill_broken\n")
+    (tmp_path / "site" / "versemill_broken.py").write_text("raise ValueError('out of tune')\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+
+
+@pytest.mark.usefixtures("broken_plugin")
+def test_a_disabled_plugin_is_listed_with_its_reason_and_stops_nothing(command: Any) -> None:
+    shown = command("plugins", "list")
+    assert shown.code == 0
+    assert "disabled: versemill-broken 1.2: import failed: ValueError: out of tune" in shown.out
+    assert "gru" in shown.out
+    (left_out,) = [row for row in command("plugins", "list", "--json").json if row["disabled"]]
+    assert left_out["distribution"] == "versemill-broken"
+    assert command("submit").code == 0
+
+
+def findings(command: Any) -> dict[str, dict[str, Any]]:
+    return {finding["check"]: finding for finding in command("doctor", "--json").json}
+
+
+def test_a_healthy_installation(command: Any) -> None:
+    examined = command("doctor")
+    assert examined.code == 0, examined.out
+    checks = [line.split(":")[0].split()[-1] for line in examined.out.splitlines()]
+    assert checks == [
+        "configuration", "schema", "database", "broker", "devices", "plugins", "pictures", "disk"
+    ]  # fmt: skip
+    assert not any(line.startswith("wrong") for line in examined.out.splitlines())
+
+
+def test_doctor_changes_nothing(command: Any, home: Path) -> None:
+    (home / "versemill.db").unlink()
+    assert command("doctor").code == 0
+    assert list(home.iterdir()) == []
+
+
+def test_doctor_notices_a_dead_broker_and_keeps_its_password(
+    command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VERSEMILL_BROKER_URL", "redis://:secret@127.0.0.1:1/0")
+    examined = command("doctor")
+    assert examined.code == 1
+    assert "wrong  broker: redis://127.0.0.1:1/0 does not answer" in examined.out
+    assert "secret" not in examined.out
+
+
+def test_doctor_notices_another_schema(command: Any, home: Path) -> None:
+    with sqlite3.connect(home / "versemill.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    schema = findings(command)["schema"]
+    assert not schema["ok"]
+    assert "upgrade" in schema["mend"]
+
+
+def test_doctor_notices_a_file_that_is_no_database(command: Any, home: Path) -> None:
+    (home / "versemill.db").write_text("not a database, but long enough to be looked at" * 50)
+    found = findings(command)
+    assert not found["schema"]["ok"]
+    assert not found["database"]["ok"]
+
+
+@pytest.mark.usefixtures("broken_plugin")
+def test_doctor_notices_a_disabled_plugin(command: Any) -> None:
+    examined = command("doctor")
+    assert examined.code == 1
+    assert "out of tune" in examined.out
+
+
+def test_doctor_notices_a_wrong_setting(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERSEMILL_CORPUS_LIMIT_MB", "lots")
+    examined = command("doctor")
+    assert examined.code == 1
+    assert "VERSEMILL_CORPUS_LIMIT_MB" in examined.out
+
+
+def test_doctor_notices_a_full_disk(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_module, "_LEAST_FREE", 2**80)
+    assert not findings(command)["disk"]["ok"]

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from versemill.cli.commands.submit import setting
+from versemill.config.validation import NoOptions
+from versemill.jobs import service
+from versemill_plugins.corpora.starter import chinese
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def config_of(floor: Any, key: str = "@last") -> dict[str, Any]:
+    found = service.find(floor.store, key)
+    return service.details(floor.store, found.id).config
+
+
+def test_submit_says_what_it_did_and_that_nobody_works(command: Any, floor: Any) -> None:
+    done = command("submit", "--cell", "lstm", "--name", "夜曲")
+    assert done.code == 0
+    assert done.out == "submitted job 1 (夜曲)\n"
+    assert "versemill worker" in done.err
+    job = service.find(floor.store, "夜曲")
+    assert (job.state, job.cell, job.corpus, job.owner) == ("queued", "lstm", "starter-zh", "ann")
+
+
+def test_submit_as_json(command: Any) -> None:
+    assert command("submit", "--json").json["state"] == "queued"
+
+
+def test_file_overrides_recipe_options_override_file_and_set_overrides_all(
+    command: Any, floor: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "job.toml"
+    file.write_text(
+        'name = "from-file"\nrecipe = "classic"\ncell = "gru"\nprefixes = ["一"]\n'
+        "[training]\nepochs = 7\nbatch_size = 8\nwindow = 9\n"
+    )
+    done = command(
+        "submit", file, "--epochs", 5, "--prefix", "分开", "--set", "training.batch_size=4",
+        "--set", "training.epochs=3",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    config = config_of(floor, "from-file")
+    assert (config["recipe"], config["cell"]) == ("classic", "gru")
+    assert config["prefixes"] == ["分开"]
+    training = config["training"]
+    assert (training["epochs"], training["batch_size"], training["window"]) == (3, 4, 9)
+    assert training["learning_rate"] == 100.0  # the recipe's
+
+
+def test_plugins_are_recorded_with_their_options(command: Any, floor: Any) -> None:
+    command("submit", "--recipe", "classic", "--cell", "gru")
+    job = service.find(floor.store, "@last")
+    recorded = {p["kind"]: p for p in service.details(floor.store, job.id).plugins}
+    assert recorded.keys() == {"corpus", "tokenizer", "sampler", "cell", "decoder"}
+    assert recorded["cell"]["options"] == {"reset": "before"}
+    assert recorded["cell"]["distribution"] == "versemill"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "name", "value"),
+    [
+        ("training.epochs=5", "training.epochs", 5),
+        ("training.learning_rate=1e-3", "training.learning_rate", 1e-3),
+        ("cell=gru", "cell", "gru"),
+        ('cell="gru"', "cell", "gru"),
+        ("model.tied=true", "model.tied", True),
+        ('prefixes=["分开", "b"]', "prefixes", ["分开", "b"]),
+        ("name=a=b", "name", "a=b"),
+        ("name=", "name", ""),
+        ("name=1\nvalue2 = 2", "name", "1\nvalue2 = 2"),
+    ],
+)
+def test_set_takes_toml_values_and_bare_words(assignment: str, name: str, value: Any) -> None:
+    assert setting(assignment) == (name, value)
+
+
+@pytest.mark.parametrize("assignment", ["training.epochs", "=5", " =5"])
+def test_set_without_a_value_is_wrong_usage(command: Any, assignment: str) -> None:
+    done = command("submit", "--set", assignment)
+    assert done.code == 2
+    assert "SECTION.KEY=VALUE" in done.complaint
+
+
+def test_corpus_from_a_path_is_stored_by_content(command: Any, floor: Any, tmp_path: Path) -> None:
+    file = tmp_path / "poem.txt"
+    file.write_text("春眠不觉晓\n" * 500)
+    done = command("submit", "--corpus", file)
+    assert done.code == 0, done.err
+    file.unlink()
+    job = service.find(floor.store, "@last")
+    assert job.name == "poem-gru-1"
+    content_hash = service.details(floor.store, job.id).content_hash
+    assert service.text_by_hash(floor.store, content_hash).characters == 3000
+
+
+def test_a_corpus_in_another_encoding_is_recognised_and_told(
+    command: Any, floor: Any, tmp_path: Path
+) -> None:
+    text = "\n".join(chinese(NoOptions()).songs[:20])
+    written = tmp_path / "lyrics.txt"
+    written.write_bytes(text.encode("gb18030"))
+    by_option = command("submit", "--corpus", written, "--name", "by-option")
+    told = f"{written} is read as GB18030, a guess; it begins: {' '.join(text[:20].split())[:6]}"
+    assert by_option.err.startswith(told)
+    assert "if that is wrong, `versemill corpora add NAME PATH` with --encoding" in by_option.err
+    job_file = tmp_path / "job.toml"
+    job_file.write_text('corpus = "lyrics.txt"\nname = "by-file"\n')
+    assert command("submit", job_file).err.startswith(told)
+    assert command("corpora", "show", written, "--json").err.startswith(told)
+    stored = service.details(floor.store, service.find(floor.store, "by-file").id).content_hash
+    assert service.text_by_hash(floor.store, stored).songs == (text,)
+    written.write_bytes(text.encode("utf-16"))
+    assert command("corpora", "show", written).err == f"{written} is read as UTF-16\n"
+    written.write_text(text)
+    assert command("corpora", "show", written).err == ""
+
+
+def test_a_corpus_whose_encoding_cannot_be_told_is_refused_with_what_to_do(
+    command: Any, tmp_path: Path
+) -> None:
+    written = tmp_path / "lyrics.txt"
+    written.write_bytes("春眠不觉晓".encode("gbk"))
+    for refused in (command("submit", "--corpus", written), command("corpora", "show", written)):
+        assert refused.code == 1
+        assert "`versemill corpora add NAME PATH` and --encoding, one of" in refused.complaint
+    assert command("jobs", "--json").json == []
+
+
+def test_corpus_added_by_name(command: Any, floor: Any, tmp_path: Path) -> None:
+    (tmp_path / "poem.txt").write_text("春眠不觉晓\n" * 500)
+    added = command("corpora", "add", "诗", tmp_path / "poem.txt")
+    assert added.out == "corpus 诗: 3,000 characters, no song boundaries, read as UTF-8\n"
+    assert command("submit", "--corpus", "诗").code == 0
+    assert service.find(floor.store, "@last").corpus == "诗"
+
+
+def test_songs_that_were_stored_stay_and_others_are_told_apart_by_the_job(
+    command: Any, tmp_path: Path
+) -> None:
+    written = tmp_path / "a.txt"
+    written.write_text("春眠不觉晓处处闻啼鸟\n" * 200 + "---\n" + "夜来风雨声\n" * 200)
+    separator = ("--set", "corpus_options.song_separator")
+    command("corpora", "add", "apart", written, "--song-separator", "---")
+    command("corpora", "add", "whole", written)
+    assert command("submit", "--corpus", "apart", separator[0], f"{separator[1]}=***").code == 0
+    assert command("submit", "--corpus", "whole", separator[0], f"{separator[1]}=---").code == 0
+    for corpus in ("whole", written):
+        refused = command("submit", "--corpus", corpus, separator[0], f"{separator[1]}=***")
+        assert refused.code == 1
+        assert f"no line of '{corpus}' equals the song separator '***'" in refused.complaint
+
+
+def test_corpus_path_of_a_job_file_is_beside_the_file(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "poem.txt").write_text("春眠不觉晓\n" * 500)
+    (folder / "job.toml").write_text('corpus = "poem.txt"\n')
+    monkeypatch.chdir(tmp_path)
+    assert command("submit", "work/job.toml").code == 0
+
+
+def test_epochs_to_add_need_a_job(command: Any) -> None:
+    done = command("submit", "--epochs", "+5")
+    assert done.code == 2
+    assert "+5" in done.complaint
+
+
+BAD = {
+    "corpus": (["--corpus", "starter-zhh"], ["'starter-zhh'", "starter-en", "'starter-zh'?"]),
+    "cell": (["--cell", "lstmm"], ["gru, lstm, rnn", "did you mean 'lstm'?"]),
+    "sampler": (["--sampler", "randm"], ["consecutive, random", "'random'?"]),
+    "tokenizer": (["--tokenizer", "chars"], ["char"]),
+    "recipe": (["--recipe", "clasic"], ["classic, default"]),
+    "setting": (["--set", "training.epoch=5"], ["training.epoch", "'epochs'?"]),
+    "section": (["--set", "trainin.epochs=5"], ["trainin", "'training'?"]),
+    "negative": (["--set", "training.window=-1"], ["training.window", "-1", "greater than 0"]),
+    "zero": (["--set", "model.hidden_size=0"], ["model.hidden_size", "greater than 0"]),
+    "word": (["--set", "training.epochs=many"], ["'many'", "a whole number"]),
+    "fraction": (["--set", "training.epochs=2.5"], ["2.5", "a whole number"]),
+    "nan": (["--set", "training.learning_rate=nan"], ["nan", "a finite number"]),
+    "date": (["--set", "training.epochs=2026-01-01"], ["JSON values only"]),
+    "too-short": (["--set", "training.batch_size=9999"], ["training.batch_size", "at least"]),
+    "memory": (["--set", "model.hidden_size=9000000"], ["model.hidden_size", "GiB"]),
+    "name-digits": (["--name", "12"], ["'12'", "not only digits"]),
+    "name-empty": (["--name", ""], ["name"]),
+    "decoder": (["--set", 'generation.decoders=["greed"]'], ["'greed'", "'greedy'?"]),
+    "no-path": (["--corpus", "./nothing.txt"], ["nothing.txt", "check the path"]),
+    "jaychou": (["--corpus", "jaychou"], ["jaychou_lyrics.txt.zip", "corpora"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_in_one_line_and_nothing_is_queued(
+    command: Any, floor: Any, case: str
+) -> None:
+    arguments, words = BAD[case]
+    done = command("submit", *arguments)
+    assert done.code == 1
+    assert all(word in done.complaint for word in words), done.err
+    assert done.out == ""
+    assert service.jobs(floor.store) == []
+
+
+def test_a_name_taken_is_refused(command: Any) -> None:
+    command("submit", "--name", "one")
+    assert "no other job" in command("submit", "--name", "one").complaint
+
+
+BAD_FILES = {
+    "not-utf8": (b"name = '\xff'", "offset 8"),
+    "not-toml": (b"name = \n", "not valid TOML"),
+    "deep": (b"a = " + b"[" * 5000, "not valid TOML"),
+    "name-number": (b"name = 5", "name"),
+    "unknown": (b"cel = 'gru'", "'cell'?"),
+    "table": (b"training = 5", "[training]"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_a_bad_job_file(command: Any, tmp_path: Path, case: str) -> None:
+    content, words = BAD_FILES[case]
+    file = tmp_path / "job.toml"
+    file.write_bytes(content)
+    done = command("submit", file)
+    assert done.code == 1
+    assert words in done.complaint
+
+
+def test_no_job_file(command: Any, tmp_path: Path) -> None:
+    done = command("submit", tmp_path / "none.toml")
+    assert done.code == 1
+    assert "none.toml cannot be read: No such file" in done.complaint
+    assert command("submit", tmp_path).code == 1
+
+
+BAD_TEXTS = {
+    "empty": (b"", "empty"),
+    "unsure": (b"caf\xe9\n" * 9, "cannot be told for sure"),
+    "short": ("一二三".encode(), "characters"),
+    "binary": (b"\x00\x01\x02" * 900, "binary"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TEXTS)
+def test_a_bad_text(command: Any, tmp_path: Path, case: str) -> None:
+    content, words = BAD_TEXTS[case]
+    file = tmp_path / "text.txt"
+    file.write_bytes(content)
+    done = command("submit", "--corpus", file)
+    assert done.code == 1
+    assert words in done.complaint
+
+
+@pytest.mark.parametrize("names", [(), ("a.txt", "b.txt")])
+def test_a_zip_with_no_or_several_texts(command: Any, tmp_path: Path, names: Any) -> None:
+    import zipfile
+
+    file = tmp_path / "texts.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        for name in names:
+            archive.writestr(name, "text")
+    done = command("submit", "--corpus", file)
+    assert done.code == 1
+    assert "texts.zip" in done.complaint
+
+
+def test_a_dead_broker_costs_a_remark_and_no_job(
+    command: Any, floor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VERSEMILL_BROKER_URL", "redis://:secret@127.0.0.1:1/0")
+    done = command("submit", "--name", "safe")
+    assert done.code == 0
+    assert "the job is safe" in done.err
+    assert "secret" not in done.err
+    assert service.find(floor.store, "safe").state == "queued"

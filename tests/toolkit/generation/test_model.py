@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import itertools
+import re
+import types
+from typing import TYPE_CHECKING, ClassVar
+
+import pytest
+import torch
+
+import versemill_plugins
+from small_runs import PARTS, REGISTRY, config, finish, plan, through_file, trained, training
+from versemill.config.job import GenerationOptions
+from versemill.errors import CheckpointError, ConfigError, UnknownNameError
+from versemill.evaluation.perplexity import primer_id
+from versemill.generation.model import Lyric, TrainedModel
+from versemill.plugins.hookspecs import hookimpl
+from versemill.plugins.registry import Registry
+from versemill.text.splitting import Parts
+from versemill.training.run import Training
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+
+    from versemill.plugins.hookspecs import Registrar
+
+HOT = ["temperature=1.5"]
+
+
+@pytest.fixture(scope="module")
+def model() -> TrainedModel:
+    """In float64, so that one row and many rows compute the same to many digits."""
+    return trained(config(training={"epochs": 5}), dtype="float64")
+
+
+@pytest.fixture(scope="module")
+def classic() -> TrainedModel:
+    """Without <unk>, and without newlines."""
+    text = Parts(PARTS.training.replace("\n", " "))
+    return trained(config(tokenizer_options={"unknown": False}), text, dtype="float64")
+
+
+def returned(steps: Generator[None, None, Lyric]) -> Lyric:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def test_the_same_seed_gives_the_same_text(model: TrainedModel) -> None:
+    texts = [model.generate("la", length=40, seed=seed, decoders=HOT) for seed in (3, 3, 4)]
+    assert texts[0] == texts[1]
+    assert texts[0] != texts[2]
+
+
+def test_the_global_generator_has_no_say(model: TrainedModel) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = model.generate("la", length=40, decoders=HOT)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert model.generate("la", length=40, decoders=HOT) == first
+
+
+def test_the_stream_joined_is_the_text(model: TrainedModel) -> None:
+    pieces = list(model.stream("la", length=40, seed=3, decoders=HOT))
+    assert len(pieces) == 40
+    assert ("la" + "".join(pieces)).rstrip("\n") == model.generate(
+        "la", length=40, seed=3, decoders=HOT
+    )
+
+
+def test_the_stream_comes_as_it_is_drawn(model: TrainedModel) -> None:
+    endless = model.stream("la", length=1_000_000, decoders=HOT)
+    assert len(list(itertools.islice(endless, 3))) == 3
+
+
+def test_a_stream_leaves_the_callers_gradients_on(model: TrainedModel) -> None:
+    stream = model.stream("la", length=5)
+    next(stream)
+    assert torch.is_grad_enabled()
+
+
+def test_the_first_of_a_batch_is_the_one_text(model: TrainedModel) -> None:
+    batch = model.generate_batch("la", 5, length=40, seed=3, decoders=HOT)
+    assert batch[0] == model.generate("la", length=40, seed=3, decoders=HOT)
+
+
+def test_the_texts_of_a_batch_differ_and_do_not_depend_on_their_number(
+    model: TrainedModel,
+) -> None:
+    batch = model.generate_batch("la", 6, length=40, seed=3, decoders=HOT)
+    assert len(set(batch)) == 6
+    assert model.generate_batch("la", 3, length=40, seed=3, decoders=HOT) == batch[:3]
+
+
+@pytest.mark.parametrize("length", [1, 7, 40])
+def test_the_length_counts_what_follows_the_prefix(classic: TrainedModel, length: int) -> None:
+    assert len(classic.generate("la la", length=length, decoders=HOT)) == 5 + length
+
+
+@pytest.mark.parametrize("lines", [1, 2, 5])
+def test_lines_end_the_text(model: TrainedModel, lines: int) -> None:
+    text = model.generate("la", lines=lines, length=5_000, decoders=HOT)
+    assert len([line for line in text.split("\n") if line.strip()]) == lines
+    assert not text.endswith("\n")
+
+
+def test_lines_of_the_prefix_count(model: TrainedModel) -> None:
+    text = model.generate("la la\ndo", lines=2, length=5_000, decoders=HOT)
+    assert len([line for line in text.split("\n") if line.strip()]) == 2
+
+
+def test_each_text_of_a_batch_ends_by_itself(model: TrainedModel) -> None:
+    batch = model.generate_batch("la", 8, lines=2, length=5_000, decoders=HOT)
+    assert all(len([x for x in text.split("\n") if x.strip()]) == 2 for text in batch)
+    assert len({len(text) for text in batch}) > 1
+
+
+def test_no_lines_means_the_whole_length(model: TrainedModel) -> None:
+    pieces = "".join(model.stream("la", lines=0, length=500, decoders=HOT))
+    assert len(pieces) == 500
+    assert "\n" in pieces
+
+
+@pytest.mark.parametrize("prefix", ["", "分开", "la分开", "\n", "<unk>"])
+def test_any_prefix_will_do(model: TrainedModel, classic: TrainedModel, prefix: str) -> None:
+    for one in (model, classic):
+        assert one.generate(prefix, length=20).startswith(prefix.rstrip("\n"))
+
+
+def test_no_unknown_character_is_ever_written(model: TrainedModel) -> None:
+    text = model.generate("", length=2_000, decoders=["temperature=100"])
+    assert re.fullmatch(rf"[{re.escape(''.join(set(PARTS.training)))}]*", text)
+    assert len(set(text)) == len(set(PARTS.training))
+
+
+class Recorder:
+    """A decoder stage that remembers what it was given."""
+
+    seen: ClassVar[list[tuple[torch.Tensor, torch.Tensor]]] = []
+
+    def __call__(self, logits_BV: torch.Tensor, history_BL: torch.Tensor) -> torch.Tensor:
+        self.seen.append((logits_BV.clone(), history_BL))
+        return logits_BV
+
+
+def recording() -> types.ModuleType:
+    """A plugin that brings the recorder."""
+    plugin = types.ModuleType("recording")
+
+    @hookimpl
+    def versemill_register_decoders(register: Registrar) -> None:
+        register("recorder", f"{__name__}:Recorder", summary="remembers")
+
+    plugin.versemill_register_decoders = versemill_register_decoders
+    return plugin
+
+
+@pytest.mark.parametrize("prefix", ["", "d", "la\ndo", "分l"])
+def test_decoders_see_the_primer_the_prefix_and_what_follows(prefix: str) -> None:
+    registry = Registry([versemill_plugins, recording()])
+    run = Training(PARTS, config(), registry, plan=plan("float64"))
+    Recorder.seen.clear()
+    text = run.trained().generate(prefix, length=4, decoders=["recorder"], seed=2)
+    tokens, network = run._tokenizer, run._model
+    ids = [tokens.encode("\n")[0], *tokens.encode(text)]
+    for drawn, (logits, history) in enumerate(Recorder.seen):
+        known = ids[: 1 + len(prefix) + drawn]
+        assert history.tolist() == [known]
+        with torch.no_grad():
+            y, _ = network(torch.tensor([known]).t(), network.initial_state(1))
+        expected = network.logits(y[-1]).detach()
+        expected[:, tokens.unknown_id] = -torch.inf
+        torch.testing.assert_close(logits, expected)
+    assert len(Recorder.seen) == 4
+
+
+@pytest.mark.parametrize("prefix", ["la do", "do\nremi ", "分l"])
+def test_greedy_is_the_argmax_of_forward_from_zero_state(prefix: str) -> None:
+    run = training(config(training={"epochs": 5}), dtype="float64")
+    finish(run)
+    tokens, network = run._tokenizer, run._model
+    ids = [primer_id(tokens), *tokens.encode(prefix)]
+    for _ in range(30):
+        with torch.no_grad():
+            y, _ = network(torch.tensor([ids]).t(), network.initial_state(1))
+            logits = network.logits(y[-1, 0])
+        logits[tokens.unknown_id] = -torch.inf
+        ids.append(int(logits.argmax()))
+    expected = prefix + tokens.decode(ids[1 + len(prefix) :])
+    written = run.trained().generate(prefix, length=30, decoders=["greedy"])
+    assert written == expected.rstrip("\n")
+
+
+def test_the_classic_prefix_is_read_without_a_primer(classic: TrainedModel) -> None:
+    network, tokens = classic._model, classic._tokenizer
+    with torch.no_grad():
+        y, _ = network(torch.tensor([tokens.encode("do")]).t(), network.initial_state(1))
+        best = int(network.logits(y[-1, 0]).argmax())
+    assert classic.generate("do", length=1, decoders=["greedy"]) == "do" + tokens.tokens[best]
+
+
+def test_what_is_not_given_comes_from_the_job(model: TrainedModel) -> None:
+    assert len("".join(model.stream("la"))) == model.config.generation.length
+    assert model.generate("la") == model.generate("la", length=None, seed=None)
+
+
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"length": 0}, "generation.length"),
+        ({"lines": -1}, "generation.lines"),
+        ({"seed": -1}, "generation.seed"),
+        ({"lenght": 3}, "generation.lenght"),
+        ({"decoders": ["top-k=0"]}, "decoder_options.k"),
+    ],
+)
+def test_an_option_not_allowed_is_named(
+    model: TrainedModel, options: dict[str, object], field: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        model.generate("la", **options)
+    assert caught.value.field == field
+
+
+def test_an_unknown_decoder_is_refused(model: TrainedModel) -> None:
+    with pytest.raises(UnknownNameError, match="greedy"):
+        model.generate("la", decoders=["greddy"])
+
+
+def test_a_lyric_says_how_it_was_made(model: TrainedModel) -> None:
+    options = GenerationOptions(length=9, seed=4, decoders=("temperature=0.8", "top-k=3"))
+    lyric = returned(model.lyric("la", options))
+    assert (lyric.prefix, lyric.seed, lyric.step) == ("la", 4, model.step)
+    assert lyric.decoder == "temperature=0.8,top-k=3"
+    assert lyric.text == model.generate(
+        "la", length=9, seed=4, decoders=["temperature=0.8", "top-k=3"]
+    )
+
+
+def test_a_checkpoint_writes_the_same_lyrics(tmp_path: Path) -> None:
+    run = training(config())
+    finish(run)
+    again = TrainedModel.from_checkpoint(through_file(run.state(), tmp_path), REGISTRY)
+    assert again.step == run.trained().step
+    assert again.generate("la", length=40, decoders=HOT) == run.trained().generate(
+        "la", length=40, decoders=HOT
+    )
+
+
+@pytest.mark.parametrize("missing", ["config", "vocabulary", "unseen", "step"])
+def test_a_checkpoint_without_a_part_is_refused(missing: str) -> None:
+    state = training(config()).state()
+    del state.meta[missing]
+    with pytest.raises(CheckpointError, match=missing):
+        TrainedModel.from_checkpoint(state, REGISTRY)
+
+
+def test_a_checkpoint_with_weights_of_another_shape_is_refused() -> None:
+    state = training(config()).state()
+    state.tensors["model.output_bias"] = torch.zeros(3)
+    with pytest.raises(CheckpointError, match="does not fit"):
+        TrainedModel.from_checkpoint(state, REGISTRY)

@@ -1,0 +1,388 @@
+"""Claims, fencing, recording: the worker's side on both databases."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import select
+
+from jobs_floor import lyric, metric
+from versemill.errors import FencedError
+from versemill.jobs import service
+from versemill.jobs.execution import worker_api
+from versemill.jobs.execution.worker_api import Claim, ProgressRow
+from versemill.jobs.states import FailureClass, Outcome, Request, State
+from versemill.jobs.storage.tables import Attempt, LyricText, Metric, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from jobs_floor import Floor
+    from versemill.jobs.storage.unit_of_work import Store
+
+
+class TestClaiming:
+    def test_nothing_to_claim(self, floor: Floor) -> None:
+        assert worker_api.claim(floor.store, floor.worker()) is None
+
+    def test_first_come_first_served(self, floor: Floor) -> None:
+        submitted = [floor.submit().id for _ in range(4)]
+        assert [floor.claim().job_id for _ in submitted] == submitted
+
+    def test_a_resumed_job_goes_to_the_end(self, floor: Floor) -> None:
+        first, second = floor.submit().id, floor.submit().id
+        service.request_pause(floor.store, first, "ann")
+        service.resume(floor.store, first, "ann")
+        assert [floor.claim().job_id, floor.claim().job_id] == [second, first]
+
+    def test_a_handed_over_job_keeps_its_place(self, floor: Floor) -> None:
+        first = floor.claim(floor.submit().id)
+        floor.submit()
+        worker_api.finish(floor.store, first, State.QUEUED, message="handed over")
+        assert floor.claim().job_id == first.job_id
+
+    def test_only_one_job(self, floor: Floor) -> None:
+        floor.submit()
+        wanted = floor.submit().id
+        assert floor.claim(only=wanted).job_id == wanted
+        assert worker_api.claim(floor.store, floor.worker(), only=wanted) is None
+
+    def test_what_a_claim_carries(self, floor: Floor) -> None:
+        job = floor.submit("mine")
+        claim = floor.claim()
+        assert (claim.job_id, claim.job_name, claim.attempt) == (job.id, "mine", 1)
+        assert claim.config["prefixes"] == ["分开", "不分开"]
+        assert claim.plugins[0]["name"] == "gru"
+        assert worker_api.load_text(floor.store, claim).songs == ("晨光落在窗台\n", "雨停了\n")
+        shown = floor.job(job.id)
+        assert (shown.state, shown.worker, shown.attempt) == (State.RUNNING, "gpu-1", 1)
+
+    def test_attempts_count_up(self, floor: Floor) -> None:
+        claim = floor.running()
+        floor.requeue(claim)
+        assert floor.claim().attempt == 2
+
+    def test_racing_claimers_never_get_the_same_job(self, floor: Floor) -> None:
+        jobs = {floor.submit().id for _ in range(24)}
+        workers = [floor.worker() for _ in range(4)]
+        taken: list[int] = []
+        ready = threading.Barrier(len(workers))
+
+        def work(worker: worker_api.WorkerRecord) -> None:
+            ready.wait()
+            while (claim := worker_api.claim(floor.store, worker)) is not None:
+                taken.append(claim.job_id)
+
+        threads = [threading.Thread(target=work, args=(worker,)) for worker in workers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(taken) == sorted(jobs)
+        assert floor.count(Attempt) == len(jobs)
+
+    def test_claims_wait_for_each_other(self, floor: Floor) -> None:
+        job, worker = floor.submit(), floor.worker()
+        claims: list[Claim | None] = []
+        thread = threading.Thread(
+            target=lambda: claims.append(worker_api.claim(floor.store, worker, only=job.id))
+        )
+        with floor.store.unit_of_work() as uow:
+            uow.lock("claims")
+            thread.start()
+            thread.join(0.5)
+            assert thread.is_alive()
+        thread.join()
+        assert claims[0] is not None
+
+    def test_a_cancel_racing_a_claim_has_one_winner(self, floor: Floor) -> None:
+        for _ in range(12):
+            job_id, worker = floor.submit().id, floor.worker()
+            ready = threading.Barrier(2)
+            claims: list[Claim | None] = []
+
+            def work(
+                job_id: int = job_id,
+                worker: worker_api.WorkerRecord = worker,
+                ready: threading.Barrier = ready,
+                claims: list[Claim | None] = claims,
+            ) -> None:
+                ready.wait()
+                claims.append(worker_api.claim(floor.store, worker, only=job_id))
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            ready.wait()
+            state = service.request_cancel(floor.store, job_id, "ann")
+            thread.join()
+            if claims[0] is None:
+                assert state is State.CANCELLED
+            else:
+                assert worker_api.peek_request(floor.store, claims[0]) is Request.CANCEL
+
+
+def _worker_side(store: Store, checkpoint_id: int) -> dict[str, Callable[[Claim], Any]]:
+    """Every function with which a holder reads or writes its job."""
+    return {
+        "renew": lambda claim: worker_api.renew(store, claim),
+        "peek_request": lambda claim: worker_api.peek_request(store, claim),
+        "record": lambda claim: worker_api.record(
+            store,
+            claim,
+            progress=ProgressRow(step=20, epoch=2),
+            metrics=[metric(20)],
+            lyrics=[lyric(20)],
+            output="late",
+        ),
+        "begin_checkpoint": lambda claim: worker_api.begin_checkpoint(
+            store, claim, step=20, epoch=2, size=1
+        ),
+        "add_chunk": lambda claim: worker_api.add_chunk(store, claim, checkpoint_id, 0, b"x"),
+        "complete_checkpoint": lambda claim: worker_api.complete_checkpoint(
+            store, claim, checkpoint_id, "0" * 64
+        ),
+        "discard_checkpoint": lambda claim: worker_api.discard_checkpoint(
+            store, claim, checkpoint_id, "late"
+        ),
+        "remark": lambda claim: worker_api.remark(store, claim, "late"),
+        "rewind": lambda claim: worker_api.rewind(store, claim, epoch=0, step=0),
+        "hand_back": lambda claim: worker_api.hand_back(store, claim, message="not mine", needs=[]),
+        "finish": lambda claim: worker_api.finish(store, claim, State.SUCCEEDED, message="done"),
+        "fail_or_retry": lambda claim: worker_api.fail_or_retry(
+            store, claim, FailureClass.STALLED, error="late"
+        ),
+    }
+
+
+class TestFencing:
+    @pytest.mark.parametrize("function", _worker_side(None, 0))  # type: ignore[arg-type]
+    @pytest.mark.parametrize("claimed_again", [False, True])
+    def test_nothing_is_written_after_a_requeue(
+        self, floor: Floor, function: str, claimed_again: bool
+    ) -> None:
+        claim = floor.running()
+        worker_api.record(floor.store, claim, metrics=[metric(10)], lyrics=[lyric(10)])
+        staged = worker_api.begin_checkpoint(floor.store, claim, step=10, epoch=1, size=1)
+        floor.expire(claim)
+        assert worker_api.sweep(floor.store) == [claim.job_id]
+        if claimed_again:
+            floor.claim()
+        before = floor.snapshot()
+        with pytest.raises(FencedError, match="attempt 1 no longer holds job"):
+            _worker_side(floor.store, staged)[function](claim)
+        assert floor.snapshot() == before
+
+    def test_the_list_is_complete(self) -> None:
+        takes_a_claim = {
+            name
+            for name in worker_api.__all__
+            if "claim" in getattr(getattr(worker_api, name), "__annotations__", {})
+        }
+        assert takes_a_claim == {*_worker_side(None, 0), "load_text"}  # type: ignore[arg-type]
+
+    def test_late_renewal_when_nobody_has_requeued(self, floor: Floor) -> None:
+        claim = floor.running()
+        floor.expire(claim)
+        assert floor.job(claim.job_id).state_shown == "interrupted"
+        worker_api.record(floor.store, claim, metrics=[metric(10)])
+        assert worker_api.renew(floor.store, claim) is Request.NONE
+        assert floor.job(claim.job_id).state_shown == "running"
+        assert worker_api.sweep(floor.store) == []
+
+    def test_renewal_and_sweep_racing_have_one_winner(self, floor: Floor) -> None:
+        for _ in range(10):
+            claim = floor.running()
+            floor.expire(claim)
+            ready = threading.Barrier(2)
+            swept: list[int] = []
+
+            def work(ready: threading.Barrier = ready, swept: list[int] = swept) -> None:
+                ready.wait()
+                swept.extend(worker_api.sweep(floor.store))
+
+            thread = threading.Thread(target=work)
+            thread.start()
+            ready.wait()
+            try:
+                worker_api.renew(floor.store, claim)
+                held = True
+            except FencedError:
+                held = False
+            thread.join()
+            assert swept == ([] if held else [claim.job_id])
+            service.request_cancel(floor.store, claim.job_id, "ann")
+
+
+class TestRecording:
+    def test_progress_is_shown(self, floor: Floor) -> None:
+        claim = floor.running()
+        full = ProgressRow(
+            step=5,
+            epoch=1,
+            train_perplexity=70.0,
+            valid_perplexity=80.0,
+            characters_per_second=900.0,
+            seconds_left=12.5,
+        )
+        worker_api.record(floor.store, claim, progress=full)
+        worker_api.record(floor.store, claim, progress=ProgressRow(step=6, epoch=1))
+        job = floor.job(claim.job_id)
+        assert (job.step, job.epoch, job.epochs) == (6, 1, 50)
+        assert (job.train_perplexity, job.valid_perplexity) == (70.0, 80.0)
+        assert (job.characters_per_second, job.seconds_left) == (900.0, None)
+        attempt = floor.details(claim).attempts[0]
+        assert (attempt.first_step, attempt.last_step) == (0, 6)
+
+    def test_writing_twice_does_no_harm(self, floor: Floor) -> None:
+        claim = floor.running()
+        for _ in range(2):
+            worker_api.record(
+                floor.store, claim, metrics=[metric(10)], lyrics=[lyric(10), lyric(10, "雨")]
+            )
+        assert [point.step for point in service.curve(floor.store, claim.job_id)] == [10]
+        written = service.lyrics(floor.store, claim.job_id)
+        assert [text.prefix for text in written] == ["分开", "雨"]
+
+    def test_text_that_a_database_cannot_hold(self, floor: Floor) -> None:
+        claim = floor.running()
+        worker_api.record(
+            floor.store, claim, lyrics=[lyric(10, "a\0b\ud800c🎵")], output="nul \0 here"
+        )
+        assert service.lyrics(floor.store, claim.job_id)[0].prefix == "a\ufffdb\ufffdc🎵"
+        assert service.output(floor.store, claim.job_id)[0].output == "nul \ufffd here"
+
+    def test_the_end_of_long_output_is_kept(self, floor: Floor) -> None:
+        claim = floor.running()
+        worker_api.record(floor.store, claim, output="晨" * 50_000 + "the end")
+        kept = service.output(floor.store, claim.job_id)[0].output
+        assert kept.endswith("晨the end")
+        assert 65_530 <= len(kept.encode()) <= 65_536
+
+    def test_rewind_leaves_neither_gap_nor_overlap(self, floor: Floor) -> None:
+        first = floor.running()
+        for step in (10, 20, 30):
+            worker_api.record(
+                floor.store,
+                first,
+                progress=ProgressRow(step=step, epoch=step // 10),
+                metrics=[metric(step, valid=step if step < 20 else None)],
+                lyrics=[lyric(step)],
+            )
+        floor.requeue(first)
+        second = floor.claim()
+        worker_api.rewind(floor.store, second, epoch=1, step=15, checkpoint_id=1)
+        assert [point.step for point in service.curve(floor.store, second.job_id)] == [10]
+        assert [text.step for text in service.lyrics(floor.store, second.job_id)] == [10]
+        job = floor.job(second.job_id)
+        assert (job.step, job.epoch, job.train_perplexity) == (15, 1, 10.0)
+        assert job.valid_perplexity == 10.0
+        assert floor.details(second).events[-1].message == "resumed from step 15; 15 steps repeated"
+        worker_api.record(floor.store, second, metrics=[metric(20), metric(30)])
+        points = service.curve(floor.store, second.job_id)
+        assert [(point.step, point.attempt) for point in points] == [(10, 1), (20, 2), (30, 2)]
+
+    def test_one_step_repeated_is_one(self, floor: Floor) -> None:
+        claim = floor.running()
+        worker_api.record(floor.store, claim, progress=ProgressRow(step=16, epoch=1))
+        worker_api.rewind(floor.store, claim, epoch=1, step=15, checkpoint_id=1)
+        assert floor.details(claim).events[-1].message == "resumed from step 15; 1 step repeated"
+
+    def test_rewind_to_the_beginning(self, floor: Floor) -> None:
+        claim = floor.running()
+        worker_api.record(floor.store, claim, metrics=[metric(10)], lyrics=[lyric(10)])
+        worker_api.rewind(floor.store, claim, epoch=0, step=0)
+        assert (floor.count(Metric), floor.count(LyricText)) == (0, 0)
+        assert floor.job(claim.job_id).train_perplexity is None
+
+    def test_success(self, floor: Floor) -> None:
+        claim = floor.running()
+        worker_api.finish(
+            floor.store, claim, State.SUCCEEDED, message="done", result={"test": {"bits": 3.5}}
+        )
+        shown = floor.details(claim)
+        assert shown.result == {"test": {"bits": 3.5}}
+        assert shown.job.finished_at is not None
+        assert shown.job.worker is None
+        assert shown.attempts[0].outcome is Outcome.SUCCEEDED
+        assert shown.attempts[0].ended_at is not None
+
+    def test_failure_keeps_its_error(self, floor: Floor) -> None:
+        claim = floor.running()
+        worker_api.finish(
+            floor.store,
+            claim,
+            State.FAILED,
+            message="failed",
+            error="loss became nan",
+            exit="exit code 1",
+            failure=FailureClass.USER,
+        )
+        shown = floor.details(claim)
+        assert shown.job.error == "loss became nan"
+        attempt = shown.attempts[0]
+        assert (attempt.failure, attempt.exit) == (FailureClass.USER, "exit code 1")
+
+
+class TestWorkers:
+    def test_registered_seen_and_forgotten(self, floor: Floor) -> None:
+        worker = floor.worker()
+        floor.submit()
+        worker_api.claim(floor.store, worker)
+        (seen,) = service.live_workers(floor.store)
+        assert (seen.id, seen.name, seen.slots, seen.busy) == (worker.id, "gpu-1", 1, 1)
+        worker_api.forget_worker(floor.store, worker)
+        assert service.live_workers(floor.store) == []
+
+    def test_one_not_seen_for_a_lease_is_not_alive(self, floor: Floor) -> None:
+        worker = floor.worker()
+        floor.age_worker(worker, seen=31)
+        assert service.live_workers(floor.store) == []
+        worker_api.beat(floor.store, worker)
+        assert len(service.live_workers(floor.store)) == 1
+
+    def test_a_gap_restarts_the_steady_time(self, floor: Floor) -> None:
+        worker = floor.worker()
+        steady = select(Worker.steady_since)
+        floor.age_worker(worker, seen=9, steady=100)
+        with floor.store.reading() as session:
+            before = session.scalars(steady).one()
+        worker_api.beat(floor.store, worker)
+        with floor.store.reading() as session:
+            assert session.scalars(steady).one() == before
+        floor.age_worker(worker, seen=31, steady=100)
+        worker_api.beat(floor.store, worker)
+        with floor.store.reading() as session:
+            assert session.scalars(steady).one() > before
+
+    def test_a_pruned_worker_announces_itself_again(self, floor: Floor) -> None:
+        worker = floor.worker()
+        floor.age_worker(worker, seen=1000)
+        worker_api.sweep(floor.store)
+        assert floor.count(Worker) == 0
+        worker_api.beat(floor.store, worker)
+        assert floor.count(Worker) == 1
+
+
+class TestLastMoment:
+    """What people ask for while a job is being handed over is not lost."""
+
+    @pytest.mark.parametrize("end", [State.QUEUED, State.PAUSED])
+    def test_cancel(self, floor: Floor, end: State) -> None:
+        claim = floor.running()
+        service.request_cancel(floor.store, claim.job_id, "ann")
+        worker_api.finish(floor.store, claim, end, message="handed over")
+        assert floor.state(claim) is State.CANCELLED
+
+    def test_pause(self, floor: Floor) -> None:
+        claim = floor.running()
+        service.request_pause(floor.store, claim.job_id, "ann")
+        worker_api.finish(floor.store, claim, State.QUEUED, message="handed over")
+        assert floor.state(claim) is State.PAUSED
+
+    def test_a_job_that_has_ended_has_ended(self, floor: Floor) -> None:
+        claim = floor.running()
+        service.request_cancel(floor.store, claim.job_id, "ann")
+        worker_api.finish(floor.store, claim, State.SUCCEEDED, message="trained to its end")
+        assert floor.state(claim) is State.SUCCEEDED

@@ -1,0 +1,223 @@
+"""Texts by content hash and corpora by name, on both databases."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import delete, update
+
+from jobs_floor import Floor
+from versemill.errors import ConfigError, JobStateError, UnknownNameError
+from versemill.jobs import service
+from versemill.jobs.execution import worker_api
+from versemill.jobs.service import corpora
+from versemill.jobs.states import State
+from versemill.jobs.storage.columns import db_now
+from versemill.jobs.storage.tables import Job, StoredText
+from versemill.jobs.storage.unit_of_work import Store
+from versemill.text.corpus import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OTHER = Text(("another\n",))
+LONG = Text(("a long line\n" * 30_000,))
+
+
+def test_add_list_read_remove(floor: Floor) -> None:
+    added = service.add_corpus(floor.store, "歌词", OTHER, "songs.txt", "ann")
+    corpus = added.corpus
+    assert (corpus.name, corpus.characters, corpus.songs) == ("歌词", 8, 1)
+    assert (corpus.source, corpus.added_by) == ("songs.txt", "ann")
+    assert (added.replaced, added.kept_by) == (False, 0)
+    assert service.list_corpora(floor.store) == [corpus]
+    assert service.corpus_text(floor.store, "歌词") == OTHER
+    assert service.text_by_hash(floor.store, OTHER.content_hash) == OTHER
+    service.remove_corpus(floor.store, "歌词")
+    assert service.corpus_text(floor.store, "歌词") is None
+    assert floor.count(StoredText) == 0
+
+
+def test_the_same_again_changes_nothing(floor: Floor) -> None:
+    first = service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+    assert service.add_corpus(floor.store, "mine", OTHER, "b.txt", "bob") == first
+    assert floor.count(StoredText) == 1
+
+
+def test_another_text_takes_the_name_and_jobs_keep_theirs(floor: Floor) -> None:
+    newer = Text(("newer\n", "and more\n"))
+    first = service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann").corpus
+    job = floor.submit(text=OTHER, corpus="mine")
+    floor.submit(text=OTHER, corpus="./a.txt")
+    added = service.add_corpus(floor.store, "mine", newer, "b.txt", "bob")
+    assert (added.replaced, added.kept_by) == (True, 1)
+    assert (added.corpus.source, added.corpus.added_by) == ("b.txt", "bob")
+    assert added.corpus.added_at > first.added_at
+    assert service.list_corpora(floor.store) == [added.corpus]
+    assert service.corpus_text(floor.store, "mine") == newer
+    assert worker_api.load_text(floor.store, floor.claim(job.id)) == OTHER
+
+
+def test_a_replaced_text_that_no_job_has_is_gone(floor: Floor) -> None:
+    service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+    added = service.add_corpus(floor.store, "mine", Text(("newer\n",)), "b.txt", "ann")
+    assert (added.replaced, added.kept_by) == (True, 0)
+    assert floor.count(StoredText) == 1
+
+
+@pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "x" * 65])
+def test_names(floor: Floor, name: str) -> None:
+    with pytest.raises(ConfigError, match="corpus name"):
+        service.add_corpus(floor.store, name, OTHER, "a.txt", "ann")
+
+
+def test_unknown(floor: Floor) -> None:
+    assert service.corpus_text(floor.store, "nope") is None
+    with pytest.raises(UnknownNameError):
+        service.remove_corpus(floor.store, "nope")
+    with pytest.raises(UnknownNameError):
+        service.text_by_hash(floor.store, "0" * 64)
+
+
+@pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.PAUSED])
+def test_jobs_that_are_not_over_need_their_corpus(floor: Floor, state: State) -> None:
+    service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+    job = floor.submit("waits", text=OTHER, corpus="mine")
+    if state is not State.QUEUED:
+        claim = floor.claim(job.id)
+        if state is State.PAUSED:
+            worker_api.finish(floor.store, claim, state, message="for a test")
+    with pytest.raises(JobStateError, match=rf"job {job.id} \(waits, {state}\); .*cancel"):
+        service.remove_corpus(floor.store, "mine")
+    assert service.corpus_text(floor.store, "mine") == OTHER
+
+
+def test_of_many_jobs_some_are_named(floor: Floor) -> None:
+    service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+    ids = [floor.submit(text=OTHER, corpus="mine").id for _ in range(7)]
+    with pytest.raises(JobStateError, match="and 2 more") as caught:
+        service.remove_corpus(floor.store, "mine")
+    assert f"job {ids[4]} (" in str(caught.value)
+    assert f"job {ids[5]} (" not in str(caught.value)
+
+
+def test_jobs_with_another_text_or_corpus_do_not_need_it(floor: Floor) -> None:
+    service.add_corpus(floor.store, "mine", Text(("older\n",)), "a.txt", "ann")
+    floor.submit(text=Text(("older\n",)), corpus="mine")
+    floor.submit(text=OTHER, corpus="./a.txt")
+    service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+    service.remove_corpus(floor.store, "mine")
+    assert service.list_corpora(floor.store) == []
+
+
+@pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
+def test_jobs_that_are_over_keep_the_text_of_a_removed_corpus(floor: Floor, state: State) -> None:
+    service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+    job = floor.submit(text=OTHER, corpus="mine")
+    worker_api.finish(floor.store, floor.claim(job.id), state, message="for a test")
+    service.remove_corpus(floor.store, "mine")
+    assert service.text_by_hash(floor.store, OTHER.content_hash) == OTHER
+
+
+def at_once(*works: Callable[[], object]) -> list[BaseException]:
+    """Does all of it at the same time; returns what was raised."""
+    ready = threading.Barrier(len(works))
+    errors: list[BaseException] = []
+
+    def run(work: Callable[[], object]) -> None:
+        ready.wait()
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001 - the caller judges
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=[work]) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
+
+
+@pytest.mark.parametrize("length", [1, 30_000], ids=["short", "long"])
+def test_a_name_added_by_several_at_once_stands_for_one_text(floor: Floor, length: int) -> None:
+    texts = [Text((f"text {number}\n" * length,)) for number in range(3)]
+    added: list[bool] = []
+
+    def adding(text: Text) -> Callable[[], None]:
+        def add() -> None:
+            added.append(service.add_corpus(floor.store, "mine", text, "a.txt", "ann").replaced)
+
+        return add
+
+    for _ in range(3):
+        added.clear()
+        assert at_once(*map(adding, texts)) == []
+        assert service.corpus_text(floor.store, "mine") in texts
+        assert floor.count(StoredText) == 1
+        assert sorted(added) == [False, True, True]
+        service.remove_corpus(floor.store, "mine")
+        assert floor.count(StoredText) == 0
+
+
+@pytest.mark.parametrize("text", [OTHER, LONG], ids=["short", "long"])
+def test_a_job_submitted_while_its_corpus_is_removed_keeps_its_text(
+    floor: Floor, text: Text
+) -> None:
+    for number in range(6):
+        service.add_corpus(floor.store, "mine", text, "a.txt", "ann")
+        errors = at_once(
+            lambda: service.remove_corpus(floor.store, "mine"),
+            lambda: floor.submit(text=text, corpus="mine"),
+        )
+        job = service.find(floor.store, "@last")
+        assert floor.count(Job) == number + 1
+        claim = floor.claim(job.id)
+        assert worker_api.load_text(floor.store, claim) == text
+        assert [type(error) for error in errors] in ([], [JobStateError])
+        assert (service.corpus_text(floor.store, "mine") is None) is (errors == [])
+        worker_api.finish(floor.store, claim, State.SUCCEEDED, message="for a test")
+
+
+def test_nobody_waits_while_a_long_text_is_stored(postgres_url: str) -> None:
+    floor = Floor(Store.open(postgres_url, connections=4))
+    adding = threading.Thread(
+        target=service.add_corpus, args=[floor.store, "mine", LONG, "a.txt", "ann"]
+    )
+    with floor.store.unit_of_work() as uow:
+        uow.lock("texts", shared=True)  # as a submit does
+        adding.start()
+        give_up_at = time.monotonic() + 30
+        while not floor.count(StoredText):
+            assert time.monotonic() < give_up_at, "it is stored only once it has the lock"
+            time.sleep(0.01)
+        assert service.list_corpora(floor.store) == []
+    adding.join()
+    assert service.corpus_text(floor.store, "mine") == LONG
+    floor.store.close()
+
+
+def test_what_was_stored_ahead_and_dropped_is_stored_again(floor: Floor) -> None:
+    content_hash = corpora.store_ahead(floor.store, LONG)
+    with floor.store.unit_of_work() as uow:
+        uow.execute(delete(StoredText))
+        assert corpora.keep_text(uow, LONG, content_hash) == content_hash == LONG.content_hash
+        uow.commit()
+    assert service.text_by_hash(floor.store, content_hash) == LONG
+
+
+def test_what_was_stored_ahead_for_nothing_goes_with_the_next_that_goes(floor: Floor) -> None:
+    floor.submit("taken")
+    with pytest.raises(ConfigError, match="no other job has"):
+        floor.submit("taken", text=LONG)
+    for stored in (3, 2):
+        service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+        assert floor.count(StoredText) == 3
+        service.remove_corpus(floor.store, "mine")
+        assert floor.count(StoredText) == stored - 1
+        with floor.store.unit_of_work() as uow:
+            uow.execute(update(StoredText).values(created_at=db_now(-4000)))
+            uow.commit()

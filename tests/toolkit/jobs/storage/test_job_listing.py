@@ -1,0 +1,81 @@
+"""The quick listing shows what the ordinary one shows, or stands aside."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jobs_floor import CONFIG, TEXT, Floor
+from versemill.jobs import service
+from versemill.jobs.states import State
+from versemill.jobs.storage import job_listing
+from versemill.jobs.storage.database import connect
+from versemill.jobs.storage.unit_of_work import Store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def busy(sqlite_url: str) -> Store:
+    """A database with jobs in several states, one of them left by its worker."""
+    store = Store.open(sqlite_url)
+    floor = Floor(store)
+    for state in State:
+        floor.in_state(state)
+    floor.expire(floor.running())
+    service.request_pause(store, floor.running().job_id, "ann")
+    service.submit(store, CONFIG, TEXT, [], owner="张三", name="不分开")
+    return store
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {},
+        {"limit": 2},
+        {"states": [State.RUNNING, State.PAUSED]},
+        {"owner": "张三"},
+        {"owner": "nobody", "states": [State.QUEUED], "limit": 1},
+    ],
+)
+def test_both_ways_list_the_same(busy: Store, sqlite_url: str, wanted: dict[str, Any]) -> None:
+    assert job_listing.jobs(sqlite_url, **wanted) == service.jobs(
+        busy, **({"limit": None} | wanted)
+    )
+
+
+def test_all_kinds_of_rows_were_compared(busy: Store, sqlite_url: str) -> None:
+    shown = {job.state_shown for job in job_listing.jobs(sqlite_url) or ()}
+    assert shown >= {"queued", "running", "paused", "succeeded", "interrupted", "pausing"}
+
+
+def test_another_schema_is_left_to_the_ordinary_way(sqlite_url: str) -> None:
+    database = connect(sqlite_url)
+    with database.writer.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    database.close()
+    assert job_listing.jobs(sqlite_url) is None
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://somebody@localhost/versemill", "sqlite:///file.db?mode=ro"]
+)
+def test_other_databases_are_left_to_the_ordinary_way(url: str) -> None:
+    assert job_listing.jobs(url) is None
+
+
+def test_a_missing_or_foreign_file_is_left_to_the_ordinary_way(tmp_path: Path) -> None:
+    assert job_listing.jobs(f"sqlite:///{tmp_path / 'none.db'}") is None
+    assert not (tmp_path / "none.db").exists()
+    (tmp_path / "foreign.db").write_text("a diary")
+    assert job_listing.jobs(f"sqlite:///{tmp_path / 'foreign.db'}") is None
+
+
+def test_sqlalchemy_is_not_imported() -> None:
+    code = "import sys, versemill.jobs.storage.job_listing; print('sqlalchemy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

@@ -1,0 +1,121 @@
+"""What a job needs of plugins, and which will do."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+import versemill_plugins
+from versemill.plugins import requirements
+from versemill.plugins.registry import Registry
+from versemill.plugins.requirements import (
+    Need,
+    Plugin,
+    any_version,
+    at_least,
+    exactly,
+    lacking,
+    offered,
+)
+
+
+def plugin(version: str, *, distribution: str = "dist-y", kind: str = "cell") -> Plugin:
+    return Plugin(kind=kind, name="x", distribution=distribution, version=version)
+
+
+def record(version: str, *, kind: str = "cell", name: str = "x") -> dict[str, Any]:
+    told = {"kind": kind, "name": name, "distribution": "dist-y", "version": version}
+    return {**told, "options": {}}
+
+
+@pytest.mark.parametrize(
+    ("submitted", "found", "will_do"),
+    [
+        ("1.2", "1.2", True),
+        ("1.2", "1.10", True),
+        ("1.2", "1.2.post1", True),
+        ("1.2", "1.2rc1", False),
+        ("1.2", "1.1.9", False),
+        ("1.2", "unknown", False),
+        ("unknown", "1.2", False),
+        ("unknown", "unknown", True),
+        ("123456789012", "123456789013", False),  # content hashes, though of digits alone
+        ("12ab56789012", "12ab56789012", True),
+        ("1.2", "123456789012", False),
+    ],
+)
+def test_a_later_version_will_do_where_there_is_an_order(
+    submitted: str, found: str, *, will_do: bool
+) -> None:
+    (need,) = at_least([record(submitted)])
+    assert need.met_by(plugin(found)) is will_do
+
+
+def test_another_kind_name_or_distribution_will_not_do() -> None:
+    (need,) = at_least([record("1.2")])
+    assert not need.met_by(plugin("1.2", kind="sampler"))
+    assert not need.met_by(plugin("1.2", distribution="dist-z"))
+    assert not need.met_by(Plugin(kind="cell", name="y", distribution="dist-y", version="1.2"))
+
+
+def test_a_checkpoint_needs_its_very_version_and_decoders_may_be_later() -> None:
+    decoder = record("3.0", kind="decoder", name="hot")
+    cell, other = exactly([record("1.3")], [record("1.2"), decoder])
+    assert cell.met_by(plugin("1.3"))
+    assert not cell.met_by(plugin("1.4"))
+    later = Plugin(kind="decoder", name="hot", distribution="dist-y", version="3.1")
+    assert other.met_by(later)
+
+
+def test_once_a_change_is_accepted_any_of_its_name_will_do() -> None:
+    (need,) = any_version([record("1.2")])
+    assert need.met_by(plugin("0.1", distribution="dist-z"))
+    assert not need.met_by(plugin("1.2", kind="sampler"))
+
+
+def test_neither_corpus_nor_trackers_are_needed() -> None:
+    assert at_least([record("1", kind="corpus"), record("1", kind="tracker")]) == ()
+
+
+@pytest.mark.parametrize(
+    ("need", "words"),
+    [
+        (at_least([record("1.2")])[0], "cell 'x' from dist-y ≥ 1.2"),
+        (at_least([record("12ab56789012")])[0], "cell 'x' from dist-y = 12ab56789012"),
+        (exactly([record("1.2")])[0], "cell 'x' from dist-y = 1.2"),
+        (any_version([record("1.2")])[0], "cell 'x'"),
+    ],
+)
+def test_in_words(need: Need, words: str) -> None:
+    assert str(need) == words
+
+
+def test_what_is_lacking() -> None:
+    wanted = at_least([record("1.2"), record("1.2", kind="sampler")])
+    assert lacking(wanted, [plugin("1.3")]) == [wanted[1]]
+    assert lacking((), []) == []
+
+
+def test_equal_needs_have_one_digest_and_come_back() -> None:
+    one, other = record("1.2"), record("1.2", kind="sampler")
+    stored = requirements.to_json(at_least([one, other, one]))
+    assert stored == requirements.to_json(at_least([other, one]))
+    assert requirements.digest(stored) == requirements.digest(
+        requirements.to_json(at_least([other, one]))
+    )
+    assert requirements.digest(stored) != requirements.digest(
+        requirements.to_json(exactly([one, other]))
+    )
+    assert set(requirements.from_json(stored)) == set(at_least([one, other]))
+
+
+def test_what_is_offered_is_what_jobs_need_and_bounded() -> None:
+    found = offered(Registry([versemill_plugins]))
+    assert {p.kind for p in found} == {"cell", "sampler", "tokenizer", "decoder"}
+    many = [plugin(str(n)) for n in range(1500)]
+    absurd = plugin("9" * 10_000)
+    registry = cast("Registry", SimpleNamespace(all=lambda: [absurd, *many]))
+    assert len(offered(registry)) == 1000
+    assert absurd not in offered(registry)

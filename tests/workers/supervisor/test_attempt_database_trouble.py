@@ -1,0 +1,202 @@
+"""The database goes away in every way there is: trainers compute on, writes follow."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+from servers import PostgreSQL
+from versemill.jobs import service
+from versemill.jobs.execution import recovery
+from versemill.jobs.storage.database import upgrade
+from worker_stage import ENDLESS, Stage, has_ended
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psutil
+
+    from versemill.jobs.views import JobView
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgreSQL]:
+    """A server of this file's own, which its tests may do anything to."""
+    # Not in pytest's folder, which the server's user cannot reach when the tests run as root.
+    folder = tempfile.TemporaryDirectory(prefix="versemill-pg-")
+    with folder, PostgreSQL(Path(folder.name)) as started:
+        yield started
+
+
+@pytest.fixture
+def team(server: PostgreSQL, tmp_path: Path) -> Iterator[Stage]:
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    upgrade(server.url)
+    stage = Stage(tmp_path, server.url)
+    yield stage
+    stage.close()
+
+
+class Login:
+    """A role that one worker logs in as, and that can be kept out."""
+
+    def __init__(self, server: PostgreSQL) -> None:
+        self.url = server.url.replace("postgres@", "alone@")
+        self._server = server
+
+    def create(self) -> None:
+        self._do("DROP ROLE IF EXISTS alone", "CREATE ROLE alone SUPERUSER LOGIN")
+
+    def refuse(self) -> None:
+        terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'alone'"
+        self._do("ALTER ROLE alone NOLOGIN", terminate)
+
+    def allow(self) -> None:
+        self._do("ALTER ROLE alone LOGIN")
+
+    def _do(self, *statements: str) -> None:
+        with psycopg.connect(self._server.url, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+
+@contextlib.contextmanager
+def login_of_its_own(server: PostgreSQL) -> Iterator[Login]:
+    login = Login(server)
+    login.create()
+    yield login
+    login.allow()
+
+
+def assert_undisturbed(stage: Stage, job: JobView, trainer: psutil.Process, step: int) -> None:
+    """The very trainer has gone on, and what it did has been written."""
+    stage.until(lambda: _step(stage, job) > step)
+    stage.until_checkpoint(job, after=step)
+    assert stage.trainer() == trainer
+    assert stage.job(job).attempt == 1
+
+
+def _step(stage: Stage, job: JobView) -> int:
+    from versemill.errors import DatabaseError
+
+    try:
+        return stage.job(job).step
+    except DatabaseError:  # the test's own connection has to find back, too
+        return 0
+
+
+def test_a_restart(team: Stage, server: PostgreSQL) -> None:
+    job = team.submit(**ENDLESS)
+    team.start_worker()
+    trainer, step = team.until_training(job), team.job(job).step
+    server.restart()
+    assert_undisturbed(team, job, trainer, step)
+
+
+def test_terminated_backends(team: Stage, server: PostgreSQL) -> None:
+    job = team.submit(**ENDLESS)
+    team.start_worker()
+    trainer, step = team.until_training(job), team.job(job).step
+    for _ in range(3):
+        with psycopg.connect(server.url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'versemill'"
+            )
+        time.sleep(0.3)
+    assert_undisturbed(team, job, trainer, step)
+
+
+def test_away_for_longer_than_a_lease(team: Stage, server: PostgreSQL) -> None:
+    """When it is back every lease has expired: the holder comes before those who sweep."""
+    job = team.submit(**ENDLESS)
+    team.start_worker("--name", "holder")
+    trainer = team.until_training(job)
+    team.start_worker("--name", "heir")
+    team.until(lambda: len(service.live_workers(team.store)) == 2)
+    step = team.job(job).step
+    server.kill()
+    time.sleep(60)
+    assert trainer.is_running()
+    server.start()
+    team.until(lambda: _step(team, job) > step)
+    assert team.job(job).worker == "holder"
+    assert team.job(job).attempt == 1
+    assert trainer.is_running()
+
+
+def test_one_that_was_cut_off_stops_when_its_job_was_requeued_meanwhile(
+    team: Stage, server: PostgreSQL
+) -> None:
+    """The network between one worker and the database fails; everybody else goes on."""
+    everybodys = team.environment["VERSEMILL_DATABASE_URL"]
+    job = team.submit(**ENDLESS)
+    with login_of_its_own(server) as login:
+        team.environment["VERSEMILL_DATABASE_URL"] = login.url
+        team.start_worker("--name", "cut-off")
+        trainer = team.until_training(job)
+        team.until_checkpoint(job)
+        login.refuse()
+        team.until(lambda: "job 1: database" in team.log())
+        assert trainer.is_running()
+        team.expire_lease(job)
+        assert recovery.sweep(team.store) == [job.id]
+        team.environment["VERSEMILL_DATABASE_URL"] = everybodys
+        team.start_worker("--name", "heir")
+        team.until(lambda: any(m.startswith("resumed") for m in team.messages(job)))
+        resumed = team.job(job).step
+        login.allow()
+        team.until(lambda: has_ended(trainer))
+        team.until(lambda: "attempt 1 no longer holds job" in team.log(0))
+        team.until_checkpoint(job, after=resumed)
+    now = team.job(job)
+    assert (now.worker, now.attempt) == ("heir", 2)
+    epochs = [point.epoch for point in service.curve(team.store, job.id)]
+    assert epochs == list(range(1, len(epochs) + 1))
+
+
+def test_exhausted_connections(team: Stage, server: PostgreSQL) -> None:
+    job = team.submit(**ENDLESS)
+    team.start_worker()
+    trainer, step = team.until_training(job), team.job(job).step
+    with contextlib.ExitStack() as taken:
+        _take_all_connections(server, taken)
+        team.until(lambda: "too many clients" in team.log())
+        assert trainer.is_running()
+    assert_undisturbed(team, job, trainer, step)
+
+
+def test_a_locked_sqlite(alone: Stage) -> None:
+    job = alone.submit(**ENDLESS)
+    alone.start_worker()
+    trainer, step = alone.until_training(job), alone.job(job).step
+    with contextlib.closing(sqlite3.connect(alone.home / "versemill.db")) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        alone.until(lambda: "locked" in alone.log())
+        holder.rollback()
+    assert_undisturbed(alone, job, trainer, step)
+
+
+def _take_all_connections(server: PostgreSQL, taken: contextlib.ExitStack) -> None:
+    """Terminates everybody else and takes every connection there is."""
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        (limit,) = connection.execute("SHOW max_connections").fetchone() or ("0",)
+        others = "SELECT pid FROM pg_stat_activity WHERE application_name = 'versemill'"
+        while True:
+            with contextlib.suppress(psycopg.OperationalError):
+                for _ in range(int(limit)):
+                    taken.enter_context(psycopg.connect(server.url))
+            if not connection.execute(others).fetchall():
+                return
+            connection.execute(f"SELECT pg_terminate_backend(pid) FROM ({others}) AS other")

@@ -1,0 +1,131 @@
+"""How a trainer ended, in which class, and what it printed: read by `show` and `logs`."""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from versemill.jobs import service
+from worker_stage import ENDLESS, SMALL, Stage, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from versemill.jobs.views import JobView
+
+pytestmark = pytest.mark.timeout(400)
+
+
+def ended_attempt(stage: Stage, job: JobView) -> None:
+    stage.until(lambda: service.details(stage.store, job.id).attempts[0].ended_at)
+
+
+def test_a_crash_of_native_code(stage: Stage) -> None:
+    job = stage.submit(**ENDLESS)
+    stage.start_worker("--name", "attic")
+    stage.until_training(job).send_signal(signal.SIGSEGV)
+    ended_attempt(stage, job)
+    shown = command(stage, "show", str(job.id))
+    died = r"attic: the trainer on attic died at step [\d,]+ \(killed by signal 11 \(SIGSEGV\)\)"
+    assert re.search(rf"{died}; trying again \(1 of 5\)$", shown, re.M)
+    steps = r"  1  on attic: steps 0 to [\d,]+; "
+    assert re.search(
+        rf"{steps}failed \(infrastructure\), killed by signal 11 \(SIGSEGV\)$", shown, re.M
+    )
+    assert re.search(r"^       \| .*", shown, re.M)  # the last lines of what it printed
+    assert "Fatal Python error: Segmentation fault" in command(stage, "logs", str(job.id))
+
+
+ENDS = """
+import os, sys
+from versemill.plugins import hookimpl
+
+class Ends:
+    carries_state = False
+
+    def __init__(self, length, batch_size, window):
+        print("about to end")
+        if window == 11:
+            raise ValueError("no windows today")
+        if window == 12:
+            raise MemoryError
+        if window == 13:
+            sys.exit(7)
+        if window == 14:
+            open("/no/such/file")
+        sys.stdout.flush()
+        os._exit(7)
+
+    def starts(self, generator):
+        pass
+
+@hookimpl
+def versemill_register_samplers(register):
+    register("ends", "ends:Ends", summary="ends the process")
+"""
+
+
+@pytest.fixture
+def plugin(alone: Stage, tmp_path: Path) -> Stage:
+    """An installation whose worker has a sampler that ends its process."""
+    site = tmp_path / "site"
+    about = site / "ends-1.0.dist-info"
+    about.mkdir(parents=True)
+    (site / "ends.py").write_text(ENDS)
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: ends\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[versemill]\nends = ends\n")
+    alone.environment["PYTHONPATH"] = str(site)
+    return alone
+
+
+@pytest.mark.parametrize(
+    ("window", "told", "how"),
+    [
+        (
+            10,
+            r"the trainer on attic died at step 0 \(exit code 7\); trying again \(1 of 5\)",
+            r"failed \(infrastructure\), exit code 7",
+        ),
+        (
+            11,
+            r"sampler 'ends' of ends 1\.0 raised ValueError: no windows today",
+            r"failed \(user error\), exit code 1",
+        ),
+        (
+            13,
+            r"sampler 'ends' of ends 1\.0 raised SystemExit: 7",
+            r"failed \(user error\), exit code 1",
+        ),
+        (
+            14,
+            r"sampler 'ends' of ends 1\.0 raised FileNotFoundError: .*/no/such/file'",
+            r"failed \(user error\), exit code 1",
+        ),
+        (
+            12,
+            r"out of memory: MemoryError; trying again in 2 s \(1 of 1\)",
+            r"failed \(out of memory\), exit code 1",
+        ),
+    ],
+)
+def test_classes_exit_codes_and_output(plugin: Stage, window: int, told: str, how: str) -> None:
+    (plugin.home / "song.txt").write_text("小船摇呀摇\n摇到月亮桥\n" * 40)
+    settings = SMALL | {"training.window": window}
+    del settings["prefixes"]
+    options = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    command(
+        plugin, "submit", "--corpus", str(plugin.home / "song.txt"), "--sampler", "ends",
+        *options,
+    )  # fmt: skip
+    job = service.find(plugin.store, "@last")
+    plugin.start_worker("--name", "attic")
+    plugin.until(lambda: service.details(plugin.store, job.id).attempts)
+    ended_attempt(plugin, job)
+    shown = command(plugin, "show", str(job.id))
+    assert re.search(rf"attic: {told}$", shown, re.M), shown
+    assert re.search(rf"^    1  on attic: no step; {how}$", shown, re.M), shown
+    assert "about to end" in shown
+    assert "about to end\n" in command(plugin, "logs", str(job.id))

@@ -1,0 +1,50 @@
+"""The lock in the spool that says whether a worker is there, whoever clears up meanwhile."""
+
+from __future__ import annotations
+
+import fcntl
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from versemill_workers.supervisor.spool import holding, remove_abandoned
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WORKER = "3b1c1a52-0000-0000-0000-000000000000"
+
+
+def test_files_are_kept_while_the_worker_is_there_and_removed_afterwards(tmp_path: Path) -> None:
+    folder = tmp_path / f"{WORKER}-job-7-1"
+    with holding(tmp_path, WORKER):
+        folder.mkdir()
+        remove_abandoned(tmp_path)
+        assert folder.exists()
+    remove_abandoned(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_cleared_up_before_it_was_taken_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flock = fcntl.flock
+
+    def late(file: Any, how: int) -> None:
+        if how == fcntl.LOCK_EX:
+            monkeypatch.undo()
+            remove_abandoned(tmp_path)  # another worker starts at the same moment
+        flock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    folder = tmp_path / f"{WORKER}-job-7-1"
+    with holding(tmp_path, WORKER):
+        folder.mkdir()
+        remove_abandoned(tmp_path)
+        assert folder.exists()
+
+
+def test_a_worker_that_breaks_off_leaves_no_lock(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), holding(tmp_path, WORKER):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []

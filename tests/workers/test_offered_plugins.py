@@ -1,0 +1,114 @@
+"""A worker's plugins: those that appear, that change between attempts, and whoever accepts that."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from versemill.config.recipes import apply_overrides
+from versemill.jobs import service
+from versemill.jobs.execution import worker_api
+from versemill.plugins.registry import Registry
+from versemill.plugins.resolution import resolve
+from versemill.settings import Settings
+from versemill_workers.devices import Slot
+from versemill_workers.supervisor.attempt import Supervisor
+from versemill_workers.trainer import entry
+from worker_stage import ENDLESS, SMALL, TEXT, Stage, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.timeout(400)
+
+PLUGIN = """
+from versemill.plugins import hookimpl
+
+@hookimpl
+def versemill_register_samplers(register):
+    register("mine", ":Mine", summary="a built-in by another name")
+
+def __getattr__(name):
+    if name != "Mine":
+        raise AttributeError(name)
+    from versemill_plugins.samplers.random import RandomSampler
+    return RandomSampler
+"""
+
+
+def version(place: Path) -> str:
+    return hashlib.sha256(place.read_bytes()).hexdigest()[:12]
+
+
+def test_a_plugin_that_appears_and_one_that_changed(
+    alone: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    place = folder / "mine.py"
+    place.write_text(PLUGIN)
+    monkeypatch.setenv("VERSEMILL_PLUGINS", str(folder))
+    alone.environment["VERSEMILL_PLUGINS"] = str(folder)
+    registry = Registry.discover()
+    config = resolve(apply_overrides({}, SMALL | ENDLESS | {"sampler": "mine"}), registry)
+    records = [registry.find("sampler", "mine").record({})]
+    job = service.submit(alone.store, config, TEXT, records, owner="ann")
+    first, words = version(place), f"needs sampler 'mine' from mine.py = {version(place)}"
+    place.unlink()
+
+    alone.start_worker("--name", "attic")
+    alone.until_ready()
+    assert service.waiting(alone.store, job.id) == (
+        f"{words}; no live worker has it; install it where one runs"
+    )
+    place.write_text(PLUGIN)  # the worker sees that by itself
+    alone.until_training(job)
+    alone.until_checkpoint(job)
+    service.request_pause(alone.store, job.id, "ann")
+    step = alone.until_state(job, "paused").step
+
+    place.write_text(PLUGIN + "# another version\n")
+    service.resume(alone.store, job.id, "ann")
+    alone.until(lambda: "attic has" in (service.waiting(alone.store, job.id) or ""))
+    shown = command(alone, "show", str(job.id))
+    assert f"waits      {words}; no live worker has it; worker attic has sampler 'mine' " in shown
+    assert f"versemill resume {job.id} --accept-change" in shown
+    assert len(service.details(alone.store, job.id).attempts) <= 2  # it is not tried in vain
+
+    command(alone, "pause", str(job.id))
+    command(alone, "resume", str(job.id), "--accept-change")
+    alone.until_checkpoint(job, after=step)
+    change = f"sampler 'mine': mine.py {first} → {version(place)}"
+    told = alone.messages(job)
+    assert "resumed; a change of its plugins is accepted" in told
+    assert f"goes on changed, as ann accepted: {change}" in told
+    needed: list[dict[str, Any]] = service.details(alone.store, job.id).needs
+    assert version(place) in {need["version"] for need in needed}
+
+
+def test_a_trainer_that_lacks_a_plugin_hands_its_job_back(
+    alone: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VERSEMILL_HOME", str(tmp_path))
+    config = resolve(apply_overrides({}, SMALL), Registry.discover())
+    record = {"kind": "cell", "name": "gru", "distribution": "versemill", "version": "999"}
+    job = service.submit(alone.store, config, TEXT, [record], owner="ann")
+    claim = worker_api.claim(alone.store, worker_api.register_worker(alone.store, "here", 1))
+    assert claim is not None
+    context = get_context("forkserver")
+    context.set_forkserver_preload(entry.PRELOADED)
+    slot = Slot(device="cpu", gpu=None, threads=1)
+    supervisor = Supervisor(
+        Settings.from_environment(), alone.store, claim, slot, context, threading.Event()
+    )
+    assert supervisor.run()
+    assert supervisor.unfit
+    assert alone.job(job).state == "queued"
+    assert alone.messages(job)[-1] == (
+        "needs cell 'gru' from versemill ≥ 999, which this worker does not have now; handed back"
+    )
+    assert not worker_api.runnable(alone.store)  # for a few seconds

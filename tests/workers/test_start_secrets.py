@@ -1,0 +1,146 @@
+"""Real processes whose URLs hold a password that nothing they say or show may repeat."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from worker_stage import Stage
+
+pytestmark = pytest.mark.timeout(400)
+
+SECRET = "Qx7 Zj/é'%@9"
+ENCODED = quote(SECRET, safe="")
+
+
+def assert_unsaid(text: str) -> None:
+    for spelling in (SECRET, ENCODED, quote(SECRET), repr(SECRET)[1:-1], json.dumps(SECRET)[1:-1]):
+        assert spelling not in text
+    assert "Qx7" not in text
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """An address at which nothing listens."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{unused.getsockname()[1]}"
+
+
+def command(stage: Stage, *arguments: str, **variables: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "versemill", *arguments],
+        env=stage.environment | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=120,
+        check=False,
+    )
+    return done.stdout.decode()
+
+
+def test_a_worker_without_its_broker_works_and_keeps_the_secret(stage: Stage, nobody: str) -> None:
+    stage.environment["VERSEMILL_BROKER_URL"] = f"redis://ann:{ENCODED}@{nobody}/0"
+    job = stage.submit()
+    worker = stage.start_worker("--name", "attic")
+    stage.until(lambda: "does not answer" in stage.log())
+    stage.until_state(job, "succeeded")
+    family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
+    for process in family:
+        assert_unsaid(" ".join(process.cmdline()) + process.name())
+    assert nobody in stage.log(), "addresses may be shown"
+    for arguments in (
+        ("jobs",),
+        ("show", str(job.id)),
+        ("workers",),
+        ("doctor",),
+        ("jobs", "--json"),
+    ):
+        assert_unsaid(command(stage, *arguments))
+    said = command(stage, "submit", "--corpus", "starter-en")
+    assert "did not answer" in said
+    assert_unsaid(said)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(60) == 0
+    assert_unsaid(stage.log())
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ann:{}@{}/mill",
+        "postgresql://ann@{1}/mill?password={0}",
+        "postgresql://ann:Qx7@Zj@{1}/mill{0:.0}",
+    ],
+)
+def test_whatever_cannot_reach_its_database_keeps_the_secret(
+    alone: Stage, nobody: str, url: str
+) -> None:
+    variables = {"VERSEMILL_DATABASE_URL": url.format(ENCODED, nobody)}
+    alone.environment |= variables
+    worker = alone.start_worker()
+    assert worker.wait(90) == 1
+    assert alone.log().startswith("versemill worker: ")
+    assert_unsaid(alone.log())
+    for arguments in (
+        ("jobs",), ("db", "status"), ("db", "status", "--json"), ("db", "upgrade"), ("doctor",),
+        ("doctor", "--json"), ("corpora", "list"),
+    ):  # fmt: skip
+        said = command(alone, *arguments, **variables)
+        assert "Traceback" not in said
+        assert_unsaid(said)
+
+
+def test_a_broker_url_that_can_be_read_in_two_ways_is_refused(alone: Stage, nobody: str) -> None:
+    alone.environment["VERSEMILL_BROKER_URL"] = f"redis://:Qx7@Zj@{nobody}/0"
+    worker = alone.start_worker()
+    assert worker.wait(90) == 1
+    assert "%40 for @" in alone.log()
+    assert alone.log().count("\n") == 1
+    assert_unsaid(alone.log())
+    said = command(alone, "doctor")
+    assert "VERSEMILL_BROKER_URL (redis://***) can be read in two ways" in said
+    assert_unsaid(said)
+
+
+BREAKS_OFF = """
+import sys, threading
+from versemill.settings import Settings
+from versemill_workers.start import _log_without_secrets
+
+settings = Settings.from_environment()
+_log_without_secrets(settings)
+
+def fail():
+    raise RuntimeError(f"no login at {settings.database_url}")
+
+thread = threading.Thread(target=fail, name="claims")
+thread.start()
+thread.join()
+fail()
+"""
+
+
+def test_what_ends_a_thread_or_the_worker_is_told_without_the_secret(alone: Stage) -> None:
+    environment: dict[str, Any] = alone.environment | {
+        "VERSEMILL_DATABASE_URL": f"postgresql://ann:{ENCODED}@db/mill"
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", BREAKS_OFF], env=environment, capture_output=True, check=False
+    )
+    said = done.stderr.decode()
+    assert done.returncode == 1
+    assert "thread claims breaks off" in said
+    assert said.count("RuntimeError: no login at postgresql://ann:***@db/mill") == 2
+    assert_unsaid(said)

@@ -1,0 +1,156 @@
+"""Checkpoints: one safetensors file, its metadata in the header. Never pickle.
+
+The header's one entry, `versemill`, is the SHA-256 of everything else, a space, and JSON.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from versemill.checkpoints.header import (
+    LENGTH_BYTES,
+    header_size,
+    metadata,
+    parsed_meta,
+    refuse_absurd_meta,
+)
+from versemill.errors import CheckpointError
+from versemill.files import open_regular
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+FORMAT = 1
+_KEY = "versemill"
+_REASON_SHOWN = 200  # characters; the library may repeat what it read
+_MALFORMED = (  # what reading a malformed file may raise, beside `SafetensorError`
+    ArithmeticError,
+    AssertionError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a run needs to go on, or a model to write lyrics.
+
+    Attributes:
+        tensors: `model.*` weights, `best.*` best weights so far, `optimizer.*` and `state.*`.
+        meta: JSON values: `step`, `epoch` (epochs reported), configuration, plugins, vocabulary,
+            kernel plan, position and counters.
+    """
+
+    tensors: dict[str, Tensor]
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin with `prefix.`, without it."""
+        start = f"{prefix}."
+        return {k.removeprefix(start): v for k, v in self.tensors.items() if k.startswith(start)}
+
+
+def write(checkpoint: Checkpoint, path: Path) -> None:
+    """Writes the checkpoint whole or not at all: to a neighbour first, synced, then renamed.
+
+    Raises:
+        OSError: it cannot be written, as when the disk is full.
+        CheckpointError: its metadata is more than `read` takes.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    meta = json.dumps({"format": FORMAT, **checkpoint.meta}, ensure_ascii=False)
+    try:
+        refuse_absurd_meta(meta)
+    except ValueError as error:
+        raise CheckpointError(f"{path} cannot be written: {error}") from None
+    tensors = {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()}
+    # One entry only: equal checkpoints are then equal files.
+    header = {_KEY: f"{_digest(meta, tensors)} {meta}"}
+    partial = path.with_name(path.name + ".partial")
+    try:
+        save_file(tensors, partial, metadata=header)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except SafetensorError as error:  # how the library tells of a full disk
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read(path: Path) -> Checkpoint:
+    """Reads a checkpoint onto the CPU; raises `CheckpointError` for a damaged or foreign file.
+
+    Whatever the file holds, nothing of it is run, and memory stays within a small multiple of its
+    size.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        return _checked(_content(path), path)
+    except CheckpointError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+    except MemoryError:
+        reason = "it is larger than this machine's memory"
+    except (SafetensorError, *_MALFORMED) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:_REASON_SHOWN]
+    raise CheckpointError(f"{path} is no readable checkpoint: {reason}")
+
+
+def _content(path: Path) -> bytes:
+    """All bytes of a regular file whose header promises no more than it has."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        header_size(file.read(LENGTH_BYTES), size)
+        file.seek(0)
+        data = file.read(size)
+        if len(data) != size or file.read(1):
+            raise ValueError("its size changed while it was read")
+    return data
+
+
+def _checked(data: bytes, path: Path) -> Checkpoint:
+    from safetensors.torch import load
+
+    end = LENGTH_BYTES + header_size(data[:LENGTH_BYTES], len(data))
+    entry = metadata(data[LENGTH_BYTES:end]).get(_KEY)
+    if not isinstance(entry, str):
+        raise CheckpointError(f"{path} was not written by Versemill")
+    digest, _, text = entry.partition(" ")
+    meta = parsed_meta(text)
+    if meta.get("format") != FORMAT:
+        got = f"{meta.get('format')!r:.20}"
+        raise CheckpointError(f"{path} has checkpoint format {got}; this version reads {FORMAT}")
+    tensors = load(data)
+    if digest != _digest(text, tensors):
+        raise CheckpointError(f"{path} is damaged: its content does not fit its SHA-256")
+    return Checkpoint(tensors, meta)
+
+
+def _digest(meta: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of metadata and tensors; safetensors itself does not notice a flipped bit."""
+    import torch
+
+    digest = hashlib.sha256(meta.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

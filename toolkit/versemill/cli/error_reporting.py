@@ -1,0 +1,90 @@
+"""How a command ends: the one place that turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from versemill.cli.exit_codes import FAILED, INTERRUPTED, USAGE
+from versemill.errors import VersemillError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def perform(arguments: Sequence[str]) -> int:
+    """Runs one command and returns its exit code; errors are told in one line on stderr."""
+    from versemill.cli.program import program
+
+    for stream in (sys.stdout, sys.stderr):
+        _print_anything(stream)
+    try:
+        code = program.main(list(arguments), prog_name="versemill", standalone_mode=False)
+        sys.stdout.flush()
+    except (click.ClickException, VersemillError) as error:
+        return _complain(error)
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            return _reader_is_gone()
+        if error.filename is None:
+            raise  # not about a file that somebody named
+        return _complain(VersemillError(f"{error.filename}: {error.strerror}"))
+    except SystemExit as end:  # click's own way when a pipe breaks
+        return end.code if isinstance(end.code, int) else FAILED
+    except Exception as error:  # noqa: BLE001 - raised again unless a plugin raised it
+        code = _blame(error)
+    return code if isinstance(code, int) else 0
+
+
+def _complain(error: click.ClickException | VersemillError) -> int:
+    """Tells it in one line and returns the exit code."""
+    from versemill.cli.terminal.tables import printable
+
+    message = str(error)
+    if isinstance(error, click.UsageError):
+        message = _where_to_look(error)
+    elif isinstance(error, click.ClickException):
+        message = error.format_message()
+    click.echo(f"versemill: {printable(' '.join(message.split()))}", err=True)
+    return USAGE if isinstance(error, click.UsageError) else FAILED
+
+
+def _blame(error: Exception) -> int:
+    """Tells in one line which plugin an error came from; one of our own is a defect of ours."""
+    from versemill.errors import PluginError
+    from versemill.plugins.attribution import culprit
+    from versemill.plugins.registry import Registry, in_short
+
+    plugin = culprit(error, Registry.discover())
+    if plugin is None or plugin.distribution == "versemill":
+        raise error
+    return _complain(PluginError(f"{plugin.label} raised {in_short(error)}"))
+
+
+def _where_to_look(error: click.UsageError) -> str:
+    """The message with the help that would have told."""
+    path = error.ctx.command_path if error.ctx else "versemill"
+    message = error.format_message().rstrip(".")
+    return f"{message}{'' if message.endswith('?') else ';'} see `{path} --help`"
+
+
+def _print_anything(stream: TextIO) -> None:
+    """Lyrics may hold what the terminal's encoding lacks; a `?` is better than an error."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")
+
+
+def _reader_is_gone() -> int:
+    """`versemill jobs | head`: quiet, also when the interpreter flushes once more."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+    except (OSError, ValueError):
+        pass
+    return FAILED

@@ -1,0 +1,1 @@
+"""What defines a job: its options, their validation, and recipes."""

@@ -1,0 +1,1 @@
+"""Measures of a model and of what it writes."""

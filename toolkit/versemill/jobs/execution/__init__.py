@@ -1,0 +1,1 @@
+"""The workers' side: everything that happens to a job that is claimed."""

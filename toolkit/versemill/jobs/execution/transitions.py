@@ -1,0 +1,99 @@
+"""How a job moves: one conditional UPDATE and one event, here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, update
+
+from versemill.jobs.states import OUTCOMES, FailureClass, Outcome, Request, State, check_transition
+from versemill.jobs.storage.columns import db_now
+from versemill.jobs.storage.tables import Attempt, Event, Job
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import ColumnElement
+
+    from versemill.jobs.storage.unit_of_work import UnitOfWork
+
+
+def move(
+    uow: UnitOfWork,
+    job_id: int,
+    start: State,
+    end: State,
+    *,
+    actor: str,
+    message: str,
+    only_if: tuple[ColumnElement[bool], ...] = (),
+    values: Mapping[str, Any] | None = None,
+) -> bool:
+    """Moves a job from `start` to `end`, if it is still there and `only_if` holds.
+
+    Any request is answered by the move and therefore cleared.
+
+    Args:
+        uow: the transaction to do it in.
+        job_id: the job.
+        start: the state it must be in.
+        end: the state it gets.
+        actor: who moves it.
+        message: why, for the event.
+        only_if: further conditions, such as holding the lease.
+        values: further columns to set.
+
+    Returns:
+        Whether it moved; if not, nothing was written.
+
+    Raises:
+        JobStateError: `TRANSITIONS` has no such move.
+    """
+    check_transition(start, end)
+    changed: dict[str, Any] = {"state": end, "request": Request.NONE}
+    if start is State.RUNNING:
+        changed |= {"lease_until": None, "worker_id": None, "seconds_left": None}
+    if end.ended:
+        changed["finished_at"] = db_now()
+    elif start.ended:
+        changed |= {"finished_at": None, "error": None, "result": None}
+    changed |= values or {}
+    statement = update(Job).where(Job.id == job_id, Job.state == start, *only_if).values(changed)
+    if uow.execute(statement.returning(Job.id)).first() is None:
+        return False
+    note(uow, job_id, actor=actor, message=message, start=start, end=end)
+    return True
+
+
+def note(
+    uow: UnitOfWork,
+    job_id: int,
+    *,
+    actor: str,
+    message: str,
+    start: State | None = None,
+    end: State | None = None,
+) -> None:
+    """Appends an event."""
+    row = {"job_id": job_id, "actor": actor, "message": message}
+    uow.execute(insert(Event.__table__), {**row, "from_state": start, "to_state": end})
+
+
+def close_attempt(
+    uow: UnitOfWork,
+    job_id: int,
+    number: int,
+    *,
+    end: State,
+    failure: FailureClass | None = None,
+    outcome: Outcome | None = None,
+    exit: str | None = None,  # noqa: A002 - the column's name
+) -> None:
+    """Writes how an attempt ended."""
+    if outcome is None:
+        outcome = OUTCOMES[end] if failure is None else Outcome.FAILED
+    uow.execute(
+        update(Attempt)
+        .where(Attempt.job_id == job_id, Attempt.number == number)
+        .values(ended_at=db_now(), outcome=outcome, failure=failure, exit=exit)
+    )

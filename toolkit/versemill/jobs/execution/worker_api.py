@@ -1,0 +1,84 @@
+"""The workers' side: everything a worker does to a job it holds, or takes off a dead holder.
+
+Workers call these functions and nothing below them, as people's commands call
+`versemill.jobs.service`.
+"""
+
+from __future__ import annotations
+
+from versemill.jobs.execution.checkpoints import (
+    CHUNK_BYTES,
+    CheckpointRow,
+    add_chunk,
+    begin_checkpoint,
+    complete_checkpoint,
+    discard_checkpoint,
+    latest_checkpoint,
+    read_checkpoint,
+    resumable_checkpoints,
+)
+from versemill.jobs.execution.claims import (
+    RENEW_SECONDS,
+    Claim,
+    claim,
+    finish,
+    hand_back,
+    load_text,
+    peek_request,
+    renew,
+    runnable,
+)
+from versemill.jobs.execution.live_workers import (
+    LEASE_SECONDS,
+    WorkerRecord,
+    beat,
+    drained_by,
+    forget_worker,
+    register_worker,
+)
+from versemill.jobs.execution.recording import (
+    LyricRow,
+    MetricRow,
+    ProgressRow,
+    record,
+    remark,
+    rewind,
+)
+from versemill.jobs.execution.recovery import fail_or_retry, sweep
+from versemill.jobs.execution.retention import free_checkpoints
+
+__all__ = [
+    "CHUNK_BYTES",
+    "LEASE_SECONDS",
+    "RENEW_SECONDS",
+    "CheckpointRow",
+    "Claim",
+    "LyricRow",
+    "MetricRow",
+    "ProgressRow",
+    "WorkerRecord",
+    "add_chunk",
+    "beat",
+    "begin_checkpoint",
+    "claim",
+    "complete_checkpoint",
+    "discard_checkpoint",
+    "drained_by",
+    "fail_or_retry",
+    "finish",
+    "forget_worker",
+    "free_checkpoints",
+    "hand_back",
+    "latest_checkpoint",
+    "load_text",
+    "peek_request",
+    "read_checkpoint",
+    "record",
+    "register_worker",
+    "remark",
+    "renew",
+    "resumable_checkpoints",
+    "rewind",
+    "runnable",
+    "sweep",
+]

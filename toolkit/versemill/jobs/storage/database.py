@@ -1,0 +1,397 @@
+"""Which database, opened how, and whether its schema is ours.
+
+SQLite is created silently at first use; PostgreSQL changes only by `versemill db upgrade`. The
+check costs one SELECT; Alembic is imported only when something has to be migrated.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import create_engine, event, make_url, text
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    ProgrammingError,
+    SQLAlchemyError,
+)
+from sqlalchemy.pool import QueuePool
+
+from versemill.errors import DatabaseError, RefusedDataError, SchemaError
+from versemill.jobs.storage.filesystems import refuse_network_filesystem
+from versemill.jobs.storage.revisions import HEAD, REVISIONS
+from versemill.redaction import ENCODE, is_ambiguous, redacted, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import URL, Connection, Engine
+
+WRITING = "versemill_writing"
+"""Execution option: a transaction that will write (SQLite: BEGIN IMMEDIATE)."""
+BULK = "versemill_bulk"
+"""Execution option: one that writes much, and lets others that wait go first."""
+
+_BUSY_SECONDS = 10
+_LOOK, _BULK_LOOK = 0.002, 0.025  # seconds
+_PATIENCE = {
+    # A server that has vanished without a word is given up well within a lease.
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 15_000,
+}
+_IDLE_SECONDS = 15
+"""A process frozen within a transaction holds its locks for so long, and then loses it."""
+
+_UPGRADE_LOCK = 0x7665_7273_6500  # any number of our own; see `store.LOCKS` for the others
+_WRITE_HERE = "write sqlite:////path/to/file.db or postgresql://user@host/database"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """An open database; owns its connections until `close`.
+
+    Attributes:
+        engine: for transactions that only read.
+        writer: the same connections, for transactions that write.
+        shown: the URL as messages may show it: no password, no query.
+        path: the SQLite file; None on PostgreSQL.
+    """
+
+    engine: Engine
+    writer: Engine
+    shown: str
+    path: Path | None
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.engine.dialect.name
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self.engine.dispose()
+
+    @contextmanager
+    def plain_errors(self) -> Iterator[None]:
+        """Turns what the driver raises into a `DatabaseError` of one line."""
+        try:
+            yield
+        except (DataError, IntegrityError, ProgrammingError) as error:
+            raise RefusedDataError(self._in_words(error)) from error
+        except SQLAlchemyError as error:
+            raise DatabaseError(self._in_words(error)) from error
+
+    def _in_words(self, error: SQLAlchemyError) -> str:
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+        return f"database {self.shown}: {self._redacted(reason)}; {_advice(reason)}"
+
+    def _redacted(self, message: str) -> str:
+        return redacted(message, self.engine.url.render_as_string(hide_password=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchemaStatus:
+    """How a database's schema compares with ours.
+
+    Attributes:
+        database: its URL, without password.
+        revision: its schema; None where there is none yet.
+        head: the schema this version of Versemill needs.
+    """
+
+    database: str
+    revision: str | None
+    head: str
+
+    @property
+    def verdict(self) -> str:
+        """One of `current`, `missing`, `older`, `newer`."""
+        if self.revision is None:
+            return "missing"
+        if self.revision == self.head:
+            return "current"
+        return "older" if self.revision in REVISIONS else "newer"
+
+    def require_current(self) -> None:
+        """Raises `SchemaError`, naming the command to run, unless the schema is ours."""
+        if self.verdict == "missing":
+            raise SchemaError(f"database {self.database} is empty; run `versemill db upgrade`")
+        if self.verdict == "older":
+            raise SchemaError(
+                f"database {self.database} has schema {self.revision}, this version of Versemill "
+                f"needs {self.head}; stop the workers and run `versemill db upgrade`"
+            )
+        if self.verdict == "newer":
+            raise SchemaError(
+                f"database {self.database} has schema {self.revision}, newer than this version "
+                f"of Versemill knows ({self.head}); run `pip install --upgrade versemill`"
+            )
+
+
+def connect(url: str, *, connections: int = 1) -> Database:
+    """Opens the database at `url` and checks its schema.
+
+    Args:
+        url: `sqlite:///…` or `postgresql://…`.
+        connections: most connections held at a time: 1 for a command, slots + 2 for a worker.
+
+    Raises:
+        DatabaseError: it cannot be reached, read or written.
+        SchemaError: its schema is not ours; the message names the command to run.
+    """
+    database = open_unchecked(url, connections=connections)
+    try:
+        found = _status(database)
+        if found.verdict == "missing" and database.path is not None:
+            _migrate(database)
+        else:
+            found.require_current()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def schema_status(url: str) -> SchemaStatus:
+    """Which schema the database at `url` has; creates nothing.
+
+    Raises:
+        DatabaseError: it cannot be reached or read.
+    """
+    parsed = parse_url(url)
+    path = sqlite_path(parsed)
+    if path is not None and not path.exists():
+        return SchemaStatus(database=shown(url), revision=None, head=HEAD)
+    database = open_unchecked(url)
+    try:
+        return _status(database)
+    finally:
+        database.close()
+
+
+def upgrade(url: str) -> SchemaStatus:
+    """Brings the schema to ours, under a lock, and returns what it was before.
+
+    Raises:
+        DatabaseError: the database cannot be reached or written.
+        SchemaError: its schema is newer than this version of Versemill.
+    """
+    database = open_unchecked(url)
+    try:
+        before = _status(database)
+        if before.verdict == "newer":
+            before.require_current()
+        if before.verdict != "current":
+            _migrate(database)
+        return before
+    finally:
+        database.close()
+
+
+def parse_url(url: str, *, name: str = "VERSEMILL_DATABASE_URL") -> URL:
+    """Reads a database URL; raises `DatabaseError`, which says `name` and never a password."""
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise DatabaseError(f"{name} is no database URL; {_WRITE_HERE}") from None
+    if is_ambiguous(url):
+        raise DatabaseError(f"{name} can be read in two ways; {ENCODE}")
+    if parsed.drivername in {"postgres", "postgresql"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in {"sqlite", "sqlite+pysqlite", "postgresql+psycopg"}:
+        raise DatabaseError(
+            f"{name} names {parsed.drivername!r}, which is not supported; {_WRITE_HERE}"
+        )
+    if parsed.get_backend_name() == "sqlite" and parsed.database in {None, "", ":memory:"}:
+        raise DatabaseError(
+            f"an SQLite database in memory cannot be shared with workers; {_WRITE_HERE}"
+        )
+    return parsed
+
+
+def sqlite_path(url: URL) -> Path | None:
+    """The file of an SQLite database; None on PostgreSQL."""
+    if url.get_backend_name() != "sqlite":
+        return None
+    return Path((url.database or "").removeprefix("file:"))
+
+
+def open_unchecked(url: str, *, connections: int = 1) -> Database:
+    """Opens a database whatever its schema; only migration and diagnosis want this."""
+    parsed = parse_url(url)
+    path = sqlite_path(parsed)
+    if path is not None and not path.exists():
+        _make_room(path, shown(url))
+    settings: dict[str, Any] = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
+    if path is None:
+        settings = {"connect_timeout": 10, "application_name": "versemill"} | _PATIENCE
+        settings["options"] = f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
+    engine = create_engine(
+        parsed,
+        poolclass=QueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        pool_pre_ping=path is None,
+        connect_args={k: v for k, v in settings.items() if k not in parsed.query},
+        hide_parameters=True,
+        json_serializer=_strict_json,
+    )
+    if path is not None:
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    writer = engine.execution_options(**{WRITING: True})
+    return Database(engine=engine, writer=writer, shown=shown(url), path=path)
+
+
+def is_locked(error: BaseException) -> bool:
+    """Whether SQLite says that somebody else is writing, so that trying again may help."""
+    cause = getattr(error, "orig", None) or error
+    return isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause)
+
+
+def _make_room(path: Path, database: str) -> None:
+    refuse_network_filesystem(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatabaseError(
+            f"database {database}: its folder cannot be made ({error.strerror}); "
+            "set VERSEMILL_HOME or VERSEMILL_DATABASE_URL to a place you can write"
+        ) from None
+
+
+def _strict_json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # we begin transactions ourselves
+    connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if names and "alembic_version" not in names:
+        return  # somebody else's file: it will be refused, and is left as it was
+    for _ in range(100):  # the change to WAL does not wait for others by itself
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if not is_locked(error):
+                raise
+            time.sleep(0.05)
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    options = connection.get_execution_options()
+    if options.get(WRITING, False):
+        _begin_writing(connection, _BULK_LOOK if options.get(BULK, False) else _LOOK)
+    else:
+        connection.exec_driver_sql("BEGIN")
+
+
+def _begin_writing(connection: Connection, look_seconds: float) -> None:
+    """Begins once nobody else writes, looking every so often whether anybody does.
+
+    SQLite has no queue: whoever waits looks again, by SQLite's own way ever more rarely, up to
+    every 100 ms. Beside four slots that write checkpoints a claim would then take seconds at
+    times; it takes one or two of their transactions where it looks more often than they do.
+    """
+    driver = connection.connection.dbapi_connection
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - for the type checker
+    give_up_at = time.monotonic() + _BUSY_SECONDS
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        while not driver.in_transaction and time.monotonic() < give_up_at:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not is_locked(error):
+                    break
+                time.sleep(look_seconds)
+        if not driver.in_transaction:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # whose error SQLAlchemy passes on
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
+
+
+def _status(database: Database) -> SchemaStatus:
+    with database.plain_errors(), database.engine.connect() as connection:
+        revision = _revision(connection)
+    if revision is None and database.path is not None:
+        _refuse_foreign(database)
+    return SchemaStatus(database=database.shown, revision=revision, head=HEAD)
+
+
+def _revision(connection: Connection) -> str | None:
+    try:
+        with connection.begin():
+            found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    except DBAPIError as error:
+        # SQLite says "no such table", PostgreSQL has a code for it.
+        missing = "no such table" in str(error.orig)
+        if missing or getattr(error.orig, "sqlstate", None) == "42P01":
+            return None
+        raise
+    return None if found is None else str(found)
+
+
+def _refuse_foreign(database: Database) -> None:
+    with database.plain_errors(), database.engine.begin() as connection:
+        names = set(connection.execute(text("SELECT name FROM sqlite_master")).scalars())
+    if names and "alembic_version" not in names:
+        raise SchemaError(
+            f"database {database.shown} holds something else; "
+            "set VERSEMILL_DATABASE_URL to another file"
+        )
+
+
+def _migrate(database: Database) -> None:
+    """Runs the missing migrations in one transaction; a second process waits and does nothing."""
+    with database.plain_errors(), database.writer.connect() as connection:
+        if database.path is not None:
+            # A migration may rebuild a table; dropping the old one must not cascade. The pragma
+            # does nothing inside a transaction, hence the driver's own connection.
+            driver = connection.connection.dbapi_connection
+            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - for the type checker
+            driver.execute("PRAGMA foreign_keys = OFF")
+        with connection.begin():
+            if database.path is None:
+                lock = text("SELECT pg_advisory_xact_lock(:key)")
+                connection.execute(lock, {"key": _UPGRADE_LOCK})
+            _run_migrations(connection)
+        connection.invalidate()  # the next one has foreign keys on again
+
+
+def _run_migrations(connection: Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", "versemill_migrations:")
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)
+
+
+def _advice(reason: str) -> str:
+    lowered = reason.lower()
+    if "not a database" in lowered:
+        return "the file is damaged or no SQLite database; set VERSEMILL_DATABASE_URL to another"
+    if "readonly" in lowered or "unable to open" in lowered:
+        return "make the file and its folder writable, or set VERSEMILL_DATABASE_URL"
+    if "locked" in lowered:
+        return f"another process has been writing for {_BUSY_SECONDS} s; try again"
+    if "full" in lowered or "no space" in lowered:
+        return "make room on the disk and try again"
+    return "check it with `versemill doctor`"

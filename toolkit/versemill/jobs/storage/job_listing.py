@@ -1,0 +1,119 @@
+"""Jobs at a glance: the one query behind every job listing, and a quick way to run it.
+
+`versemill jobs` is typed all day. Importing SQLAlchemy costs more than twice what everything else
+in that command does, so the query is plain SQL: `listings` runs it through SQLAlchemy on either
+database, `jobs` here through the standard library on SQLite.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from versemill.jobs.states import Request, State
+from versemill.jobs.storage.revisions import HEAD
+from versemill.jobs.views import JobView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_SQLITE = "sqlite:///"
+_NOW = {
+    "sqlite": "strftime('%Y-%m-%d %H:%M:%f000', 'now')",  # the text in which times are stored
+    "postgresql": "clock_timestamp()",
+}
+_SELECT = """
+SELECT jobs.id, jobs.name, users.name AS owner, jobs.state, jobs.request, jobs.recipe, jobs.corpus,
+       jobs.cell, jobs.attempt, jobs.step, jobs.epoch, jobs.epochs, jobs.train_perplexity,
+       jobs.valid_perplexity, jobs.characters_per_second, jobs.seconds_left, jobs.error,
+       jobs.created_at, jobs.finished_at, attempts.worker_name AS worker,
+       jobs.lease_until < {now} AS expired
+FROM jobs
+JOIN users ON users.id = jobs.owner_id
+LEFT JOIN attempts ON attempts.job_id = jobs.id AND attempts.number = jobs.attempt
+                  AND jobs.state = 'running'
+"""
+_SHOWN = {Request.YIELD: "yielding", Request.PAUSE: "pausing", Request.CANCEL: "cancelling"}
+
+
+def query(
+    dialect: str,
+    *,
+    job_id: int | None = None,
+    name: str | None = None,
+    states: Iterable[State] | None = None,
+    owner: str | None = None,
+    limit: int | None = None,
+) -> tuple[str, dict[str, Any]]:
+    """The statement and its parameters: jobs that meet every condition given, newest first."""
+    values: dict[str, Any] = {}
+    conditions: list[str] = []
+    for column, value in (("jobs.id", job_id), ("jobs.name", name), ("users.name", owner)):
+        if value is not None:
+            key = column.replace(".", "_")
+            conditions.append(f"{column} = :{key}")
+            values[key] = value
+    if states is not None:
+        wanted = {f"state_{i}": state.value for i, state in enumerate(states)}
+        conditions.append(f"jobs.state IN ({', '.join(f':{key}' for key in wanted)})")
+        values |= wanted
+    where = f"WHERE {' AND '.join(conditions)}\n" if conditions else ""
+    end = "ORDER BY jobs.id DESC"
+    if limit is not None:
+        end += " LIMIT :limit"
+        values["limit"] = limit
+    return _SELECT.format(now=_NOW[dialect]) + where + end, values
+
+
+def view(row: Mapping[str, Any]) -> JobView:
+    """A row of the query as people see it."""
+    columns = dict(row)
+    expired = columns.pop("expired")
+    request, state = Request(columns["request"]), State(columns["state"])
+    shown = "interrupted" if expired else _SHOWN.get(request, state.value)
+    columns |= {"request": request, "state": state, "state_shown": shown}
+    for column in ("created_at", "finished_at"):
+        columns[column] = _utc(columns[column])
+    return JobView(**columns)
+
+
+def jobs(
+    database_url: str,
+    *,
+    limit: int | None = None,
+    states: Iterable[State] | None = None,
+    owner: str | None = None,
+) -> list[JobView] | None:
+    """The listing by the quick way.
+
+    Returns:
+        The jobs; None where the quick way does not apply: another database than an existing
+        SQLite file with our schema, or any trouble, which the ordinary way then explains.
+    """
+    path = Path(database_url.removeprefix(_SQLITE))
+    if not database_url.startswith(_SQLITE) or "?" in database_url or not path.is_file():
+        return None
+    sql, values = query("sqlite", limit=limit, states=states, owner=owner)
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            if connection.execute("SELECT version_num FROM alembic_version").fetchall() != [
+                (HEAD,)
+            ]:
+                return None
+            connection.row_factory = sqlite3.Row
+            return [view(row) for row in connection.execute(sql, values)]
+    except sqlite3.Error:
+        return None
+
+
+def _utc(value: str | datetime | None) -> datetime | None:
+    """SQLite's text or PostgreSQL's time as an aware time in UTC."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+    return value.astimezone(UTC)

@@ -1,0 +1,103 @@
+"""What plugins provide and what the core asks of them.
+
+Importing this module never imports torch, so that a corpus can be listed, read and submitted
+without it. The cell contract is a `torch.nn.Module` and therefore has a room of its own,
+`versemill.plugins.cell`.
+
+Shapes: B batch, V vocabulary, L characters so far, S steps of an epoch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import torch
+
+    from versemill.text.corpus import Text
+
+
+class Corpus(Protocol):
+    """A source of text: called with an instance of its options class, returns the text.
+
+    Must be deterministic. Raises `versemill.errors.CorpusError` for text that cannot be read.
+    """
+
+    def __call__(self, options: Any, /) -> Text: ...  # noqa: D102
+
+
+class Tokenizer(Protocol):
+    """Turns text into ids and back.
+
+    Built by `train`, stored in checkpoints as JSON by `to_json`, rebuilt by `from_json`.
+    """
+
+    unknown_id: int | None
+    """Id that stands for everything not in the vocabulary; None if there is none."""
+
+    @property
+    def tokens(self) -> Sequence[str]:
+        """Text of each id, in id order."""
+        ...
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of `text`; what is not in the vocabulary becomes `unknown_id`, or is left out."""
+        ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of `ids`; `decode(encode(text)) == text` for text within the vocabulary."""
+        ...
+
+    def to_json(self) -> Mapping[str, Any]:
+        """Everything `from_json` needs, as JSON values."""
+        ...
+
+    @classmethod
+    def train(cls, text: str, options: Any) -> Tokenizer:
+        """Builds the vocabulary from the training text alone."""
+        ...
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Tokenizer:
+        """Rebuilds a tokenizer from what `to_json` returned."""
+        ...
+
+
+class Sampler(Protocol):
+    """Chooses the training windows of each epoch.
+
+    Built with `(length, batch_size, window, **options)`, where `length` is the number of ids in
+    the training text. A window that starts at `s` reads ids `s … s+window-1` and predicts ids
+    `s+1 … s+window`.
+    """
+
+    carries_state: ClassVar[bool]
+    """Whether row b of a step continues row b of the step before (state is then carried)."""
+
+    covers_text: ClassVar[bool]
+    """Whether an epoch predicts every target once (less than a batch may be left over)."""
+
+    steps: int
+    """Steps in every epoch; 0 if the text is too short."""
+
+    def starts(self, generator: torch.Generator) -> torch.Tensor:
+        """Start of each window of one epoch, int64 of shape [S, B].
+
+        All randomness comes from `generator` (CPU), so the same generator state gives the same
+        windows.
+        """
+        ...
+
+
+class Decoder(Protocol):
+    """One stage in the chain from logits to the next id.
+
+    Built with its options as keywords. Each stage may lower logits, never raise one that is
+    minus infinity; after the last stage the next id is drawn from the softmax of what is left.
+    """
+
+    def __call__(self, logits_BV: torch.Tensor, history_BL: torch.Tensor) -> torch.Tensor:
+        """Returns the changed logits [B, V]; `history_BL` holds the ids so far, prefix included."""
+        ...

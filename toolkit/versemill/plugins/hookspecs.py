@@ -1,0 +1,73 @@
+"""Hooks by which plugins, built-in or a stranger's, offer what they have.
+
+Each hook receives a `Registrar` to call once per thing offered. A registration is light: it names
+the implementation as `"module:attribute"`, imported at first use, so that a hook needs neither
+torch nor the implementing module. Implementations return nothing; order between plugins does not
+matter, since a name may be taken only once.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import pluggy
+
+from versemill.config.validation import NoOptions, Options
+
+PROJECT = "versemill"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+class Registrar(Protocol):
+    """Takes registrations of one kind from one plugin."""
+
+    def __call__(
+        self, name: str, target: str, *, summary: str, options: type[Options] = NoOptions
+    ) -> None:
+        """Offers one implementation.
+
+        Args:
+            name: what users write; lower-case letters, digits, `-` and `_`.
+            target: `"module:attribute"` of the implementation.
+            summary: one line for `versemill plugins list`.
+            options: frozen dataclass of what users may set; must not need torch.
+
+        Raises:
+            PluginError: for a malformed or already taken name, target or summary. The whole
+                plugin is then disabled.
+        """
+
+
+@hookspec
+def versemill_register_corpora(register: Registrar) -> None:
+    """Offers corpora: callables per `versemill.plugins.Corpus`."""
+
+
+@hookspec
+def versemill_register_tokenizers(register: Registrar) -> None:
+    """Offers tokenizers: classes per `versemill.plugins.Tokenizer`."""
+
+
+@hookspec
+def versemill_register_samplers(register: Registrar) -> None:
+    """Offers training-window samplers: classes per `versemill.plugins.Sampler`."""
+
+
+@hookspec
+def versemill_register_cells(register: Registrar) -> None:
+    """Offers recurrent cells: subclasses of `versemill.plugins.Cell`."""
+
+
+@hookspec
+def versemill_register_decoders(register: Registrar) -> None:
+    """Offers decoder stages: classes per `versemill.plugins.Decoder`."""
+
+
+@hookspec
+def versemill_register_trackers(register: Registrar) -> None:
+    """Offers trackers, which follow runs: subclasses of `versemill.plugins.Tracker`.
+
+    They are told `versemill.plugins.Progress`, `versemill.plugins.EpochReport` and more.
+    """

@@ -1,0 +1,1 @@
+"""`verify-resume`: proves that a killed job ends as if nothing had happened."""

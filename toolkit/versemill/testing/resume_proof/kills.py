@@ -1,0 +1,109 @@
+"""Kills that a job has to survive, at random steps."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from versemill.jobs.service.local_worker import TetheredWorker
+    from versemill.jobs.views import JobDetails
+
+WORKER_FROM = 3
+"""So many kills or more, and the last of them takes the worker."""
+
+_LAST_SECONDS = 2.0
+_LAST_SHARE = 0.25
+
+
+def kill_points(steps: int, kills: int, seconds: float) -> list[int]:
+    """A random step in each of `kills` equal parts of a run.
+
+    The last two seconds of it (a quarter at most) are left out: progress is recorded twice a
+    second, and a kill that comes after the end proves nothing.
+
+    Args:
+        steps: of the whole run.
+        kills: how many are wanted.
+        seconds: that the whole run takes.
+    """
+    reach = steps * (1 - min(_LAST_SHARE, _LAST_SECONDS / max(seconds, _LAST_SECONDS)))
+    part = reach / kills
+    return [int(part * (number + random.random())) for number in range(kills)]  # noqa: S311
+
+
+class Killer:
+    """Sends SIGKILL to the trainers of one job, at last perhaps to the worker.
+
+    Each kill waits for a checkpoint of the attempt it ends, and for progress beyond it: every
+    resume then goes on from another checkpoint and has something to repeat, and failures never
+    come in a row, of which only so many are tried again.
+
+    Args:
+        points: steps after which to kill.
+        tell: shows a line.
+    """
+
+    def __init__(self, points: Sequence[int], tell: Callable[[str], None]) -> None:
+        self._points = points
+        self._tell = tell
+        self._kills: list[int] = []  # attempts
+        self._told = 0  # kills whose resume was told of
+
+    def survived(self, details: JobDetails) -> int:
+        """How many kills the job was resumed after; the last may have come too late."""
+        return sum(killed < details.job.attempt for killed in self._kills)
+
+    def look(self, details: JobDetails, worker: TetheredWorker) -> None:
+        """Kills if the time has come; tells of it, and of the resume."""
+        self._tell_resume(details)
+        if not self._due(details):
+            return
+        number, total = len(self._kills) + 1, len(self._points)
+        whole = number == total >= WORKER_FROM
+        if not _kill(worker.pid, whole=whole):
+            return
+        self._kills.append(details.job.attempt)
+        victim = "worker, whose lease has to run out" if whole else "trainer"
+        self._tell(f"kill {number} of {total}: at step {details.job.step:,}, the {victim}")
+
+    def _tell_resume(self, details: JobDetails) -> None:
+        """Tells where the job went on after the last kill, once it has."""
+        if self._told == len(self._kills):
+            return
+        before = self._kills[-1]
+        if details.job.attempt <= before:
+            return
+        killed, resumed = details.attempts[before - 1], details.attempts[before]
+        if resumed.first_step is not None:
+            repeated = (killed.last_step or 0) - resumed.first_step
+            self._tell(f"  resumed from step {resumed.first_step:,}; {repeated:,} steps repeated")
+            self._told += 1
+
+    def _due(self, details: JobDetails) -> bool:
+        job = details.job
+        if len(self._kills) == len(self._points) or job.state != "running":
+            return False
+        if self._kills and job.attempt == self._kills[-1]:
+            return False  # it is dying already
+        start = details.attempts[-1].first_step
+        newest = max((kept.step for kept in details.checkpoints if "last" in kept.kinds), default=0)
+        fresh = start is not None and start < newest < job.step
+        return fresh and job.step >= self._points[len(self._kills)]
+
+
+def _kill(worker: int, *, whole: bool) -> bool:
+    """Kills the worker, or its trainer: the child of its fork server. Whether it was there."""
+    import psutil
+
+    with contextlib.suppress(psutil.NoSuchProcess):
+        victims = [psutil.Process(worker)]
+        if not whole:
+            victims = [child for server in victims[0].children() for child in server.children()]
+        for victim in victims:
+            victim.kill()
+        return bool(victims)
+    return False

@@ -1,0 +1,330 @@
+"""What a text is made of, and what is odd about it, so that it can be mended before it is learnt.
+
+Memory stays bounded: beside the text at most 40 bytes for each of its lines.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import re
+import unicodedata
+from array import array
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from versemill.text.corpus import Text
+
+LONG_LINE = 1000
+"""A line of more characters is none that people write; lyrics seldom have 100."""
+
+_BLOCK = 1 << 20  # characters split into lines at a time
+_SHOWN = 3  # longest lines, and lines that stand there most often
+_EXCERPT = 60  # characters
+_FULL_WIDTH = 0xFEE0  # from "!" to "！", and so on for all of printable ASCII
+_CONTINUED = "\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"  # bytes 80 to BF, read as Latin-1 or cp1252
+_MISREAD = re.compile(f"[ÂÃ][{_CONTINUED}]|[à-ï][{_CONTINUED}]{{2}}|ð[{_CONTINUED}]{{3}}")
+_LOST = re.compile("锟斤拷|嚙踝蕭|烫烫烫|屯屯屯|ï¿½")  # U+FFFD or unset memory, read wrongly
+_TELLTALES = (  # rare characters that the commonest ones become: UTF-8 read as GBK, Big5, and
+    "鐨殑锛銆鈥嚗縺繧偟偰傪偼丄丅扂"  # Shift-JIS; Shift-JIS as GBK; GBK as Big5
+)
+_FEWEST_TELLTALES, _TELLTALES_PER = 3, 100_000  # each is a rare character in its own right
+_INVISIBLE = re.compile("[\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]")
+_PLACEHOLDERS = "□〓"
+_SPACES = re.compile("[\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f]")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of the text; songs and lines count from 1, lines anew in each song."""
+
+    song: int
+    line: int
+    excerpt: str
+
+
+@dataclass(frozen=True)
+class LongLine:
+    """One of the longest lines."""
+
+    characters: int
+    place: Place
+
+
+@dataclass(frozen=True)
+class RepeatedLine:
+    """A line that stands there more than once."""
+
+    times: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """Something that is seldom meant.
+
+    Attributes:
+        kind: in a word.
+        what: in words.
+        found: the characters or sequences, and how often each is there, most frequent first.
+        first: where the first of them stands.
+        mend: what to do about it.
+    """
+
+    kind: str
+    what: str
+    found: tuple[tuple[str, int], ...]
+    first: Place
+    mend: str
+
+    @property
+    def times(self) -> int:
+        """How often any of it is there."""
+        return sum(times for _, times in self.found)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The figures of a text.
+
+    Attributes:
+        size: bytes in UTF-8.
+        lines: those that are not blank.
+        repeated_lines: how many of them say what an earlier one has said.
+        repeated_songs: songs that differ from an earlier one in white space only; they count once
+            when whole songs are held out.
+    """
+
+    characters: int
+    distinct_characters: int
+    size: int
+    songs: int
+    lines: int
+    longest_lines: tuple[LongLine, ...]
+    repeated_lines: int
+    most_repeated: tuple[RepeatedLine, ...]
+    repeated_songs: int
+    oddities: tuple[Oddity, ...]
+
+
+def inspect(text: Text) -> Inspection:
+    """Looks at every character, line and song of a text; equal texts give equal figures."""
+    counts: Counter[str] = Counter()
+    for song in text.songs:
+        counts.update(song)
+    hashes, longest = _lines_of(text.songs)
+    repeated, most = _repetition(hashes, text.songs)
+    return Inspection(
+        characters=text.characters,
+        distinct_characters=len(counts),
+        size=sum(times * len(c.encode("utf-8", "replace")) for c, times in counts.items()),
+        songs=len(text.songs),
+        lines=len(hashes),
+        longest_lines=tuple(longest),
+        repeated_lines=repeated,
+        most_repeated=tuple(most),
+        repeated_songs=_repeated_songs(text.songs),
+        oddities=tuple(_oddities(text.songs, counts, longest)),
+    )
+
+
+def _lines(song: str) -> Iterator[str]:
+    """Its lines; never more than a block of them at a time."""
+    start = 0
+    while start <= len(song):
+        end = song.find("\n", start + _BLOCK)
+        end = len(song) if end < 0 else end
+        yield from song[start:end].split("\n")
+        start = end + 1
+
+
+def _lines_of(songs: Sequence[str]) -> tuple[array[int], list[LongLine]]:
+    """The hash of each line that is not blank, and the longest lines."""
+    hashes = array("q")
+    longest: list[tuple[int, int, int, str]] = []  # order: length, then the earlier
+    enough = 0
+    for song_number, song in enumerate(songs, 1):
+        for number, line in enumerate(_lines(song), 1):
+            stripped = line.strip()
+            if not stripped:
+                continue
+            hashes.append(hash(stripped))
+            if len(stripped) > enough:
+                entry = (len(stripped), -song_number, -number, stripped[:_EXCERPT])
+                if len(longest) < _SHOWN:
+                    heapq.heappush(longest, entry)
+                else:
+                    heapq.heapreplace(longest, entry)
+                enough = longest[0][0] if len(longest) == _SHOWN else 0
+    return hashes, [
+        LongLine(length, Place(-song, -number, excerpt))
+        for length, song, number, excerpt in sorted(longest, reverse=True)
+    ]
+
+
+def _repetition(hashes: array[int], songs: Sequence[str]) -> tuple[int, list[RepeatedLine]]:
+    """How many lines repeat another, and the lines that stand there most often."""
+    import numpy as np  # late: the command line does without it where it can
+
+    if not hashes:
+        return 0, []
+    ordered = np.frombuffer(hashes, dtype=np.int64)
+    ordered.sort()  # in place
+    starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
+    times = np.diff(np.append(starts, len(ordered)))
+    most = times.max()
+    candidates = np.flatnonzero(times >= max(2, most // 2))
+    best = candidates[np.argsort(times[candidates], kind="stable")[::-1][:_SHOWN]]
+    wanted = {int(ordered[starts[i]]): int(times[i]) for i in best}
+    found: list[RepeatedLine] = []
+    for line in (line for song in songs for line in _lines(song)):
+        if not wanted:
+            break
+        stripped = line.strip()
+        if stripped and (count := wanted.pop(hash(stripped), 0)):
+            found.append(RepeatedLine(count, stripped[:_EXCERPT]))
+    return len(ordered) - len(starts), sorted(found, key=lambda each: -each.times)
+
+
+def _repeated_songs(songs: Sequence[str]) -> int:
+    if len(songs) == 1:
+        return 0
+    distinct = {hashlib.sha256(re.sub(r"\s+", "", song).encode()).digest() for song in songs}
+    return len(songs) - len(distinct)
+
+
+def _oddities(
+    songs: Sequence[str], counts: Counter[str], longest: Sequence[LongLine]
+) -> Iterator[Oddity]:
+    """Everything odd, the worst first."""
+    original = "add the original file again and name its encoding with --encoding"
+    yield from _of_characters(
+        *(songs, counts, "\ufffd", "lost", "characters lost in an earlier conversion"),
+        f"{original}; where they are lost there too, mend or delete those lines",
+    )
+    yield from _misread(songs, counts, original)
+    yield from _of_characters(
+        *(songs, counts, _PLACEHOLDERS, "placeholder", "signs that stand for missing characters"),
+        "write what is missing, or delete those lines; models learn to write them",
+    )
+    for kind, what, characters, mend in (
+        ("control", "control characters", _having(counts, "Cc", but="\n\t"), "delete them"),
+        (
+            "private",
+            "characters that no standard knows",
+            _having(counts, "Co", "Cn", "Cs"),
+            "replace them by what they stood for; from Big5 with Hong Kong characters: "
+            "add the original file again with --encoding big5hkscs",
+        ),
+        (
+            "invisible",
+            "invisible characters",
+            filter(_INVISIBLE.match, counts),
+            "delete them, except where they join emoji, or letters of Arabic and Indic scripts",
+        ),
+        (
+            "space",
+            "unusual spaces",
+            filter(_SPACES.match, counts),
+            "replace each by a plain space, or by a line end",
+        ),
+    ):
+        yield from _of_characters(songs, counts, characters, kind, what, mend)
+    yield from _mixed_widths(songs, counts)
+    if longest and longest[0].characters > LONG_LINE:
+        yield Oddity(
+            "long line",
+            f"lines of more than {LONG_LINE:,} characters (the longest has "
+            f"{longest[0].characters:,})",
+            (),
+            longest[0].place,
+            "put line ends where verses end; if they are meant to be missing, leave it so",
+        )
+
+
+def _having(counts: Counter[str], *categories: str, but: str = "") -> Iterator[str]:
+    return (c for c in counts if unicodedata.category(c) in categories and c not in but)
+
+
+def _of_characters(
+    songs: Sequence[str],
+    counts: Counter[str],
+    characters: Iterable[str],
+    kind: str,
+    what: str,
+    mend: str,
+) -> Iterator[Oddity]:
+    found = Counter({c: counts[c] for c in characters if counts[c]})
+    if found:
+        one_of = re.compile("[" + re.escape("".join(found)) + "]")
+        yield Oddity(kind, what, tuple(found.most_common()), _first(songs, one_of), mend)
+
+
+def _misread(songs: Sequence[str], counts: Counter[str], mend: str) -> Iterator[Oddity]:
+    """Sequences that arise when text is decoded in a wrong encoding (mojibake)."""
+    found: Counter[str] = Counter()
+    if any(c in counts for c in "ÂÃð") or any(chr(c) in counts for c in range(0xE0, 0xF0)):
+        found.update(
+            piece[0] for song in songs for piece in _MISREAD.finditer(song) if _is_utf8(piece[0])
+        )
+    if any(c in counts for c in "锟嚙烫屯¿"):
+        found.update(piece[0] for song in songs for piece in _LOST.finditer(song))
+    telltales = {c: counts[c] for c in _TELLTALES if counts[c]}
+    if sum(telltales.values()) >= max(_FEWEST_TELLTALES, counts.total() // _TELLTALES_PER):
+        found.update(telltales)
+    upper = Counter({c: counts[c] for c in map(chr, range(0xA1, 0x100)) if counts[c]})
+    if not found and upper.total() > sum(n for c, n in counts.items() if not c.isspace()) * 3 / 4:
+        found = upper  # no language has so many accents: any other encoding, read as Latin-1
+    if found:
+        any_of = re.compile("|".join(map(re.escape, found)))
+        what = "text decoded in a wrong encoding"
+        yield Oddity("mojibake", what, tuple(found.most_common()), _first(songs, any_of), mend)
+
+
+def _is_utf8(piece: str) -> bool:
+    """Whether the bytes that this stood for before are a character in UTF-8."""
+    data = b"".join(
+        bytes([ord(c)]) if ord(c) < 0x100 else c.encode("cp1252")  # noqa: PLR2004 - Latin-1
+        for c in piece
+    )
+    try:
+        return len(data.decode()) == 1
+    except UnicodeDecodeError:
+        return False
+
+
+def _mixed_widths(songs: Sequence[str], counts: Counter[str]) -> Iterator[Oddity]:
+    """Characters that stand there in both their half-width and their full-width form."""
+    pairs = [(chr(c), chr(c + _FULL_WIDTH)) for c in range(0x21, 0x7F)]
+    pairs += [(" ", "\u3000")]
+    pairs += [
+        (half, full)
+        for half in map(chr, range(0xFF61, 0xFFA0))
+        if (full := unicodedata.normalize("NFKC", half)) != half
+    ]
+    rarer = [min(pair, key=counts.__getitem__) for pair in pairs if all(counts[c] for c in pair)]
+    yield from _of_characters(
+        songs,
+        counts,
+        rarer,
+        "width",
+        "characters that are there in full and in half width (the rarer form is shown)",
+        "write each in one form where both mean the same",
+    )
+
+
+def _first(songs: Sequence[str], pattern: re.Pattern[str]) -> Place:
+    """The line of the first match; there is one."""
+    number, song, start = next(
+        (number, song, match.start())
+        for number, song in enumerate(songs, 1)
+        if (match := pattern.search(song))
+    )
+    line_start = song.rfind("\n", 0, start) + 1
+    begin = max(line_start, start - _EXCERPT // 2)
+    excerpt = song[begin : begin + _EXCERPT].split("\n")[0]
+    return Place(number, song.count("\n", 0, start) + 1, excerpt)

@@ -1,0 +1,1 @@
+"""Training: the loop as an iterator, optimizers, and what a resume requires."""

@@ -1,0 +1,1 @@
+"""All of the worker that knows Celery."""

@@ -1,0 +1,98 @@
+"""The Celery side of a worker: an app whose only task says "there may be work".
+
+JSON only, early acknowledgement, no result backend. A message carries no job id; losing, doubling
+or reordering messages changes nothing but latency.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery, bootsteps
+from celery.apps.worker import Worker
+from celery.platforms import SecurityWarning
+from celery.worker import state as celery_state
+
+from versemill.jobs import celery_client
+from versemill_workers.celery import consumer
+
+if TYPE_CHECKING:
+    from versemill_workers.slots import Crew
+
+
+def build(broker_url: str, crew: Crew) -> Celery:
+    """A Celery app whose task hands a pool thread to the crew and whose boot step polls.
+
+    Raises:
+        ConfigError: the URL cannot be one of a broker's.
+    """
+    app = celery_client.app(broker_url)
+    app.conf.worker_hijack_root_logger = False
+    app.conf.worker_redirect_stdouts = False  # it would log a traceback letter by letter
+    app.conf.worker_enable_prefetch_count_reduction = False  # after a reconnect hear as before
+    if broker_url.startswith("redis"):
+        app.conf.broker_transport_options = consumer.TRANSPORT
+        consumer.keep_no_messages()
+    consumer.refuse_orders()
+
+    @app.task(name=celery_client.TASK)  # type: ignore[untyped-decorator]
+    def work() -> None:
+        crew.work()
+
+    class Polling(bootsteps.StartStopStep):  # type: ignore[misc]
+        """Looks at the database from beside the consumer, so that no broker is needed."""
+
+        requires = frozenset({"celery.worker.components:Pool"})
+
+        def start(self, parent: Any) -> None:
+            crew.start_polling(lambda: parent.pool.apply_async(crew.work, callback=lambda _: None))
+
+        def stop(self, parent: Any) -> None:  # noqa: ARG002
+            crew.hand_over()
+
+    app.steps["worker"].add(Polling)
+    return app
+
+
+def serve(app: Celery, crew: Crew, *, slots: int, name: str) -> None:
+    """Runs the worker in this thread until it is told to end."""
+    # Celery warns root of pickled messages; this app takes none.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
+
+    class QueueWorker(Worker):  # type: ignore[misc]
+        """A Celery worker whose first signal hands jobs over and whose second ends at once."""
+
+        def install_platform_tweaks(self, worker: Any) -> None:  # noqa: ARG002
+            """Replaces Celery's handlers, whose cold shutdown raises in the middle of anything."""
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: _asked_to_end(crew))
+            if crew.handing_over.is_set():  # asked while it was starting
+                celery_state.should_stop = 0
+
+        def set_process_status(self, info: str) -> None:
+            """Leaves the process title alone: no URL gets into it."""
+
+    QueueWorker(
+        app=app,
+        hostname=f"{name}@{os.uname().nodename}",
+        consumer_cls=partial(consumer.Listener, has_room=crew.has_room),
+        pool="threads",
+        concurrency=slots,
+        loglevel="WARNING",
+        quiet=True,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    ).start()
+
+
+def _asked_to_end(crew: Crew) -> None:
+    """Only sets flags: where the signal struck, anything may be under way."""
+    if crew.handing_over.is_set():
+        crew.end_now()
+    crew.handing_over.set()
+    celery_state.should_stop = 0

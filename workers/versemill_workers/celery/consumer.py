@@ -1,0 +1,213 @@
+"""A worker's ears: a Celery consumer that no broker, message or silence puts out of action.
+
+A message only rings: it says that there may be work. So whatever goes wrong is answered by
+connecting anew, and whatever is not exactly such a message is dropped with one line in the log.
+Jobs that are running never notice.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from celery.worker import state
+from celery.worker.consumer import Consumer
+from celery.worker.control import Panel, nok
+
+from versemill.jobs import celery_client
+from versemill.redaction import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kombu.connection import Connection
+    from kombu.message import Message
+
+logger = logging.getLogger("versemill.worker")
+
+TRANSPORT = {
+    "socket_connect_timeout": 3.0,
+    # Bounds every answer but that of the blocking pop, which the event loop waits for.
+    "socket_timeout": 5.0,
+    "socket_keepalive": True,
+    # A blocking pop that was not answered in time is dropped after one to two of these.
+    "health_check_interval": 5,
+    # Nothing is lost with a message, so none is kept in Redis until it is acknowledged.
+    "ack_emulation": False,
+}
+"""How a worker talks to Redis: never waiting for ever on a connection that is half open."""
+
+RETRY_SECONDS = 5.0
+WATCH_SECONDS = 5.0
+MESSAGE_BYTES = 10_000
+
+ANSWERED = frozenset(
+    (
+        *("active", "active_queues", "clock", "conf", "ping", "query_task", "registered"),
+        *("reserved", "revoked", "scheduled", "stats"),
+        *("disable_events", "enable_events", "heartbeat"),
+    )
+)
+"""The remote commands that only look, for `celery inspect` and Flower."""
+
+
+class Listener(Consumer):  # type: ignore[misc]
+    """Hears messages for as long as the worker lives.
+
+    Args:
+        has_room: whether the worker could take a job now.
+    """
+
+    connection: Any
+    """A `Connection`, or None while there is none; Celery sets it."""
+
+    def __init__(self, *args: Any, has_room: Callable[[], bool], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Celery ends the worker on errors it does not know, such as those of a malformed message.
+        self.connection_errors: tuple[type[Exception], ...] = (Exception,)
+        self.heard = 0
+        """Messages that have arrived, of whatever kind."""
+        self._has_room = has_room
+        self._broker = shown(self.app.conf.broker_url)
+
+    def start(self) -> None:
+        """Connects and listens, again and again, until the worker ends."""
+        if self.hub is not None:
+            threading.Thread(target=self._watch, name="watch", daemon=True).start()
+        super().start()
+
+    def ensure_connected(self, conn: Connection) -> Connection:
+        """Tries every few seconds for as long as it takes, and says so once."""
+        away = False
+
+        def note(error: Exception, _interval: float) -> None:
+            nonlocal away
+            if not away:
+                logger.warning(
+                    "broker %s does not answer (%s); looking for jobs in the database alone",
+                    *(self._broker, _brief(error)),
+                )
+            away = True
+
+        conn.ensure_connection(  # type: ignore[no-untyped-call]
+            note,
+            interval_start=1,
+            interval_step=1,
+            interval_max=RETRY_SECONDS,
+            callback=state.maybe_shutdown,
+        )
+        return conn
+
+    def on_ready(self) -> None:
+        """Called whenever it listens to a new connection."""
+        super().on_ready()
+        if self.hub is not None:
+            logger.info("broker %s: listening", self._broker)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Replaces several lines by one that does not say what a message held."""
+        logger.warning("broker %s: %s; connecting anew", self._broker, _brief(exc))
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Closes the connection, so that `start` makes a new one; running jobs do not notice."""
+        self.on_connection_error_before_connected(exc)
+        connection, self.connection = self.connection, None
+        for close in (connection.collect, connection.close):
+            with suppress(Exception):
+                close()
+
+    def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Message], None]:
+        """What is called with each message."""
+        take = super().create_task_handler(*args, **kwargs)
+
+        def on_message(message: Message) -> None:
+            self.heard += 1
+            if _rings(message):
+                take(message)
+            else:
+                logger.warning("dropped a message that is not one of Versemill's")
+                message.ack_log_error(logger, self.connection_errors)  # type: ignore[no-untyped-call]
+
+        return on_message
+
+    def reconnect(self, why: str) -> None:
+        """Has the consumer's own thread drop its connection and make a new one."""
+
+        def drop() -> None:
+            raise ConnectionError(why)
+
+        self.hub.call_soon(drop)
+
+    def _watch(self) -> None:
+        """Notices messages that lie at the broker though this worker could take them.
+
+        Whatever the reason: a connection that looks well and brings nothing is replaced.
+        """
+        suspicion: int | None = None
+        while True:
+            time.sleep(WATCH_SECONDS)
+            waiting = self._has_room() and self._messages_wait()
+            if waiting and suspicion == self.heard:
+                self.reconnect("messages wait, and none arrives")
+                waiting = False
+            suspicion = self.heard if waiting else None
+
+    def _messages_wait(self) -> bool:
+        """Asks over a connection of its own, since the consumer's may be the trouble."""
+        try:
+            with self.app.connection_for_read() as connection:
+                found = connection.default_channel.queue_declare(
+                    queue=celery_client.QUEUE, durable=True, auto_delete=False
+                )
+                return bool(found.message_count)
+        except Exception:  # noqa: BLE001 - a broker that is away is the consumer's to report
+            return False
+
+
+def keep_no_messages() -> None:
+    """Has this process drop the messages it holds when it loses Redis: they only ring.
+
+    kombu would send them back, and where it cannot, write them to a file in pickle.
+    """
+    from kombu.transport.redis import Channel  # only where there is Redis
+
+    Channel.do_restore = False
+
+
+def refuse_orders() -> None:
+    """Has Celery's remote control answer questions and refuse orders, in this process.
+
+    Whoever can reach the broker could otherwise end workers, have them listen elsewhere or
+    write files.
+    """
+    for name in set(Panel.data) - ANSWERED:
+        Panel.data[name] = _refused
+
+
+def _refused(_state: object, **_: object) -> dict[str, str]:
+    return dict(nok("workers answer questions only; use `versemill`"))
+
+
+def _rings(message: Message) -> bool:
+    """Whether this is the message that `celery_client.wake` sends, and nothing more."""
+    try:
+        headers = message.headers
+        if (
+            message.content_type != "application/json"
+            or len(message.body) + len(repr(headers)) > MESSAGE_BYTES
+            or headers["task"] != celery_client.TASK
+            or headers.get("eta")
+            or headers.get("expires")
+        ):
+            return False
+        args, kwargs, embedded = message.payload  # decoded only now
+        return (args, kwargs) == ([], {}) and not any(embedded.values())
+    except Exception:  # noqa: BLE001 - anything can be sent
+        return False
+
+
+def _brief(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".partition("\n")[0][:200]

@@ -1,0 +1,227 @@
+"""What a worker does: fill its slots with jobs, and sweep up after others.
+
+Celery only lends the threads. Whether a message or the poller woke a thread makes no difference:
+it claims the best runnable job, if any, and supervises it to its end.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import random
+import signal
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from versemill.errors import DatabaseError, VersemillError
+from versemill.jobs import service
+from versemill.jobs.execution import worker_api
+from versemill.jobs.states import State
+from versemill.plugins.discovery import find_sources
+from versemill_workers import offered_plugins
+from versemill_workers.supervisor.attempt import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.context import ForkServerContext
+
+    from versemill.jobs.execution.worker_api import WorkerRecord
+    from versemill.jobs.storage.unit_of_work import Store
+    from versemill.settings import Settings
+    from versemill_workers.devices import Slot
+
+logger = logging.getLogger("versemill.worker")
+
+POLL_SECONDS = {"embedded": 0.5, "broker": 2.0}
+"""Alone, the poller carries everything; with a broker it mends what messages missed."""
+
+SWEEP_SECONDS = 10.0
+TROUBLE_SECONDS = 10.0
+MOST_TROUBLE_SECONDS = 300.0
+
+
+class Crew:
+    """The slots of one worker process. All methods may be called from any thread.
+
+    Args:
+        settings: where the spool is, and whether there is a broker.
+        store: the jobs.
+        worker: this process's registration.
+        context: starts trainer processes.
+        handing_over: set once the worker has been told to end.
+        only: work on this job alone, and end once it is neither queued nor running.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        worker: WorkerRecord,
+        context: ForkServerContext,
+        *,
+        handing_over: threading.Event,
+        only: int | None = None,
+    ) -> None:
+        self.handing_over = handing_over
+        """Set once the worker has been told to end: checkpoint, requeue, end."""
+        self._settings = settings
+        self._store = store
+        self._worker = worker
+        self._context = context
+        self._only = only
+        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        self._troubles = 0
+        self._supervisors: set[Supervisor] = set()
+        self._nudge = threading.Event()
+        self._sweep_at = 0.0
+        self._stocktaking = threading.Lock()
+        self._sources: list[tuple[str, str]] | None = None
+        self._any_slot: Slot | None = None
+
+    def work(self) -> None:
+        """Claims jobs and supervises each to its end, until there is none or no free slot."""
+        while not self.handing_over.is_set():
+            try:
+                slot = self._free.get_nowait()
+            except queue.Empty:
+                return
+            try:
+                if not self._work_once(slot):
+                    return
+            finally:
+                self._free.put(slot)
+                self._nudge.set()
+
+    def get_going(self, slots: list[Slot]) -> None:
+        """Gives the crew its slots, once trainers can be started without delay.
+
+        Raises:
+            OSError: no process can be started.
+        """
+        plans = sorted({slot.plan for slot in slots if slot.plan is not None})
+        self._worker = replace(self._worker, plans=plans)
+        self._any_slot = slots[0]
+        self._take_stock()
+        for slot in slots:
+            self._free.put(slot)
+        self._sweep_at = 0.0  # which tells the others what kind of machine this is
+        self._nudge.set()
+
+    def has_room(self) -> bool:
+        """Whether a job could be started now."""
+        return not self.handing_over.is_set() and not self._free.empty()
+
+    def start_polling(self, dispatch: Callable[[], object]) -> None:
+        """Looks at the database every so often from a thread of its own.
+
+        Args:
+            dispatch: has `work` called by a thread of the worker's pool.
+        """
+        threading.Thread(target=self._poll, args=(dispatch,), name="poller", daemon=True).start()
+
+    def hand_over(self) -> None:
+        """Tells every supervisor to checkpoint and requeue its job; claims nothing more."""
+        self.handing_over.set()
+        self._nudge.set()
+
+    def ask_to_end(self) -> None:
+        """Ends the worker as a first signal does; nothing if it is ending already."""
+        if not self.handing_over.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def end_now(self) -> None:
+        """Ends trainers and this process at once; leases bring the jobs back."""
+        for supervisor in list(self._supervisors):
+            supervisor.kill()
+        os._exit(1)
+
+    def _work_once(self, slot: Slot) -> bool:
+        """Whether there was a job."""
+        try:
+            claim = worker_api.claim(self._store, self._worker, plan=slot.plan, only=self._only)
+        except DatabaseError as error:
+            logger.warning("cannot claim: %s", error)
+            return False
+        if claim is None:
+            return False
+        supervisor = Supervisor(
+            self._settings, self._store, claim, slot, self._context, self.handing_over
+        )
+        self._supervisors.add(supervisor)
+        try:
+            well = supervisor.run()
+        finally:
+            self._supervisors.discard(supervisor)
+        self._troubles = 0 if well else self._troubles + 1
+        if supervisor.unfit:
+            self._stock_again()
+        if not well:  # a broken worker must not claim one job after the other
+            pause = TROUBLE_SECONDS * 2.0 ** (self._troubles - 1)
+            self.handing_over.wait(min(pause, MOST_TROUBLE_SECONDS))
+        return True
+
+    def _poll(self, dispatch: Callable[[], object]) -> None:
+        interval = POLL_SECONDS["embedded" if self._settings.embedded else "broker"]
+        while not self.handing_over.is_set():
+            try:
+                if time.monotonic() >= self._sweep_at:
+                    self._sweep_at = time.monotonic() + SWEEP_SECONDS * random.uniform(0.8, 1.2)  # noqa: S311
+                    self._sweep()
+                if (person := worker_api.drained_by(self._store, self._worker)) is not None:
+                    logger.warning("told to end by %s", person)
+                    break
+                if self._only is not None and self._is_over(self._only):
+                    break
+                if not self._free.empty() and worker_api.runnable(
+                    self._store,
+                    plans=self._worker.plans,
+                    plugins=self._worker.plugins,
+                    only=self._only,
+                ):
+                    dispatch()
+            except VersemillError as error:
+                logger.warning("cannot look for work: %s", error)
+            except Exception:
+                if not self.handing_over.is_set():  # as it ends, the pool takes no more
+                    logger.exception("cannot look for work")
+            self._nudge.wait(interval)
+            self._nudge.clear()
+        self.ask_to_end()
+
+    def _take_stock(self) -> None:
+        """Finds out which plugins there are, if they may be others than before."""
+        with self._stocktaking:
+            slot, sources = self._any_slot, [(s.distribution, s.version) for s in find_sources()]
+            if slot is None or sources == self._sources:
+                return
+            found = offered_plugins.plugins(self._context, slot)
+            self._worker = replace(self._worker, plugins=found)
+            self._sources = sources
+
+    def _stock_again(self) -> None:
+        """Tells everybody at once what plugins there are: a trainer found others than told."""
+        self._sources = None
+        try:
+            self._take_stock()
+            worker_api.beat(self._store, self._worker)
+        except (OSError, DatabaseError) as error:
+            logger.warning("cannot tell which plugins there are: %s", error)
+
+    def _sweep(self) -> None:
+        try:
+            self._take_stock()
+        except OSError as error:
+            logger.warning("cannot look for plugins: %s", error)
+        worker_api.beat(self._store, self._worker)
+        for job_id in worker_api.sweep(self._store, self._worker):
+            logger.warning("job %d was left by its worker and is queued again", job_id)
+        if self._settings.checkpoint_limit is not None:
+            for freed in worker_api.free_checkpoints(self._store, self._settings.checkpoint_limit):
+                logger.warning("%s", freed)
+
+    def _is_over(self, job_id: int) -> bool:
+        state = service.find(self._store, str(job_id)).state
+        return not self._free.empty() and state not in {State.QUEUED, State.RUNNING}

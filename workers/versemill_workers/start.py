@@ -1,0 +1,196 @@
+"""Puts a worker together: options, registration, fork server, crew, Celery."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.metadata
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing import forkserver
+from typing import TYPE_CHECKING
+
+from versemill.errors import DatabaseError, VersemillError
+from versemill.jobs.execution import worker_api
+from versemill.jobs.storage.filesystems import refuse_network_filesystem
+from versemill.jobs.storage.unit_of_work import Store
+from versemill.redaction import RedactingFormatter
+from versemill.settings import BROKER_URL, DATABASE_URL, Settings, bound_spinning
+from versemill_workers import devices, offered_plugins
+from versemill_workers.slots import Crew
+from versemill_workers.supervisor.spool import holding, remove_abandoned
+from versemill_workers.trainer import entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from multiprocessing.context import ForkServerContext
+
+    from versemill_workers.devices import Slot
+
+logger = logging.getLogger("versemill.worker")
+
+_AGAIN_SECONDS = 1.0
+OTHER_CONNECTIONS = 2  # beside one per slot: the poller and the claims
+_SOCKET = "/pymp-xxxxxxxx/listener-xxxxxxxx"  # where, below it, the fork server listens
+_SOCKET_BYTES = 103  # longest path of a socket on macOS; Linux allows 107
+_SHORT = ("/tmp", "/var/tmp")  # noqa: S108 - what is made in them has a random name and mode 700
+
+
+def serve(arguments: Sequence[str]) -> None:
+    """Runs a worker in this process until it is told to end.
+
+    Raises:
+        VersemillError: a wrong option, or a database that cannot be used.
+    """
+    options = _parser().parse_args(arguments)
+    settings = Settings.from_environment()
+    _log_without_secrets(settings)
+    slots = devices.slots(options.devices, options.slots)
+    context = _fork_server()
+    store = Store.open(settings.database_url, connections=len(slots) + OTHER_CONNECTIONS)
+    if store.database.path is not None:
+        refuse_network_filesystem(store.database.path)
+    version = importlib.metadata.version("versemill")
+    told = threading.Event()
+    _note_signals(told)  # from here on there is something to take back
+    worker = worker_api.register_worker(store, options.name, len(slots), version=version)
+    crew = Crew(settings, store, worker, context, handing_over=told, only=options.only)
+    if options.tethered:
+        threading.Thread(target=_end_with_parent, args=(crew,), daemon=True).start()
+    threading.Thread(target=_warm_up, args=(context, slots, crew), daemon=True).start()
+    spool = settings.home / "spool"
+    try:
+        with holding(spool, worker.id):
+            remove_abandoned(spool)
+            _run_celery(settings, crew, slots=len(slots), name=options.name)
+    finally:
+        with contextlib.suppress(DatabaseError):  # others will see that it is gone
+            worker_api.forget_worker(store, worker)
+        store.close()
+
+
+def _log_without_secrets(settings: Settings) -> None:
+    """Sends records to stderr, and what ends a thread or the process with a traceback too."""
+    handler = logging.StreamHandler(sys.stderr)
+    urls = (settings.database_url, settings.broker_url)
+    handler.setFormatter(RedactingFormatter(urls, "%(asctime)s %(message)s", "%H:%M:%S"))
+    logging.basicConfig(handlers=[handler])
+    logging.getLogger("versemill").setLevel(logging.INFO)
+    sys.excepthook = lambda *error: logger.critical("the worker breaks off", exc_info=error)
+    threading.excepthook = _log_end_of_thread
+
+
+def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    name = ended.thread.name if ended.thread else "unknown"
+    error = ended.exc_value or ended.exc_type()
+    logger.error("thread %s breaks off", name, exc_info=error)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="versemill worker")
+    parser.add_argument("--slots", type=int, default=None, help="jobs at a time")
+    parser.add_argument("--devices", default="auto", help="auto, cpu, or GPU indices like 0,2")
+    parser.add_argument("--name", default=socket.gethostname(), help="a label for people")
+    parser.add_argument("--only", type=int, default=None, help="work on this job, then end")
+    parser.add_argument("--tethered", action="store_true", help="end when stdin closes")
+    return parser
+
+
+def _fork_server() -> ForkServerContext:
+    """A context whose trainers are forked from a process that has imported torch."""
+    # Trainers are to have no way to the database or the broker, not even in their environment.
+    for secret in (DATABASE_URL, BROKER_URL):
+        os.environ.pop(secret, None)
+    bound_spinning()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(entry.PRELOADED)
+    with _room_for_a_socket():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's alone
+        forkserver.ensure_running()
+        signal.signal(signal.SIGINT, before)
+    return context
+
+
+@contextmanager
+def _room_for_a_socket() -> Iterator[None]:
+    """While the block lasts, the temporary folder's path is short enough for a socket in it.
+
+    multiprocessing makes a folder of its own there the first time, and keeps to that one until
+    the process ends, also when it starts another fork server. Whatever else is temporary goes
+    where it always does. Newer Pythons look for a short folder themselves (gh-132124).
+
+    Raises:
+        VersemillError: the path is too long, and no short one can be written to.
+    """
+    usual = tempfile.gettempdir()
+    if len(os.fsencode(usual + _SOCKET)) > _SOCKET_BYTES:
+        tempfile.tempdir = _short_folder(usual)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = usual
+
+
+def _short_folder(usual: str) -> str:
+    for folder in _SHORT:
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    most = _SOCKET_BYTES - len(_SOCKET)
+    raise VersemillError(
+        f"the path of the temporary folder {usual} is too long for a socket in it (at most {most} "
+        f"bytes), and {' and '.join(_SHORT)} cannot be written to; set TMPDIR to a shorter one"
+    )
+
+
+def _note_signals(told: threading.Event) -> None:
+    """Has the first signal set `told`, and the second end this process at once.
+
+    Until `app.serve` has its own handlers: importing Celery takes a while, and a worker that is
+    told to end meanwhile would stay on the list, and its files where they are.
+    """
+
+    def note(*_: object) -> None:
+        if told.is_set():
+            os._exit(1)
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, note)
+
+
+def _warm_up(context: ForkServerContext, slots: list[Slot], crew: Crew) -> None:
+    """Lets the crew claim jobs once the fork server has imported all it should.
+
+    A job claimed before would hold a lease that nothing renews until its trainer is started. By
+    the way each slot learns what kind of machine it is.
+    """
+    while not crew.handing_over.is_set():
+        try:
+            machines = {slot.gpu: offered_plugins.machine(context, slot) for slot in slots}
+            crew.get_going([replace(slot, plan=machines[slot.gpu]) for slot in slots])
+        except (OSError, EOFError) as error:  # the fork server has died; the next try starts it
+            logger.warning("cannot start a trainer: %s; trying again", error)
+            crew.handing_over.wait(_AGAIN_SECONDS)
+        else:
+            return
+
+
+def _run_celery(settings: Settings, crew: Crew, *, slots: int, name: str) -> None:
+    from versemill_workers.celery import app  # late: the fork server imports torch meanwhile
+
+    app.serve(app.build(settings.broker_url, crew), crew, slots=slots, name=name)
+
+
+def _end_with_parent(crew: Crew) -> None:
+    """Waits until the process that started this one is gone or lets go."""
+    while os.read(0, 4096):
+        pass
+    crew.ask_to_end()

@@ -1,0 +1,411 @@
+"""Supervises one attempt: starts its trainer, makes all its database writes, ends it.
+
+One thread, one loop. What the trainer tells is written about once a second; a checkpoint goes
+up chunk by chunk between other duties, of which renewing the lease is the first. While the
+database is away the trainer goes on and writes follow later; when the attempt is fenced off, the
+trainer is killed and nothing more is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from versemill.errors import CheckpointError, DatabaseError, FencedError, RefusedDataError
+from versemill.jobs.execution import worker_api
+from versemill.jobs.states import FailureClass, Request, State
+from versemill.plugins.requirements import exactly
+from versemill.redaction import redacted
+from versemill_workers.protocol import Order, SupervisorLine, in_words
+from versemill_workers.supervisor.checkpoint_upload import Upload
+from versemill_workers.supervisor.memory import kernel_kills
+from versemill_workers.supervisor.progress_buffer import Journal
+from versemill_workers.supervisor.spool import OUTPUT, Spool, tracking_folder
+from versemill_workers.trainer import entry
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator
+    from multiprocessing.context import ForkServerContext
+
+    from versemill.jobs.execution.worker_api import Claim
+    from versemill.jobs.storage.unit_of_work import Store
+    from versemill.settings import Settings
+    from versemill_workers.devices import Slot
+    from versemill_workers.protocol import Message
+
+logger = logging.getLogger("versemill.worker")
+
+STOP_SECONDS = 30.0
+STALL_SECONDS = 600.0
+PEEK_SECONDS = 1.2
+"""Longest time without a look at what people want; mostly, what is written brings it along."""
+OUTAGE_SECONDS = 1.0
+_EXIT_SECONDS = 5.0
+_TICK_SECONDS = 0.25
+
+_ENDS = {
+    Request.CANCEL: (State.CANCELLED, "cancelled"),
+    Request.PAUSE: (State.PAUSED, "paused"),
+    Request.YIELD: (State.QUEUED, "handed over"),
+}
+
+T = TypeVar("T")
+
+
+class Supervisor:
+    """Takes one claim from its trainer's start to its end.
+
+    Args:
+        settings: where the spool is.
+        store: the jobs.
+        claim: the attempt.
+        slot: the device and threads it has.
+        context: starts the trainer process.
+        handing_over: set when this worker is to let its jobs go.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        claim: Claim,
+        slot: Slot,
+        context: ForkServerContext,
+        handing_over: threading.Event,
+    ) -> None:
+        self.unfit = False
+        """Whether this worker's plugins turned out not to be those that the job needs."""
+        self._store = store
+        self._claim = claim
+        self._slot = slot
+        self._context = context
+        self._handing_over = handing_over
+        self._checkpoint_seconds = settings.checkpoint_seconds
+        self._tracking = tracking_folder(settings.tracking, claim)
+        self._urls = (settings.database_url, settings.broker_url)
+        self._spool = Spool(settings.home / "spool", claim)
+        self._journal = Journal(store, claim, self._spool)
+        self._uploads: list[Upload] = []
+        self._stored = 0  # checkpoints that became durable and the trainer was not told of
+        self._step = 0
+        self._request = Request.NONE
+        self._resumed: int | None = None  # the checkpoint it goes on from
+        self._last_word: Message | None = None
+        self._stop_by: float | None = None  # once told to stop
+        self._killed_for: str | None = None
+        self._pid: int | None = None
+        self._kernel_kills = kernel_kills()
+        now = time.monotonic()
+        self._heard_at = self._peeked_at = self._renewed_at = now
+        self._away_until = 0.0
+
+    def run(self) -> bool:
+        """Supervises to the end; raises nothing that would take the worker down.
+
+        Returns:
+            Whether all went its way; if not, this worker may be the one that is broken.
+        """
+        job_id = self._claim.job_id
+        try:
+            with self._spool:
+                self._supervise()
+        except FencedError as error:
+            logger.warning("%s", error)
+        except RefusedDataError as error:
+            logger.exception("job %d fails", job_id)
+            self._give_up(FailureClass.USER, str(error))
+        except DatabaseError as error:
+            logger.warning("job %d is left to its lease: %s", job_id, error)
+            return False
+        except (OSError, EOFError) as error:
+            # A full disk, no more processes, a fork server that died: this machine's trouble,
+            # never counted against the job.
+            logger.exception("job %d: this worker is in trouble", job_id)
+            self._hand_back(self._trouble(error))
+            return False
+        except Exception as error:
+            logger.exception("job %d: this worker is in trouble", job_id)
+            self._give_up(FailureClass.INFRASTRUCTURE, self._trouble(error))
+            return False
+        finally:
+            self.kill()
+        return True
+
+    def kill(self) -> None:
+        """Ends the trainer and whatever it started, at once."""
+        if self._pid is None:
+            return
+        for end in (os.killpg, os.kill):  # it may not have made its group yet
+            try:
+                end(self._pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                continue
+            break
+
+    def _supervise(self) -> None:
+        order = self._patiently(self._prepare)
+        line, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=entry.main, args=(theirs, order.to_json()), daemon=True
+        )
+        process.start()
+        self._pid = process.pid
+        theirs.close()
+        with SupervisorLine(line) as trainer:
+            self._watch(trainer)
+        process.join(_EXIT_SECONDS)
+        exit_code = process.exitcode
+        if exit_code is None:
+            self.kill()
+        elif process.pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)  # what it started and left behind
+        self._pid = None
+        self._patiently(lambda: self._conclude(exit_code))
+
+    # Before
+
+    def _prepare(self) -> Order:
+        claim = self._claim
+        text = worker_api.load_text(self._store, claim).to_bytes()
+        return Order(
+            job=claim.job_id,
+            name=claim.job_name,
+            attempt=claim.attempt,
+            config=claim.config,
+            spool=str(self._spool.folder),
+            text=self._spool.put("corpus", [text]),
+            output=OUTPUT,
+            resume=self._restore() if claim.attempt > 1 else None,
+            inexact=claim.inexact,
+            needs=claim.needs,
+            accepted_by=claim.accepted_by,
+            device=self._slot.device,
+            environment=self._slot.environment(),
+            threads=self._slot.threads,
+            checkpoint_seconds=self._checkpoint_seconds,
+            tracking=str(self._tracking),
+            lease_seconds=worker_api.LEASE_SECONDS,
+        )
+
+    def _restore(self) -> str | None:
+        """Puts the newest whole checkpoint into the spool and ends the record there."""
+        store, claim = self._store, self._claim
+        for row in worker_api.resumable_checkpoints(store, claim.job_id):
+            try:
+                chunks = worker_api.read_checkpoint(store, row.id)
+                name = self._spool.put("resume", self._renewing(chunks))
+            except CheckpointError as error:
+                worker_api.remark(store, claim, f"{error}; looking for an older one")
+                continue
+            worker_api.rewind(store, claim, epoch=row.epoch, step=row.step, checkpoint_id=row.id)
+            self._step, self._resumed = row.step, row.id
+            return name
+        worker_api.rewind(store, claim, epoch=0, step=0)
+        return None
+
+    def _renewing(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Passes the chunks on, however long they take, without losing the lease."""
+        for chunk in chunks:
+            self._renew_when_due()
+            yield chunk
+
+    def _renew_when_due(self) -> bool:
+        if time.monotonic() - self._renewed_at < worker_api.RENEW_SECONDS:
+            return False
+        self._request = worker_api.renew(self._store, self._claim)
+        self._renewed_at = time.monotonic()
+        self._kernel_kills = kernel_kills()  # older ones have nothing to do with what comes
+        return True
+
+    # Meanwhile
+
+    def _watch(self, trainer: SupervisorLine) -> None:
+        """Serves trainer and database until the trainer has ended and all it told is written."""
+        listening = True
+        while listening or self._uploads or self._journal.pending:
+            if listening:
+                listening = self._listen(trainer)
+                self._speak(trainer)
+                self._enforce()
+            if time.monotonic() < self._away_until:
+                if not listening:
+                    self._require_patience()
+                    time.sleep(_TICK_SECONDS)
+                continue
+            try:
+                self._serve_database(at_once=not listening)
+            except RefusedDataError:
+                raise  # trying again would not help
+            except DatabaseError as error:
+                logger.warning("job %d: %s", self._claim.job_id, error)
+                self._away_until = time.monotonic() + OUTAGE_SECONDS
+
+    def _listen(self, trainer: SupervisorLine) -> bool:
+        """Takes what the trainer told; False once it can say no more."""
+        try:
+            busy = self._uploads and time.monotonic() >= self._away_until
+            if trainer.poll(0 if busy else _TICK_SECONDS):
+                self._take(trainer.receive())
+                while trainer.poll():
+                    self._take(trainer.receive())
+        except (EOFError, OSError):
+            return False
+        return True
+
+    def _take(self, message: Message) -> None:
+        kind = message.pop("type")
+        if kind == "remark":  # no sign of life: one that can only wait for room is stalled
+            self._journal.remark(message["message"])
+            return
+        self._heard_at = time.monotonic()
+        self._step = message.get("step", self._step)
+        if kind == "progress":
+            self._journal.progress(message)
+        elif kind == "report":
+            self._journal.report(message)
+        elif kind == "checkpoint":
+            path = self._spool.folder / message["file"]
+            self._uploads.append(Upload(self._store, self._claim, path, message))
+        else:
+            self._last_word = {"type": kind, **message}
+
+    def _serve_database(self, *, at_once: bool) -> None:
+        if self._renew_when_due():
+            self._peeked_at = self._renewed_at
+        # A report goes before the checkpoint that counts it.
+        request = self._journal.write(at_once=at_once or bool(self._uploads))
+        if request is None and time.monotonic() - self._peeked_at >= PEEK_SECONDS:
+            request = worker_api.peek_request(self._store, self._claim)
+        if request is not None:
+            self._request = request
+            self._peeked_at = time.monotonic()
+        if self._uploads and self._uploads[0].advance():
+            del self._uploads[0]
+            self._stored += 1
+
+    def _speak(self, trainer: SupervisorLine) -> None:
+        """Tells the trainer what became durable, and when to stop."""
+        for _ in range(self._stored):
+            trainer.tell("stored")
+        self._stored = 0
+        if self._stop_by is None and self._wanted() is not Request.NONE:
+            trainer.tell("stop")
+            self._stop_by = time.monotonic() + STOP_SECONDS
+
+    def _wanted(self) -> Request:
+        """What people want, or a yield when this worker is to end."""
+        if self._request is Request.NONE and self._handing_over.is_set():
+            return Request.YIELD
+        return self._request
+
+    def _enforce(self) -> None:
+        """Kills a trainer that does not stop, or gives no sign of life."""
+        now = time.monotonic()
+        if self._stop_by is not None and now > self._stop_by and self._last_word is None:
+            self._killed_for = "stop"
+        elif now - self._heard_at > STALL_SECONDS:
+            self._killed_for = "stall"
+        else:
+            return
+        self.kill()
+
+    # After
+
+    def _conclude(self, exit_code: int | None) -> None:
+        """Lets the job go, as the trainer's last word or its end says."""
+        word, how = self._last_word, in_words(exit_code)
+        kind = word["type"] if word else None
+        if word is not None and kind == "finished":
+            worker_api.finish(
+                self._store,
+                self._claim,
+                State.SUCCEEDED,
+                message=f"trained to its end at step {self._step:,}",
+                result=word["result"],
+                exit=how,
+            )
+        elif kind == "stopped" or self._killed_for == "stop":
+            self._let_go(how)
+        elif word is not None and kind == "unreadable" and self._resumed is not None:
+            self._condemn(self._resumed, word["message"])
+        elif word is not None and kind == "unfit":
+            self._find_unfit(word)
+        elif word is not None:
+            self._fail(FailureClass(word["failure"]), word["message"], how=how)
+        elif self._killed_for == "stall":
+            silence = f"no sign of life for {STALL_SECONDS:.0f} s after step {self._step:,}"
+            self._fail(FailureClass.STALLED, silence, how=how)
+        elif exit_code == -signal.SIGKILL and kernel_kills() > self._kernel_kills:
+            how = "killed by the kernel: out of memory"
+            self._fail(FailureClass.OUT_OF_MEMORY, self._died(how), how=how)
+        else:
+            self._fail(FailureClass.INFRASTRUCTURE, self._died(how), how=how)
+
+    def _find_unfit(self, word: Message) -> None:
+        """Leaves a job to those who have its plugins."""
+        self.unfit = True
+        made_with = word.get("made_with")
+        needs = None if made_with is None else exactly(made_with, self._claim.plugins)
+        message = f"{word['message']}; handed back"
+        worker_api.hand_back(self._store, self._claim, message=message, needs=needs)
+
+    def _condemn(self, checkpoint_id: int, why: str) -> None:
+        """Gives up a checkpoint whose bytes are those stored and yet no checkpoint."""
+        worker_api.discard_checkpoint(self._store, self._claim, checkpoint_id, why)
+        self._hand_back(f"step {self._step:,} cannot be gone on from")
+
+    def _died(self, how: str) -> str:
+        return f"the trainer on {self._claim.worker_name} died at step {self._step:,} ({how})"
+
+    def _fail(self, failure: FailureClass, error: str, *, how: str | None = None) -> None:
+        worker_api.fail_or_retry(self._store, self._claim, failure, error=error, exit=how)
+
+    def _give_up(self, failure: FailureClass, error: str) -> None:
+        self.kill()
+        with contextlib.suppress(FencedError, DatabaseError):
+            self._fail(failure, error)
+
+    def _trouble(self, error: Exception) -> str:
+        told = f"worker {self._claim.worker_name} is in trouble: {type(error).__name__}: {error}"
+        return redacted(told, *self._urls)
+
+    def _hand_back(self, trouble: str) -> None:
+        self.kill()
+        with contextlib.suppress(FencedError, DatabaseError):
+            worker_api.finish(
+                self._store, self._claim, State.QUEUED, message=f"{trouble}; handed back"
+            )
+
+    def _let_go(self, how: str) -> None:
+        end, message = _ENDS[self._wanted()]
+        message = f"{message} at step {self._step:,}"
+        if self._request is Request.NONE:
+            message += f", since worker {self._claim.worker_name} ends"
+        if self._killed_for:
+            message += f": no checkpoint within {STOP_SECONDS:.0f} s, the last one stands"
+        worker_api.finish(self._store, self._claim, end, message=message, exit=how)
+
+    def _patiently(self, work: Callable[[], T]) -> T:
+        """Does what needs the database, again and again until the database is there."""
+        while True:
+            try:
+                return work()
+            except RefusedDataError:
+                raise
+            except DatabaseError as error:
+                logger.warning("job %d: %s", self._claim.job_id, error)
+                self._require_patience()
+                time.sleep(OUTAGE_SECONDS)
+
+    def _require_patience(self) -> None:
+        """Raises `DatabaseError` when a worker that is to end has waited long enough."""
+        if self._stop_by is None and self._handing_over.is_set():
+            self._stop_by = time.monotonic()  # there is no trainer that could be told
+        if self._stop_by is not None and time.monotonic() > self._stop_by + STOP_SECONDS:
+            raise DatabaseError("the database stayed away while the worker was to end")

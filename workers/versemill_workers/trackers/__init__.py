@@ -1,0 +1,1 @@
+"""Trackers beside a run, each in a process of its own."""

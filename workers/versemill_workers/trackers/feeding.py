@@ -1,0 +1,144 @@
+"""The trainer's side of trackers: feeds each one's process, and never waits for it.
+
+A thread for each tracker starts its process, writes one JSON line for each thing that happens into
+its standard input, and closes that at the end. What gathers because the process is too slow is
+dropped beyond `MOST_WAITING`.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import asdict
+from typing import IO, TYPE_CHECKING, cast
+
+from versemill.plugins.registry import in_short
+from versemill.plugins.run_events import EpochReport, Finished, Progress
+from versemill.plugins.tracker import Ending
+from versemill_workers.protocol import in_words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from versemill.config.validation import JSONValue
+    from versemill.plugins.run_events import Event
+    from versemill.plugins.tracker import Run
+
+MOST_WAITING = 1000
+END_SECONDS = 0.25
+"""How long the end of an attempt waits to hear how its trackers fared."""
+_COMPLAINT_BYTES = 2000
+
+
+class Tracking:
+    """All trackers of one attempt; tells them its end on leaving the block.
+
+    Args:
+        specs: the trackers, as `parse_spec` reads them.
+        run: the attempt.
+        folder: the job's folder.
+        remark: takes what belongs into the job's story.
+    """
+
+    def __init__(
+        self, specs: Sequence[str], run: Run, folder: str, remark: Callable[[str], None]
+    ) -> None:
+        self._feeds = [_Feed(spec, run, folder, remark) for spec in specs]
+        self._result: Finished | None = None
+
+    def __enter__(self) -> Tracking:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            ending = Ending(outcome="failed", error=in_short(error))
+        elif self._result is not None:
+            ending = Ending(outcome="finished", result=self._result)
+        else:
+            ending = Ending(outcome="stopped")
+        self._tell("ended", asdict(ending))
+        deadline = time.monotonic() + END_SECONDS
+        for feed in self._feeds:
+            feed.close()
+        for feed in self._feeds:
+            feed.join(deadline)
+
+    def tell(self, event: Event) -> None:
+        """Passes on what the run tells."""
+        if isinstance(event, Progress):
+            self._tell("progressed", asdict(event))
+        elif isinstance(event, EpochReport):
+            self._tell("reported", asdict(event))
+        else:
+            self._result = event
+
+    def _tell(self, call: str, content: dict[str, JSONValue]) -> None:
+        if self._feeds:
+            line = json.dumps([call, content]).encode() + b"\n"
+            for feed in self._feeds:
+                feed.put(line)
+
+
+class _Feed:
+    """One tracker: its process, its thread, and what waits to be written."""
+
+    def __init__(self, spec: str, run: Run, folder: str, remark: Callable[[str], None]) -> None:
+        self._spec = spec
+        self._remark = remark
+        self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._dropped = 0
+        self._faulty = False
+        self._waiting.put(json.dumps([spec, folder, asdict(run)]).encode() + b"\n")
+        self._thread = threading.Thread(target=self._feed, name=f"tracker {spec}", daemon=True)
+        self._thread.start()
+
+    def put(self, line: bytes) -> None:
+        """Takes a line, unless too many wait."""
+        if self._waiting.qsize() < MOST_WAITING:
+            self._waiting.put(line)
+        elif not self._faulty:
+            self._dropped += 1
+
+    def close(self) -> None:
+        """Says that nothing more will come."""
+        self._waiting.put(None)
+
+    def join(self, deadline: float) -> None:
+        """Waits until the tracker has ended, but not beyond the deadline; remarks what was lost."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        lost = self._dropped + max(0, self._waiting.qsize() - 1)  # the last one is no line
+        if lost and not self._faulty:
+            self._remark(f"tracker {self._spec} is too slow: it was not told {lost:,} things")
+
+    def _feed(self) -> None:
+        """Writes what waits, until it is closed or the process has ended; remarks why it has."""
+        process = subprocess.Popen(  # a session of its own: the end of ours does not cut it short
+            [sys.executable, "-m", "versemill_workers.trackers.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        written, told = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+        try:
+            with written:
+                while (line := self._waiting.get()) is not None:
+                    written.write(line)
+                    written.flush()
+        except OSError:  # it has ended
+            self._faulty = True
+        with told:
+            complaint = told.read(_COMPLAINT_BYTES).decode(errors="replace")
+        if process.wait() and not complaint:
+            complaint = f"tracker {self._spec} has ended: {in_words(process.returncode)}"
+        if complaint:
+            self._remark(f"{complaint}; training goes on without it")

@@ -1,0 +1,1 @@
+"""The process that trains, and the messages it exchanges with its supervisor."""

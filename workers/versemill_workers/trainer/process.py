@@ -1,0 +1,252 @@
+"""The trainer: one process per attempt, forked from a server that has imported torch.
+
+It knows neither database nor broker. What it computes it tells its supervisor over a pipe, and
+hands checkpoints over as files. A crash here costs one attempt and nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import faulthandler
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import torch
+
+from versemill.checkpoints.file import Checkpoint, read, write
+from versemill.config.job import JobConfig
+from versemill.errors import CheckpointError, PluginMismatchError, VersemillError
+from versemill.nn.machine import KernelPlan
+from versemill.plugins.attribution import culprit
+from versemill.plugins.registry import Registry, in_short
+from versemill.plugins.requirements import exactly, from_json, lacking, offered
+from versemill.plugins.run_events import EpochReport, Finished, Progress
+from versemill.plugins.tracker import Run
+from versemill.text.corpus import Text
+from versemill.text.splitting import split
+from versemill.training.resuming import plugins_of
+from versemill.training.run import Training
+from versemill_workers.protocol import Order, TrainerLine
+from versemill_workers.trackers.feeding import Tracking
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+    from versemill.config.validation import JSONValue
+    from versemill.plugins.registry import Registration
+    from versemill.plugins.run_events import Event
+
+
+_ROOM_SECONDS = 1.0
+
+
+def main(pipe: Connection, order_json: str) -> None:
+    """Entry point of the process: trains as ordered, tells the supervisor, ends."""
+    order = Order.from_json(order_json)
+    os.setpgid(0, 0)  # a group of its own, so that it can be ended with whatever it started
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _redirect_output(Path(order.spool) / order.output)
+    faulthandler.enable()  # a segmentation fault leaves its traceback in the output
+    os.environ.update(order.environment)
+    line = TrainerLine(pipe, lease_seconds=order.lease_seconds)
+    registry = Registry.discover()
+    _require_plugins(line, order, registry)
+    try:
+        _Trainer(line, order, registry).run()
+    except PluginMismatchError as error:
+        if lacking(exactly(error.made_with), offered(registry)):  # another worker may have them
+            line.tell("unfit", message=str(error), made_with=[*error.made_with])
+        else:
+            line.tell("failed", failure="user", message=str(error))
+        sys.exit(1)
+    except VersemillError as error:
+        line.tell("failed", failure="user", message=str(error))
+        sys.exit(1)
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        traceback.print_exc()
+        line.tell("failed", failure="out_of_memory", message=f"out of memory: {in_short(error)}")
+        sys.exit(1)
+    except (OSError, SystemExit) as error:
+        plugin = culprit(error, registry)
+        if plugin is None:
+            raise  # disk or pipe: the supervisor sees a process that died
+        _tell_raised(line, error, plugin)
+    except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the job says what
+        _tell_raised(line, error, culprit(error, registry))
+    sys.stdout.flush()
+
+
+def _require_plugins(line: TrainerLine, order: Order, registry: Registry) -> None:
+    """Ends the process unless the job's plugins are here, whatever the worker thought it has."""
+    lacks = lacking(from_json(order.needs), offered(registry))
+    if lacks:
+        told = ", ".join(map(str, lacks))
+        line.tell("unfit", message=f"needs {told}, which this worker does not have now")
+        sys.exit(1)
+
+
+def _tell_raised(line: TrainerLine, error: BaseException, plugin: Registration | None) -> NoReturn:
+    """Tells of an error that trying again would not mend, and whose code raised it."""
+    traceback.print_exc()
+    memory = "can't allocate memory" in str(error)  # how the CPU allocator says it
+    whose = "training" if plugin is None else plugin.label
+    failure = "out_of_memory" if memory else "user"
+    line.tell("failed", failure=failure, message=f"{whose} raised {in_short(error)}")
+    sys.exit(1)
+
+
+class _Trainer:
+    def __init__(self, line: TrainerLine, order: Order, registry: Registry) -> None:
+        self._line = line
+        self._order = order
+        self._registry = registry
+        self._spool = Path(order.spool)
+        self._written = 0
+        self._best: Checkpoint | None = None  # waits here for the next checkpoint
+        self._from_step = self._reported = 0
+        self._run = self._prepare()
+        if self._run.accepted:
+            changes = "; ".join(self._run.accepted)
+            self._remark(f"goes on changed, as {order.accepted_by} accepted: {changes}")
+
+    def run(self) -> None:
+        """Trains to the end, or until it is told to stop."""
+        with self._tracking() as tracking:
+            self._train(tracking)
+
+    def _train(self, tracking: Tracking) -> None:
+        due = time.monotonic() + self._order.checkpoint_seconds
+        for event in self._run:
+            self._tell(event)
+            tracking.tell(event)
+            if isinstance(event, EpochReport) and event.best:
+                self._best = self._run.state()
+            if isinstance(event, Finished):
+                self._hand_over_at_last(final=True)
+                self._line.tell("finished", result=_result(event))
+                return
+            if self._line.stop_asked.is_set():
+                self._hand_over_at_last()
+                self._line.tell("stopped")
+                return
+            if time.monotonic() >= due and self._line.outstanding == 0:
+                self._hand_over_meanwhile()
+                due = time.monotonic() + self._order.checkpoint_seconds
+
+    def _prepare(self) -> Training:
+        order = self._order
+        plan = KernelPlan.current(device=order.device, threads=order.threads)
+        state = self._read(order.resume) if order.resume else None
+        if state is not None:
+            self._from_step = state.meta["step"]
+            self._reported = self._from_step - len(state.tensors["losses"])
+            stored = KernelPlan.from_json(state.meta.get("plan", {}))
+            plan = plan.resuming(stored, inexact=order.inexact)
+        plan.apply()
+        config = JobConfig.from_json(order.config)
+        text = Text.from_bytes((self._spool / order.text).read_bytes())
+        return Training(
+            split(text, config.text),
+            config,
+            self._registry,
+            plan=plan,
+            state=state,
+            inexact=order.inexact,
+            accept_change=order.accepted_by is not None,
+        )
+
+    def _tracking(self) -> Tracking:
+        order, specs = self._order, self._run.config.trackers
+        run = Run(
+            job=order.job,
+            name=order.name,
+            attempt=order.attempt,
+            step=self._from_step,
+            reported=self._reported,
+            config=order.config,
+        )
+        if specs:
+            self._remark(f"followed by {', '.join(specs)} in {order.tracking}")
+        return Tracking(specs, run, order.tracking, self._remark)
+
+    def _remark(self, message: str) -> None:
+        self._line.tell("remark", message=message)
+
+    def _read(self, name: str) -> Checkpoint:
+        try:
+            return read(self._spool / name)
+        except CheckpointError as error:
+            self._line.tell("unreadable", message=str(error.__cause__ or error))
+            sys.exit(1)
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, Progress):
+            self._line.tell("progress", **dataclasses.asdict(event))
+        elif isinstance(event, EpochReport):
+            self._line.tell("report", **dataclasses.asdict(event))
+
+    def _hand_over_meanwhile(self) -> None:
+        """Hands a checkpoint over; where there is no room for one, training goes on without."""
+        try:
+            self._hand_over()
+        except OSError as error:
+            self._tell_unwritten(error, periodic=True)
+
+    def _hand_over_at_last(self, *, final: bool = False) -> None:
+        """Hands the last checkpoint over, waiting for room if need be.
+
+        The supervisor ends a wait that takes too long.
+        """
+        told = False
+        while True:
+            try:
+                self._hand_over(final=final)
+            except OSError as error:
+                if not told:
+                    self._tell_unwritten(error, periodic=False)
+                told = True
+                time.sleep(_ROOM_SECONDS)
+            else:
+                return
+
+    def _tell_unwritten(self, error: OSError, *, periodic: bool) -> None:
+        reason = error.strerror or str(error)
+        step = self._run.state().meta["step"]
+        then = "training goes on" if periodic else "trying again"
+        self._remark(f"no checkpoint at step {step:,}: {reason}; {then}")
+
+    def _hand_over(self, *, final: bool = False) -> None:
+        """Writes the best state if it is new, then the present one, and tells of both."""
+        if self._best is not None:
+            self._write(self._best, "best", is_best=True)
+            self._best = None
+        self._write(self._run.state(), "last", is_last=True, is_final=final)
+
+    def _write(self, checkpoint: Checkpoint, name: str, **flags: bool) -> None:
+        step, epoch = checkpoint.meta["step"], checkpoint.meta["epoch"]
+        made_with = plugins_of(checkpoint.meta)
+        # Two checkpoints may be of one step, and the first is removed once it is durable.
+        self._written += 1
+        file = f"{self._written}-{name}-{step}.safetensors"
+        write(checkpoint, self._spool / file)
+        flags = {"is_best": False, "is_last": False, "is_final": False, **flags}
+        about = {"file": file, "step": step, "epoch": epoch, "made_with": made_with}
+        self._line.tell("checkpoint", **about, **flags)
+
+
+def _result(event: Finished) -> dict[str, JSONValue]:
+    result: dict[str, JSONValue] = dataclasses.asdict(event)
+    result["held_out"] = {part: figures.to_json() for part, figures in event.held_out.items()}
+    return result
+
+
+def _redirect_output(path: Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
