@@ -23,6 +23,10 @@ from versemill_plugins.options import (
 if TYPE_CHECKING:
     from versemill.plugins import Registrar
 
+# Jobs are locked to the revision of what they use: the version with which its results last changed,
+# bit for bit on the same kernel plan. Raise it only for what gives other results from now on.
+_FIRST = "0.1.0"
+
 
 @hookimpl
 def versemill_register_corpora(register: Registrar) -> None:
@@ -53,6 +57,7 @@ def versemill_register_tokenizers(register: Registrar) -> None:
         "versemill_plugins.tokenizers.char:CharacterTokenizer",
         summary="one id per character, vocabulary sorted",
         options=CharacterOptions,
+        revision=_FIRST,
     )
 
 
@@ -63,11 +68,13 @@ def versemill_register_samplers(register: Registrar) -> None:
         "random",
         "versemill_plugins.samplers.random:RandomSampler",
         summary="non-overlapping windows in random order, state zero for each batch",
+        revision=_FIRST,
     )
     register(
         "consecutive",
         "versemill_plugins.samplers.consecutive:ConsecutiveSampler",
         summary="adjacent windows, state carried from step to step",
+        revision=_FIRST,
     )
 
 
@@ -79,17 +86,20 @@ def versemill_register_cells(register: Registrar) -> None:
         "versemill_plugins.cells.rnn:Rnn",
         summary="plain (Elman) recurrent cell, tanh or relu",
         options=RnnOptions,
+        revision=_FIRST,
     )
     register(
         "gru",
         "versemill_plugins.cells.gru:Gru",
         summary="gated recurrent unit, reset gate before or after the product",
         options=GruOptions,
+        revision=_FIRST,
     )
     register(
         "lstm",
         "versemill_plugins.cells.lstm:Lstm",
         summary="long short-term memory with forget gate",
+        revision=_FIRST,
     )
 
 
@@ -100,30 +110,35 @@ def versemill_register_decoders(register: Registrar) -> None:
         "greedy",
         "versemill_plugins.decoders.greedy:Greedy",
         summary="the most likely character, always",
+        revision=_FIRST,
     )
     register(
         "temperature",
         "versemill_plugins.decoders.temperature:Temperature",
         summary="sharpen (below 1) or flatten (above 1) the distribution",
         options=TemperatureOptions,
+        revision=_FIRST,
     )
     register(
         "top-k",
         "versemill_plugins.decoders.top_k:TopK",
         summary="draw from the k most likely characters",
         options=TopKOptions,
+        revision=_FIRST,
     )
     register(
         "top-p",
         "versemill_plugins.decoders.top_p:TopP",
         summary="draw from the fewest characters that reach probability p",
         options=TopPOptions,
+        revision=_FIRST,
     )
     register(
         "repetition-penalty",
         "versemill_plugins.decoders.repetition_penalty:RepetitionPenalty",
         summary="make characters of the last lines less likely",
         options=RepetitionPenaltyOptions,
+        revision=_FIRST,
     )
 
 

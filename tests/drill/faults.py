@@ -16,8 +16,7 @@ from drill import sabotage
 from drill.stacks import Servers, SQLite
 from versemill.errors import DatabaseError, UnknownNameError
 from versemill.jobs import celery_client, service
-from versemill.jobs.execution.live_workers import LEASE_SECONDS
-from versemill.jobs.states import State
+from versemill.jobs.states import LEASE_SECONDS, State
 
 if TYPE_CHECKING:
     from drill.campaign import Campaign

@@ -80,6 +80,7 @@ class Stage:
             "VERSEMILL_BROKER_URL": broker_url,
             "VERSEMILL_CHECKPOINT_SECONDS": "1",
             "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
         }
         self.workers: list[subprocess.Popen[bytes]] = []
         self._started = ExitStack()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from versemill.config.stored_options import ABSENT
 from versemill.errors import CheckpointError, PlanMismatchError
 from versemill.nn.machine import KernelPlan
 
@@ -33,6 +34,14 @@ def test_the_dtype_is_torchs(dtype: str, expected: torch.dtype) -> None:
 def test_a_malformed_plan_is_refused(stored: dict[str, object]) -> None:
     with pytest.raises(CheckpointError, match="kernel plan"):
         KernelPlan.from_json(stored)
+
+
+def test_a_field_added_since_means_what_was_done_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    stored = HERE.to_json()
+    del stored["dtype"]
+    assert KernelPlan.from_json(stored).dtype == "float32"
+    monkeypatch.setitem(ABSENT, "plan.dtype", "float64")
+    assert KernelPlan.from_json(stored).dtype == "float64"
 
 
 def test_what_can_be_chosen_is_taken_over() -> None:

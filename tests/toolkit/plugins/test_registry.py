@@ -200,6 +200,19 @@ def test_a_bad_summary_disables_its_plugin(summary: object) -> None:
     assert "must be one line of text" in reason(offering("fancy", summary=summary))
 
 
+def test_a_revision_is_what_jobs_keep_and_else_the_version() -> None:
+    registry = Registry([offering("fancy"), offering("steady", revision="1.2")])
+    fancy, steady = (registry.find("cell", name) for name in ("fancy", "steady"))
+    assert (fancy.version, fancy.record({})["version"]) == ("0", "0")
+    assert (steady.version, steady.record({})["version"]) == ("0", "1.2")
+
+
+@pytest.mark.parametrize("revision", ["", "first", "1.", "1.2rc1", "123456789012", "१", 1, 1.2])
+def test_a_bad_revision_disables_its_plugin(revision: object) -> None:
+    told = reason(offering("fancy", revision=revision))
+    assert told == f"revision {revision!r} of cell 'fancy' is not allowed: a version such as '1.2'"
+
+
 def test_options_that_are_no_dataclass_disable_their_plugin() -> None:
     assert "must be a dataclass" in reason(offering("fancy", options=dict))
 

@@ -9,6 +9,7 @@ import pytest
 
 import versemill_plugins
 from versemill.plugins import requirements
+from versemill.plugins.discovery import Source
 from versemill.plugins.registry import Registry
 from versemill.plugins.requirements import (
     Need,
@@ -111,11 +112,45 @@ def test_equal_needs_have_one_digest_and_come_back() -> None:
     assert set(requirements.from_json(stored)) == set(at_least([one, other]))
 
 
+LOCKED = ("cell", "sampler", "tokenizer")
+
+
+def built_ins(version: str) -> Registry:
+    """As they come with that version of the product."""
+    source = Source(distribution="versemill", version=version, load=lambda: versemill_plugins)
+    return Registry.of([source])
+
+
+@pytest.mark.parametrize(("made", "found"), [("0.1.0", "9.9.9"), ("9.9.9", "0.1.0")])
+def test_a_version_of_the_product_with_the_same_results_will_do(made: str, found: str) -> None:
+    records = [r.record({}) for r in built_ins(made).all()]
+    wanted = exactly([r for r in records if r["kind"] in LOCKED], records)
+    assert lacking(wanted, offered(built_ins(found))) == []
+
+
+def test_what_0_1_0_recorded_will_do() -> None:
+    told = {"kind": "cell", "name": "lstm", "distribution": "versemill", "version": "0.1.0"}
+    assert lacking(exactly([told]), offered(built_ins("9.9.9"))) == []
+
+
+def test_a_revision_raised_by_other_results_will_not_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = [r.record({}) for r in built_ins("0.1.0").all() if r.kind in LOCKED]
+    monkeypatch.setattr(versemill_plugins, "_FIRST", "9.9.9")
+    now = offered(built_ins("9.9.9"))
+    assert "cell 'gru' from versemill = 0.1.0" in map(str, lacking(exactly(records), now))
+    assert lacking(at_least(records), now) == []  # a job without a checkpoint begins anyhow
+
+
 def test_what_is_offered_is_what_jobs_need_and_bounded() -> None:
     found = offered(Registry([versemill_plugins]))
     assert {p.kind for p in found} == {"cell", "sampler", "tokenizer", "decoder"}
-    many = [plugin(str(n)) for n in range(1500)]
-    absurd = plugin("9" * 10_000)
+    many = [registered(str(n)) for n in range(1500)]
+    absurd = registered("9" * 10_000)
     registry = cast("Registry", SimpleNamespace(all=lambda: [absurd, *many]))
-    assert len(offered(registry)) == 1000
-    assert absurd not in offered(registry)
+    found = offered(registry)
+    assert len(found) == 1000
+    assert all(len(p.version) < 10 for p in found)
+
+
+def registered(revision: str) -> SimpleNamespace:
+    return SimpleNamespace(kind="cell", name="x", distribution="dist-y", revision=revision)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+import versemill_plugins
 from small_runs import (
     PARTS,
     config,
@@ -20,18 +21,21 @@ from small_runs import (
     training,
     without_speed,
 )
+from versemill.config.stored_options import ABSENT
 from versemill.errors import CheckpointError, PlanMismatchError, PluginMismatchError
+from versemill.plugins.discovery import Source
+from versemill.plugins.registry import Registry
 from versemill.plugins.run_events import EpochReport, Finished, Progress
 from versemill.text.corpus import Text
 from versemill.text.options import TextOptions
 from versemill.text.splitting import Parts, split
+from versemill.training.run import Training
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from versemill.checkpoints.file import Checkpoint
     from versemill.plugins.run_events import Event
-    from versemill.training.run import Training
 
 CELLS = ["rnn", "gru", "lstm"]
 SAMPLERS = ["random", "consecutive"]
@@ -261,6 +265,55 @@ def test_a_state_of_another_job_is_refused(changes: dict[str, Any], named: str) 
     assert named in str(caught.value)
 
 
+class TestOptionsAddedSinceTheCheckpoint:
+    """A checkpoint that lacks one was made with what was done before there was a choice."""
+
+    @pytest.mark.parametrize(
+        "section", ["training.warmup_steps", "training.weight_decay", "model.tied"]
+    )
+    def test_are_as_by_default(self, section: str) -> None:
+        state = training(config()).state()
+        table, name = section.split(".")
+        del state.meta["config"][table][name]
+        assert finish(training(config(), state=state)).epoch == 3
+
+    def test_are_compared(self) -> None:
+        state = training(config()).state()
+        del state.meta["config"]["training"]["warmup_steps"]
+        with pytest.raises(CheckpointError, match=r"training.warmup_steps = 0, this job has 5"):
+            training(config(training={"warmup_steps": 5}), state=state)
+
+    def test_are_as_the_table_says_where_the_default_is_another(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(ABSENT, "training.warmup_steps", 5)
+        state = training(config(training={"warmup_steps": 5})).state()
+        del state.meta["config"]["training"]["warmup_steps"]
+        assert finish(training(config(training={"warmup_steps": 5}), state=state)).epoch == 3
+        with pytest.raises(CheckpointError, match=r"training.warmup_steps = 5, this job has 0"):
+            training(config(), state=state)
+
+    def test_may_be_a_plugins(self) -> None:
+        state = training(config()).state()
+        del state.meta["config"]["cell_options"]["reset"]
+        del state.meta["plugins"][0]["options"]["reset"]
+        assert finish(training(config(), state=state)).epoch == 3
+        job = config(cell_options={"reset": "before"})
+        with pytest.raises(PluginMismatchError, match="options: reset 'after' → 'before'"):
+            training(job, state=state)
+
+    def test_may_be_a_field_of_the_kernel_plan(self) -> None:
+        state = training(config()).state()
+        del state.meta["plan"]["dtype"]
+        assert training(config(), state=state).plan == plan()
+
+    def test_one_that_this_version_does_not_know_is_refused(self) -> None:
+        state = training(config()).state()
+        state.meta["config"]["training"]["annealing"] = 3
+        with pytest.raises(CheckpointError, match=r"training.annealing = 3, this job has None"):
+            training(config(), state=state)
+
+
 def test_how_a_run_is_watched_may_change() -> None:
     state = training(config()).state()
     job = config(
@@ -282,12 +335,12 @@ def made_with(**changes: Any) -> Checkpoint:
 @pytest.mark.parametrize(
     ("changes", "difference"),
     [
-        ({"version": "0.0.9"}, "cell 'gru': versemill_plugins 0.0.9 → 0"),
-        ({"distribution": "dist-y"}, "cell 'gru': dist-y 0 → versemill_plugins 0"),
+        ({"version": "0.0.9"}, "cell 'gru': versemill_plugins 0.0.9 → 0.1.0"),
+        ({"distribution": "dist-y"}, "cell 'gru': dist-y 0.1.0 → versemill_plugins 0.1.0"),
         ({"options": {"reset": "before"}}, "cell 'gru': options: reset 'before' → 'after'"),
         (
             {"version": "1.2", "options": {"reset": "after", "hidden": 3}},
-            "cell 'gru': versemill_plugins 1.2 → 0; options: hidden 3 → None",
+            "cell 'gru': versemill_plugins 1.2 → 0.1.0; options: hidden 3 → None",
         ),
     ],
 )
@@ -305,13 +358,33 @@ def test_other_plugins_are_refused_with_the_difference_or_accepted(
     assert finish(run).epoch == 3
 
 
+@pytest.mark.parametrize(("made", "found"), [("0.1.0", "9.9.9"), ("9.9.9", "0.1.0")])
+def test_a_run_goes_on_with_another_version_of_the_product(made: str, found: str) -> None:
+    state = Training(PARTS, config(), built_ins(made), plan=plan()).state()
+    resumed = Training(PARTS, config(), built_ins(found), plan=plan(), state=state)
+    assert resumed.accepted == []
+
+
+def test_built_ins_whose_results_have_changed_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = Training(PARTS, config(), built_ins("0.1.0"), plan=plan()).state()
+    monkeypatch.setattr(versemill_plugins, "_FIRST", "9.9.9")
+    with pytest.raises(PluginMismatchError, match=r"cell 'gru': versemill 0\.1\.0 → 9\.9\.9"):
+        Training(PARTS, config(), built_ins("9.9.9"), plan=plan(), state=state)
+
+
+def built_ins(version: str) -> Registry:
+    """As they come with that version of the product."""
+    source = Source(distribution="versemill", version=version, load=lambda: versemill_plugins)
+    return Registry.of([source])
+
+
 def test_each_plugin_that_changed_is_told() -> None:
     state = training(config()).state()
     state.meta["plugins"] = [{**p, "version": "0.0.9"} for p in state.meta["plugins"]]
     with pytest.raises(PluginMismatchError) as caught:
         training(config(), state=state)
     kinds = ["cell 'gru'", "sampler 'consecutive'", "tokenizer 'char'"]
-    told = [f"{kind}: versemill_plugins 0.0.9 → 0" for kind in kinds]
+    told = [f"{kind}: versemill_plugins 0.0.9 → 0.1.0" for kind in kinds]
     assert caught.value.changes == told
 
 
@@ -330,7 +403,7 @@ def test_a_checkpoint_of_before_kinds_and_options_were_recorded() -> None:
     state.meta["plugins"] = [{key: p[key] for key in kept} for p in state.meta["plugins"]]
     assert finish(training(config(), state=state)).epoch == 3
     state.meta["plugins"][0]["version"] = "0.0.9"
-    with pytest.raises(PluginMismatchError, match=r"cell 'gru': versemill_plugins 0\.0\.9 → 0"):
+    with pytest.raises(PluginMismatchError, match=r"cell 'gru': versemill_plugins 0\.0\.9 → 0\.1"):
         training(config(), state=state)
 
 
@@ -350,7 +423,7 @@ def test_a_checkpoint_names_the_text_and_the_options_it_was_made_with() -> None:
         "kind": "cell",
         "name": "gru",
         "distribution": "versemill_plugins",
-        "version": "0",
+        "version": "0.1.0",
         "options": {"reset": "after"},
     }
 

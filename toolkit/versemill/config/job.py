@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from versemill.config.stored_options import completed
 from versemill.config.validation import PositiveFloat, PositiveInt, Share, validated
 from versemill.text.options import TextOptions
 
@@ -135,5 +136,9 @@ class JobConfig:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> JobConfig:
-        """Inverse of `to_json`; raises `ConfigError` for a value that is not allowed."""
-        return validated(cls, stored, where="job")
+        """Inverse of `to_json`; options that were added since are as `completed` says.
+
+        Raises:
+            ConfigError: a value that is not allowed.
+        """
+        return validated(cls, completed(cls, stored), where="job")

@@ -12,6 +12,9 @@ from versemill.errors import JobStateError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LEASE_SECONDS = 30.0
+"""How long a claim holds without renewal, and how long a worker counts as alive unseen."""
+
 
 class State(StrEnum):
     """Where a job stands."""

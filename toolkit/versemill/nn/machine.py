@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from versemill.config.stored_options import completed
 from versemill.errors import CheckpointError, PlanMismatchError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class KernelPlan:
     device: str
     hardware: str
     torch_version: str
-    dtype: str
+    dtype: str = "float32"
     threads: int
 
     @classmethod
@@ -97,10 +98,14 @@ class KernelPlan:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> KernelPlan:
-        """Inverse of `to_json`; raises `CheckpointError` for anything else."""
+        """Inverse of `to_json`; fields added since are as `stored_options.completed` says.
+
+        Raises:
+            CheckpointError: it is no kernel plan.
+        """
         try:
-            plan = cls(**stored)
-        except TypeError:
+            plan = cls(**completed(cls, stored, where="plan"))
+        except (TypeError, ValueError):
             raise CheckpointError("the checkpoint's kernel plan is malformed") from None
         names = (plan.device, plan.hardware, plan.torch_version, plan.dtype)
         # PyTorch would start any number of threads.

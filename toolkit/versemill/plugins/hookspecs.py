@@ -24,7 +24,13 @@ class Registrar(Protocol):
     """Takes registrations of one kind from one plugin."""
 
     def __call__(
-        self, name: str, target: str, *, summary: str, options: type[Options] = NoOptions
+        self,
+        name: str,
+        target: str,
+        *,
+        summary: str,
+        options: type[Options] = NoOptions,
+        revision: str | None = None,
     ) -> None:
         """Offers one implementation.
 
@@ -33,10 +39,13 @@ class Registrar(Protocol):
             target: `"module:attribute"` of the implementation.
             summary: one line for `versemill plugins list`.
             options: frozen dataclass of what users may set; must not need torch.
+            revision: the version of the distribution with which the results of this last changed,
+                such as `"1.2"`: what jobs and their checkpoints are locked to, so that a newer
+                version that gives the same results strands none. Not given: its present version.
 
         Raises:
-            PluginError: for a malformed or already taken name, target or summary. The whole
-                plugin is then disabled.
+            PluginError: for a malformed or already taken name, target, summary or revision. The
+                whole plugin is then disabled.
         """
 
 

@@ -34,6 +34,7 @@ _HOOKS: dict[Kind, str] = {
 IMPORT_SECONDS = 30.0
 """Time a plugin has to be imported, and its hooks to return; an import of torch fits in."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_REVISION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,9}")
 _TARGET = re.compile(r"([A-Za-z_][\w.]*)?:[A-Za-z_]\w*")
 _METHODS: dict[Kind, tuple[str, ...]] = {
     "tokenizer": ("train", "from_json", "to_json", "encode", "decode"),
@@ -54,6 +55,7 @@ class Registration:
         options: its options class.
         distribution: the distribution that brought it.
         version: that distribution's version.
+        revision: the version with which its results last changed: what jobs are locked to.
     """
 
     kind: Kind
@@ -63,6 +65,7 @@ class Registration:
     options: type[Options]
     distribution: str
     version: str
+    revision: str
 
     @property
     def label(self) -> str:
@@ -100,9 +103,12 @@ class Registration:
         return validated(self.options, values, where=f"{self.kind}_options")
 
     def record(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What jobs and checkpoints keep to recognise this plugin, and the options it was given."""
+        """What jobs and checkpoints keep to recognise this plugin, and the options it was given.
+
+        Its `version` is the revision, which equals the distribution's version if none was said.
+        """
         told = {"kind": self.kind, "name": self.name}
-        about = {"distribution": self.distribution, "version": self.version}
+        about = {"distribution": self.distribution, "version": self.revision}
         return {**told, **about, "options": dict(options)}
 
 
@@ -244,7 +250,13 @@ class _Registrar:
         self._offered = offered
 
     def __call__(
-        self, name: object, target: object, *, summary: object, options: type[Options] = NoOptions
+        self,
+        name: object,
+        target: object,
+        *,
+        summary: object,
+        options: type[Options] = NoOptions,
+        revision: object = None,
     ) -> None:
         # What a stranger passes may be anything, whatever the protocol says.
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -262,6 +274,11 @@ class _Registrar:
             fields(options)
         except TypeError:
             raise PluginError(f"options of {self._kind} {name!r} must be a dataclass") from None
+        if revision is not None and not _is_revision(revision):
+            raise PluginError(
+                f"revision {revision!r:.50} of {self._kind} {name!r} is not allowed: "
+                "a version such as '1.2'"
+            )
         self._offered.append(
             Registration(
                 kind=self._kind,
@@ -271,8 +288,14 @@ class _Registrar:
                 options=options,
                 distribution=self._distribution,
                 version=self._version,
+                revision=self._version if revision is None else str(revision),
             )
         )
+
+
+def _is_revision(given: object) -> bool:
+    """Whether it is a version in short ASCII, so that later ones can be told from earlier ones."""
+    return isinstance(given, str) and _REVISION.fullmatch(given) is not None
 
 
 def _resolved(target: str, own: str) -> str:

@@ -29,7 +29,12 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Plugin:
-    """Something that a plugin offers, by what tells it from others of its name."""
+    """Something that a plugin offers, by what tells it from others of its name.
+
+    Attributes:
+        version: its revision: the version of the distribution with which its results last changed,
+            as far as its author says so, else the distribution's own.
+    """
 
     kind: str
     name: str
@@ -125,9 +130,9 @@ def lacking(needs: Iterable[Need], plugins: Iterable[Plugin]) -> list[Need]:
 def offered(registry: Registry) -> tuple[Plugin, ...]:
     """What a registry has of that which jobs need; absurdly long or many ones are left out."""
     found = (
-        Plugin(kind=r.kind, name=r.name, distribution=r.distribution, version=r.version)
+        Plugin(kind=r.kind, name=r.name, distribution=r.distribution, version=r.revision)
         for r in registry.all()
-        if r.kind in _NEEDED and max(len(r.distribution), len(r.version)) <= _MOST_CHARACTERS
+        if r.kind in _NEEDED and max(len(r.distribution), len(r.revision)) <= _MOST_CHARACTERS
     )
     return tuple(found)[:_MOST_PLUGINS]
 

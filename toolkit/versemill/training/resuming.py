@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from versemill.config.job import JobConfig
+from versemill.config.stored_options import completed
 from versemill.errors import CheckpointError, PluginMismatchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from versemill.config.validation import Options
 
 _KINDS = ("cell", "sampler", "tokenizer")
 _SECTIONS = (*_KINDS, "model", "training")
@@ -17,13 +21,20 @@ _FREE = ("training.epochs", "training.report_every", "training.evaluate_every", 
 
 
 def refuse_another_run(
-    stored: Mapping[str, Any], present: Mapping[str, Any], *, accept_change: bool
+    stored: Mapping[str, Any],
+    present: Mapping[str, Any],
+    options: Mapping[str, type[Options]],
+    *,
+    accept_change: bool,
 ) -> list[str]:
     """Compares a checkpoint's metadata with that of the run which wants to go on from it.
+
+    Options that either lacks, since they were added later, are as `stored_options.completed` says.
 
     Args:
         stored: metadata of the checkpoint.
         present: metadata of the run.
+        options: the options class of each plugin, by kind.
         accept_change: allow other versions and options of the plugins.
 
     Returns:
@@ -47,7 +58,7 @@ def refuse_another_run(
                 f"{after.get(name)!r}; submit it as a new job"
             )
     made_with = plugins_of(stored)
-    changes = _changes(made_with, plugins_of(present))
+    changes = _changes(made_with, plugins_of(present), options)
     if changes and not accept_change:
         raise PluginMismatchError(changes, made_with)
     return changes
@@ -72,11 +83,20 @@ def plugins_of(meta: Mapping[str, Any]) -> list[dict[str, Any]]:
         raise CheckpointError("the checkpoint's list of plugins is malformed") from None
 
 
-def _changes(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> list[str]:
+def _changes(
+    before: list[dict[str, Any]],
+    after: list[dict[str, Any]],
+    options: Mapping[str, type[Options]],
+) -> list[str]:
     """Differences, by plugin: `cell 'x': dist-y 1.2 → 1.3; options: hidden 3 → 4`."""
     found = []
     for was, now in zip(before, after, strict=True):
-        parts = [*_other_source(was, now), *_other_options(was["options"], now["options"])]
+        known = options[now["kind"]]
+        where = f"{now['kind']}_options"
+        set_before, set_now = (
+            _plain(completed(known, record["options"], where=where)) for record in (was, now)
+        )
+        parts = [*_other_source(was, now), *_other_options(set_before, set_now)]
         if parts:
             found.append(f"{now['kind']} {now['name']!r}: {'; '.join(parts)}")
     return found
@@ -102,6 +122,7 @@ def _settings(config: object) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise CheckpointError("the checkpoint's configuration is malformed")
     flat: dict[str, Any] = {}
+    config = completed(JobConfig, config)
     for section in _SECTIONS:
         value = _plain(config.get(section))
         inner = value if isinstance(value, dict) else {"": value}

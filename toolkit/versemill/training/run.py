@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from versemill.config.job import JobConfig
+    from versemill.config.validation import Options
     from versemill.plugins.contracts import Sampler, Tokenizer
     from versemill.plugins.registry import Registry
     from versemill.text.splitting import Parts
@@ -104,7 +105,7 @@ class Training:
         """What is other than when `state` was made, and was accepted."""
         if state is not None:
             self.accepted = refuse_another_run(
-                state.meta, self._meta(), accept_change=accept_change
+                state.meta, self._meta(), self._options_classes(), accept_change=accept_change
             )
             self._restore(state)
 
@@ -409,6 +410,14 @@ class Training:
             find("sampler", config.sampler).record(config.sampler_options),
             find("tokenizer", config.tokenizer).record(config.tokenizer_options),
         ]
+
+    def _options_classes(self) -> dict[str, type[Options]]:
+        config, find = self.config, self._registry.find
+        return {
+            "cell": find("cell", config.cell).options,
+            "sampler": find("sampler", config.sampler).options,
+            "tokenizer": find("tokenizer", config.tokenizer).options,
+        }
 
     def _restore(self, state: Checkpoint) -> None:
         meta = state.meta

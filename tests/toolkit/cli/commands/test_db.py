@@ -1,4 +1,4 @@
-"""`db copy-to` and `db backup`: what they say, and how they fail."""
+"""`db upgrade`, `db copy-to` and `db backup`: what they say, and how they fail."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sqlalchemy import delete, make_url, update
 
 from command_line import environment
 from versemill.jobs.execution import worker_api
+from versemill.jobs.storage import database
 from versemill.jobs.storage.tables import CheckpointChunk, Worker
 
 if TYPE_CHECKING:
@@ -27,6 +28,18 @@ def gone(floor: Floor) -> str:
         uow.execute(delete(Worker))
         uow.commit()
     return "小调"
+
+
+def test_upgrading_while_a_worker_is_alive(
+    command: Any, floor: Floor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = worker_api.register_worker(floor.store, "attic", 1)
+    monkeypatch.setattr(database, "REVISIONS", (*database.REVISIONS, "0999"))
+    monkeypatch.setattr(database, "HEAD", "0999")
+    refused = command("db", "upgrade")
+    assert refused.code == 1
+    named = f"attic (host {worker.host}, pid {worker.pid}); end them where they run"
+    assert f"is not upgraded while workers are alive: {named}" in refused.complaint
 
 
 def test_moving_up_and_going_on_there(

@@ -21,7 +21,7 @@ def test_plugins_list(command: Any) -> None:
     assert {"kind": "cell", "name": "gru"}.items() <= next(
         row for row in rows if row["name"] == "gru"
     ).items()
-    assert all(row["distribution"] and row["version"] for row in rows)
+    assert all(row["distribution"] and row["version"] and row["revision"] for row in rows)
     shown = command("plugins", "list").out
     assert shown.splitlines()[0].split() == ["KIND", "NAME", "DISTRIBUTION", "VERSION", "SUMMARY"]
 

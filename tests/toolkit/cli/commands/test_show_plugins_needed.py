@@ -55,3 +55,10 @@ def test_what_workers_have(command: Any, job: Any) -> None:
     assert "dist-y 1.1" in command("workers").out
     (worker,) = command("workers", "--json").json
     assert worker["plugins"] == [{**RECORD, "version": "1.1"}]
+
+
+def test_built_ins_are_none_of_what_workers_have_besides(command: Any, floor: Any) -> None:
+    gru = Plugin(kind="cell", name="gru", distribution="versemill", version="0.1.0")
+    worker = worker_api.register_worker(floor.store, "attic", 1, version="9.9.9")
+    worker_api.beat(floor.store, replace(worker, plugins=(gru,)))
+    assert command("workers").out.splitlines()[1].split()[-1] == "9.9.9"

@@ -17,7 +17,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy import Engine, column, create_engine, insert, inspect, table, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from processes import started
@@ -25,6 +25,7 @@ from versemill.errors import DatabaseError, SchemaError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.storage import database
+from versemill.jobs.storage.columns import UTCDateTime, db_now
 from versemill.jobs.storage.database import connect, parse_url, schema_status, upgrade
 from versemill.jobs.storage.filesystems import network_filesystem, refuse_network_filesystem
 from versemill.jobs.storage.tables import Base
@@ -165,6 +166,18 @@ OLD_JOB = (
 )
 
 
+def _add_worker(engine: Engine, name: str, *, seen: float) -> None:
+    """A row as a worker of schema 0002 writes it, last seen so many seconds from now."""
+    seen_at = column("seen_at", UTCDateTime())
+    names = ("id", "name", "host", "pid", "slots", "version", "started_at", "steady_since")
+    workers = table("workers", *map(column, names), seen_at)
+    moment = db_now(seen)
+    row = {"id": name, "name": name, "host": "house", "pid": 7, "slots": 1, "version": "0.1.0"}
+    times = {"started_at": moment, "steady_since": moment, "seen_at": moment}
+    with engine.begin() as connection:
+        connection.execute(insert(workers).values(**row, **times))
+
+
 class TestOtherSchemas:
     def test_newer_is_refused(self, database_url: str) -> None:
         _set_revision(database_url, "9999")
@@ -219,6 +232,42 @@ class TestOtherSchemas:
         assert (claim.needs, claim.accepted_by) == ([], None)
         assert service.details(store, 1).needs == []
         store.close()
+
+    def test_one_with_live_workers_is_left_until_they_have_ended(
+        self, request: pytest.FixtureRequest, kind: str, tmp_path: Path
+    ) -> None:
+        url = f"sqlite:///{tmp_path / 'old.db'}"
+        if kind == "postgresql":
+            url = request.getfixturevalue("empty_postgres_url")
+        engine = create_engine(parse_url(url))
+        _migrate_to(engine, "0002")
+        _add_worker(engine, "attic", seen=-1.0)
+        _add_worker(engine, "cellar", seen=-worker_api.LEASE_SECONDS - 1)
+        with pytest.raises(DatabaseError) as caught:
+            upgrade(url)
+        assert "while workers are alive: attic (host house, pid 7); end them" in str(caught.value)
+        assert "`versemill db upgrade` again" in str(caught.value)
+        assert schema_status(url).revision == "0002"
+        with engine.begin() as connection:
+            connection.execute(text("DELETE FROM workers WHERE name = 'attic'"))
+        engine.dispose()
+        assert upgrade(url).revision == "0002"
+        assert schema_status(url).verdict == "current"
+
+    def test_of_many_live_workers_some_are_named(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'old.db'}"
+        engine = create_engine(parse_url(url))
+        _migrate_to(engine, "0002")
+        for name in "abcde":
+            _add_worker(engine, name, seen=0.0)
+        engine.dispose()
+        with pytest.raises(DatabaseError, match=r"c \(host house, pid 7\), and 2 more; end them"):
+            upgrade(url)
+
+    def test_one_that_needs_nothing_is_left_to_its_workers(self, store: Store) -> None:
+        worker_api.register_worker(store, "attic", 1)
+        url = store.database.engine.url.render_as_string(hide_password=False)
+        assert upgrade(url).verdict == "current"
 
     def test_empty_postgresql_is_never_migrated_silently(self, empty_postgres_url: str) -> None:
         with pytest.raises(SchemaError, match="versemill db upgrade"):

@@ -21,8 +21,8 @@ def db() -> None:
 def upgrade() -> None:
     """Bring the schema to what this version of Versemill needs.
 
-    SQLite is created by itself at first use; PostgreSQL changes only by this command. Stop the
-    workers first.
+    SQLite is created by itself at first use; PostgreSQL changes only by this command. Refused while
+    workers are alive, which know the schema of before only.
 
     \b
     Example:  versemill db upgrade

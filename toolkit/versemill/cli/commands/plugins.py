@@ -35,6 +35,7 @@ def list_(as_json: bool) -> None:
             "name": offered.name,
             "distribution": offered.distribution,
             "version": offered.version,
+            "revision": offered.revision,
             "summary": offered.summary,
             "disabled": None,
         }
@@ -46,6 +47,7 @@ def list_(as_json: bool) -> None:
             "name": None,
             "distribution": plugin.distribution,
             "version": plugin.version,
+            "revision": None,
             "summary": None,
             "disabled": plugin.reason,
         }

@@ -116,7 +116,7 @@ def workers(ctx: click.Context, only_here: bool, as_json: bool) -> None:
 def _plugins(view: WorkerView) -> str:
     """The distributions of its plugins, Versemill's own aside; a few of many."""
     plugins = view.plugins or ()
-    found = {f"{p['distribution']} {p['version']}" for p in plugins} - {f"versemill {view.version}"}
-    shown = sorted(found)
+    found = {(p["distribution"], p["version"]) for p in plugins if p["distribution"] != "versemill"}
+    shown = sorted(f"{distribution} {version}" for distribution, version in found)
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     return ", ".join(shown[:_SHOWN]) + more

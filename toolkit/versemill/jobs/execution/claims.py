@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, insert, or_, select, union_all, update
 
 from versemill.errors import FencedError
-from versemill.jobs.execution.live_workers import LEASE_SECONDS
 from versemill.jobs.execution.transitions import close_attempt, move
-from versemill.jobs.states import FailureClass, Request, State
+from versemill.jobs.states import LEASE_SECONDS, FailureClass, Request, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import fitting, keep_needs
 from versemill.jobs.storage.tables import Attempt, Job, StoredNeeds, StoredText

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select, update
 
+from versemill.jobs.states import LEASE_SECONDS
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Worker
 
 if TYPE_CHECKING:
     from versemill.jobs.storage.unit_of_work import Store
     from versemill.plugins.requirements import Plugin
-
-LEASE_SECONDS = 30.0
-"""How long a claim holds without renewal, and how long a worker counts as alive unseen."""
 
 
 @dataclass(frozen=True, kw_only=True)

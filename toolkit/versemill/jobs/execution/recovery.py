@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, delete, exists, select, update
 
 from versemill.jobs.execution.claims import fence, held
-from versemill.jobs.execution.live_workers import LEASE_SECONDS
 from versemill.jobs.execution.transitions import close_attempt, move
-from versemill.jobs.states import RETRIES, FailureClass, Outcome, Request, State
+from versemill.jobs.states import LEASE_SECONDS, RETRIES, FailureClass, Outcome, Request, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Attempt, Job, StoredCheckpoint, Worker
 

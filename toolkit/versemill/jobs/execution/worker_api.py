@@ -29,7 +29,6 @@ from versemill.jobs.execution.claims import (
     runnable,
 )
 from versemill.jobs.execution.live_workers import (
-    LEASE_SECONDS,
     WorkerRecord,
     beat,
     drained_by,
@@ -46,6 +45,7 @@ from versemill.jobs.execution.recording import (
 )
 from versemill.jobs.execution.recovery import fail_or_retry, sweep
 from versemill.jobs.execution.retention import free_checkpoints
+from versemill.jobs.states import LEASE_SECONDS
 
 __all__ = [
     "CHUNK_BYTES",

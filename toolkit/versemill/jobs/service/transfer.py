@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select, text, update
 
 from versemill.errors import DatabaseError, SchemaError
-from versemill.jobs.execution.live_workers import LEASE_SECONDS
-from versemill.jobs.states import State
+from versemill.jobs.states import LEASE_SECONDS, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.database import connect, open_unchecked, schema_status
 from versemill.jobs.storage.row_copy import (

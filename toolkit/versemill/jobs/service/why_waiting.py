@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from versemill.jobs.execution.live_workers import LEASE_SECONDS
-from versemill.jobs.states import State
+from versemill.jobs.states import LEASE_SECONDS, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Job, StoredNeeds, Worker
 from versemill.jobs.views import WorkerView

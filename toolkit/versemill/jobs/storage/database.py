@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine, event, make_url, text
+from sqlalchemy import column, create_engine, event, inspect, make_url, select, table, text
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -26,6 +26,8 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import QueuePool
 
 from versemill.errors import DatabaseError, RefusedDataError, SchemaError
+from versemill.jobs.states import LEASE_SECONDS
+from versemill.jobs.storage.columns import UTCDateTime, db_now
 from versemill.jobs.storage.filesystems import refuse_network_filesystem
 from versemill.jobs.storage.revisions import HEAD, REVISIONS
 from versemill.redaction import ENCODE, is_ambiguous, redacted, shown
@@ -53,6 +55,7 @@ _IDLE_SECONDS = 15
 """A process frozen within a transaction holds its locks for so long, and then loses it."""
 
 _UPGRADE_LOCK = 0x7665_7273_6500  # any number of our own; see `store.LOCKS` for the others
+_SHOWN = 3  # of the workers that keep from upgrading
 _WRITE_HERE = "write sqlite:////path/to/file.db or postgresql://user@host/database"
 
 
@@ -184,7 +187,8 @@ def upgrade(url: str) -> SchemaStatus:
     """Brings the schema to ours, under a lock, and returns what it was before.
 
     Raises:
-        DatabaseError: the database cannot be reached or written.
+        DatabaseError: the database cannot be reached or written, or workers are alive, which know
+            its present schema only.
         SchemaError: its schema is newer than this version of Versemill.
     """
     database = open_unchecked(url)
@@ -370,8 +374,29 @@ def _migrate(database: Database) -> None:
             if database.path is None:
                 lock = text("SELECT pg_advisory_xact_lock(:key)")
                 connection.execute(lock, {"key": _UPGRADE_LOCK})
+            if inspect(connection).has_table("alembic_version"):
+                _refuse_live_workers(database, connection)
             _run_migrations(connection)
         connection.invalidate()  # the next one has foreign keys on again
+
+
+def _refuse_live_workers(database: Database, connection: Connection) -> None:
+    """Raises if workers are alive in a schema older than ours; whose columns are as of 0001."""
+    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if revision is None or revision == HEAD:  # somebody else has just upgraded it
+        return
+    seen_at = column("seen_at", UTCDateTime())
+    workers = table("workers", column("name"), column("host"), column("pid"), seen_at)
+    live = select(workers).where(seen_at >= db_now(-LEASE_SECONDS)).order_by("name", "pid")
+    found = [f"{w.name} (host {w.host}, pid {w.pid})" for w in connection.execute(live)]
+    if found:
+        more = [f"and {len(found) - _SHOWN} more"] if len(found) > _SHOWN else []
+        raise DatabaseError(
+            f"database {database.shown} is not upgraded while workers are alive: "
+            f"{', '.join(found[:_SHOWN] + more)}; end them where they run (Ctrl-C or SIGTERM: they "
+            f"hand their jobs over), or, if they have died, wait {LEASE_SECONDS:.0f} s, and run "
+            "`versemill db upgrade` again"
+        )
 
 
 def _run_migrations(connection: Connection) -> None:
