@@ -13,6 +13,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 
+from versemill.escaping import harmless, one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -27,6 +29,7 @@ _URL = re.compile(
     r"(?P<path>/[^\s?#@]*)?(?:\?(?P<query>[^\s#@]*))?"
 )
 _LOCAL = ("sqlite", "memory", "filesystem")  # schemes of URLs that hold a path and no login
+_THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]", "::1"}
 _SECRET_KEY = re.compile(r"(?i)pass|pwd|secret|token")
 _LOGIN = re.compile(  # bounded, so that a long line costs little
     r"(?<![\w+.-])([A-Za-z][\w+.-]{0,40})://([^\s@'\"<>]{0,500})@(?:[^\s'\"<>]{0,500}@)?"
@@ -53,6 +56,21 @@ def is_ambiguous(url: str) -> bool:
     )
 
 
+def hosts_and_logins(url: str) -> tuple[set[str], set[str]]:
+    """Names of servers and of users in a URL, or several; this machine is no name of a server."""
+    hosts: set[str] = set()
+    logins: set[str] = set()
+    for part in url.split(";"):
+        found = None if part.startswith(_LOCAL) else _URL.fullmatch(part)
+        if found is None:
+            continue
+        logins.add(unquote(found["user"] or ""))
+        hosts.update(found["host"].split(","))
+        for pair in re.finditer(r"(?:^|&)(?:host|hostaddr)=([^&]*)", found["query"] or ""):
+            hosts.update(unquote(pair[1]).split(","))
+    return {h for h in hosts if not h.startswith("/")} - _THIS_MACHINE - {""}, logins - {""}
+
+
 def redacted(message: str, *urls: str) -> str:
     """The message without the secrets of `urls`, and without any login or `password=` in it.
 
@@ -74,6 +92,8 @@ def holds_secret(value: str, *urls: str) -> bool:
 class RedactingFormatter(logging.Formatter):
     """Formats records, tracebacks included, without the secrets of the URLs given.
 
+    A message takes one line, and neither it nor a traceback steers the terminal that shows it.
+
     Args:
         urls: whose secrets are hidden.
         format: of a line, as `logging.Formatter` takes it.
@@ -86,7 +106,12 @@ class RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""
-        return redacted(super().format(record), *self._urls)
+        return harmless(redacted(super().format(record), *self._urls))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of the base class
+        """The message on one line, as the format says."""
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
 
 
 def _one_shown(url: str) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.cli.terminal.output import say
 from versemill.errors import DamagedDatabaseError, VersemillError
 from versemill.phrases import counted
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 _LEAST_FREE = 1024**3
 _BROKER_SECONDS = 1.0
 _GPU_SECONDS = 20
+_NOBODYS_NAMES = ("", "/", "root", "postgres", "versemill")
+_RESOLVED = re.compile(r"(?<=\()[0-9A-Fa-f.:]+(?=\), port )")  # as PostgreSQL's client shows it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,21 +56,25 @@ Check = Callable[["Settings"], list[Finding]]
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """Say what is wrong, and how to mend it.
 
-    Looks at configuration, database, broker, devices, plugins, fonts and disk, and changes
-    nothing. Each plugin but the built-ins is tried in a process of its own, for 10 seconds at
-    most. Exit code 1 if anything is wrong.
+    Looks at versions, configuration, database, broker, devices, plugins, fonts and disk, and
+    changes nothing. Each plugin but the built-ins is tried in a process of its own, for 10 seconds
+    at most. Exit code 1 if anything is wrong.
+
+    With --json the output is fit for a public issue: your home folder is shown as ~, your name as
+    USER, and servers as HOST.
 
     \b
     Example:  versemill doctor
     """
-    from versemill.cli.terminal.tables import harmless, print_json
+    from versemill.cli.terminal.tables import print_json
 
     findings = examine()
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        hidden = _PersonalNames()
+        print_json([hidden.hide_in(asdict(finding)) for finding in findings])
     else:
         for finding in findings:
-            click.echo(harmless(_line(finding)))
+            say(_line(finding))
     ctx.exit(0 if all(finding.ok for finding in findings) else 1)
 
 
@@ -74,15 +82,62 @@ def examine() -> list[Finding]:
     """Every check, whatever the others find."""
     from versemill.settings import Settings
 
+    findings = [_versions()]
     try:
         settings = Settings.from_environment()
     except VersemillError as error:
-        return [Finding(check="configuration", ok=False, detail=str(error), mend="correct it")]
+        wrong = Finding(check="configuration", ok=False, detail=str(error), mend="correct it")
+        return [*findings, wrong]
     where = f"data in {settings.home}, jobs of {settings.user}"
-    findings = [Finding(check="configuration", ok=True, detail=where)]
+    findings.append(Finding(check="configuration", ok=True, detail=where))
     for check in CHECKS:
         findings += check(settings)
     return findings
+
+
+def _versions() -> Finding:
+    import platform
+    from importlib.metadata import version
+
+    made_of = [f"{name} {version(name)}" for name in ("versemill", "torch", "celery", "sqlalchemy")]
+    machine = f"{platform.system()} {platform.release()} {platform.machine()}"
+    detail = ", ".join([*made_of, f"Python {platform.python_version()}", machine])
+    return Finding(check="versions", ok=True, detail=detail)
+
+
+class _PersonalNames:
+    """What nobody has to know to help: the home folder, the user's names, the servers' hosts."""
+
+    def __init__(self) -> None:
+        import getpass
+        from contextlib import suppress
+        from pathlib import Path
+
+        from versemill import settings
+        from versemill.redaction import hosts_and_logins
+
+        self._shown: dict[str, str] = {}
+        with suppress(OSError, KeyError):  # no entry in the user database
+            self._shown[getpass.getuser()] = "USER"
+        self._shown[os.environ.get(settings.USER, "")] = "USER"
+        for name in (settings.DATABASE_URL, settings.BROKER_URL):
+            hosts, logins = hosts_and_logins(os.environ.get(name, ""))
+            self._shown |= dict.fromkeys(logins, "USER") | dict.fromkeys(hosts, "HOST")
+        with suppress(RuntimeError):  # no home folder
+            self._shown[str(Path.home())] = "~"
+        for nobodys in _NOBODYS_NAMES:
+            self._shown.pop(nobodys, None)
+
+    def hide_in(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with other words for them, in every text but the check's name."""
+        texts = {k: self._hide(v) for k, v in row.items() if isinstance(v, str) and k != "check"}
+        return row | texts
+
+    def _hide(self, text: str) -> str:
+        for name in sorted(self._shown, key=len, reverse=True):
+            whole = rf"(?<![\w.-]){re.escape(name)}(?![\w-])(?!\.\w)"
+            text = re.sub(whole, self._shown[name], text)
+        return _RESOLVED.sub("HOST", text)
 
 
 def _line(finding: Finding) -> str:
@@ -296,6 +351,28 @@ def check_disk(settings: Settings) -> list[Finding]:
     return [Finding(check="disk", ok=True, detail=detail)]
 
 
+def check_privacy(settings: Settings) -> list[Finding]:
+    """Nobody else can read or change an installation's files, or lock its database."""
+    from versemill.jobs.service.private_files import closing_command, open_to_others
+
+    found = open_to_others(settings, _sqlite_path_or_none(settings))
+    if not found:
+        return [Finding(check="privacy", ok=True, detail="all files are yours alone")]
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    detail = f"others may read or change {found[0]}{more}"
+    mend = f"if they are not to, run: {closing_command(found, settings.home)}"
+    return [Finding(check="privacy", ok=True, detail=detail, mend=mend)]
+
+
+def check_imports(_settings: Settings) -> list[Finding]:
+    """No module is taken from the folder in which a command happens to be started."""
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if entries == [""] or all(map(os.path.isabs, entries)):
+        return []
+    detail = "PYTHONPATH has an empty or relative entry: modules of the present folder are imported"
+    return [Finding(check="imports", ok=True, detail=detail, mend="write whole paths")]
+
+
 CHECKS: tuple[Check, ...] = (
     check_schema,
     check_database,
@@ -304,14 +381,22 @@ CHECKS: tuple[Check, ...] = (
     check_plugins,
     check_font,
     check_disk,
+    check_privacy,
+    check_imports,
 )
 
 
 def _from_error(check: str, error: VersemillError) -> Finding:
-    """Our messages end with what to do, which may be to call this command."""
-    detail, _, mend = str(error).rpartition("; ")
-    if "versemill doctor" in mend:
+    """What is wrong, and what the command line advises, or the end of the message."""
+    from versemill.cli.terminal.advice import advice_for
+
+    if (error.code, error.reason) == ("database", "unusable"):
         mend = "see that it is running, and that VERSEMILL_DATABASE_URL is right"
+        return Finding(check=check, ok=False, detail=str(error), mend=mend)
+    mend = advice_for(error.code, error.reason, error.attributes)
+    if mend:
+        return Finding(check=check, ok=False, detail=str(error), mend=mend)
+    detail, _, mend = str(error).rpartition("; ")
     return Finding(check=check, ok=False, detail=detail or mend, mend=mend if detail else "")
 
 
@@ -319,6 +404,14 @@ def _sqlite_path(settings: Settings) -> Path | None:
     from versemill.jobs.storage.database import parse_url, sqlite_path
 
     return sqlite_path(parse_url(settings.database_url))
+
+
+def _sqlite_path_or_none(settings: Settings) -> Path | None:
+    """Of a URL that is wrong, other checks tell."""
+    try:
+        return _sqlite_path(settings)
+    except VersemillError:
+        return None
 
 
 def _existing(folder: Path) -> Path:
