@@ -15,6 +15,10 @@ demo: .venv/.installed  ## train the bundled lyrics end to end and print some
 test: lint  ## lint, types, architecture and all tests
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
+test-fast: .venv/.installed-dev  ## ruff and the tests that need neither servers nor training
+	$(BIN)/ruff check --quiet .
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow and not gpu" tests/toolkit tests/plugins
+
 lint: .venv/.installed-dev  ## style, types and architecture only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -69,7 +69,7 @@ def _claims_behind(ground: Ground, report: Report, kind: str, count: int) -> Non
         worker = replace(worker_api.register_worker(store, "benchmark", 1), plugins=plugins)
 
         def claim() -> None:
-            if worker_api.claim(store, worker, plan=PLAN) is None:
+            if worker_api.claim(store, worker, machine=PLAN) is None:
                 raise SystemExit("there were too few jobs")
 
         report.add(
@@ -112,7 +112,7 @@ def _no_ops(store: Store, seconds: float) -> float:
     def slot() -> int:
         done = 0
         while time.perf_counter() < until:
-            claim = worker_api.claim(store, worker, plan=PLAN)
+            claim = worker_api.claim(store, worker, machine=PLAN)
             if claim is None:
                 raise SystemExit("there were too few jobs")
             worker_api.finish(store, claim, State.SUCCEEDED, message="nothing done", result={})
@@ -133,7 +133,7 @@ def _claims(ground: Ground, report: Report, kind: str, count: int) -> None:
     worker = worker_api.register_worker(store, "benchmark", 1)
 
     def claim() -> None:
-        if worker_api.claim(store, worker, plan=PLAN) is None:
+        if worker_api.claim(store, worker, machine=PLAN) is None:
             raise SystemExit("there were too few jobs")
 
     times = _timed(claim, count)
@@ -220,7 +220,7 @@ def write_checkpoints(url: str, ready: Event, stop: Event, chunks: object) -> No
     going = threading.Barrier(THREADS + 1)
 
     def slot() -> None:
-        claim = worker_api.claim(store, worker, plan=PLAN)
+        claim = worker_api.claim(store, worker, machine=PLAN)
         assert claim is not None
         for step in range(1, 1_000_000):
             if stop.is_set():

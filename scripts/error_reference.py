@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parent.parent / "docs" / "errors.md"
 _HEAD = """\
-<!-- Made by `make docs` from versemill/errors.py and versemill/cli/terminal/advice.py. -->
+<!-- Made by `make docs` from the errors and their advice: change those, not this page. -->
 
 # Errors
 
 Every error that Versemill raises on purpose is a `versemill.errors.VersemillError`. Its `code` and
 `reason` are stable, its data are in `attributes`, and `to_json()` gives all of them; a failed job
 keeps that under `error` in its `result` (`versemill show JOB --json`). Messages say what happened
-and name no command. What the command line adds to them stands below; names in braces are
+and name no command. What the command line adds to them is in the tables; names in braces are
 attributes of the error, or of the job it is about.
 """
 

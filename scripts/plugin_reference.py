@@ -97,8 +97,8 @@ def _built_in(registration: Registration, offered: list[Registration]) -> str:
         *([_markdown(inspect.getdoc(module) or "")] if alone else []),
         own,
         "## Where it is\n",
-        f"[`{registration.target}`](../../../{source.as_posix()}), version: that of "
-        f"{registration.distribution}, {registration.version}.\n",
+        f"[`{registration.target}`](../../../{source.as_posix()}), part of "
+        f"{registration.distribution}.\n",
         f"[All built-ins](README.md) · [a {kind} of your own](../{plural(kind)}.md)\n",
     ]
     return "\n".join(parts)

@@ -15,7 +15,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "acceptance"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 from fresh import build_sdist, build_wheel, install  # noqa: E402 - the tests install it likewise
 
 _DEMO_SECONDS = 600
@@ -23,22 +23,27 @@ _DEMO_SECONDS = 600
 
 def main() -> int:
     """Every step, in order; the exit code."""
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     with tempfile.TemporaryDirectory(prefix="versemill-release-") as name:
         folder = Path(name)
         try:
-            _check(folder, version)
+            _check(folder)
         except (AssertionError, subprocess.SubprocessError) as error:
             print(f"FAILED  {error}", file=sys.stderr)
             return 1
-    print(f"versemill {version} can be published")
+    print(f"versemill {version()} can be published")
     return 0
 
 
-def _check(folder: Path, version: str) -> None:
+def version() -> str:
+    """The version to publish, from the one place that says it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return str(project["version"])
+
+
+def _check(folder: Path) -> None:
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"## [{version}]" in changes, f"CHANGELOG.md has no section for {version}"
-    _done(f"CHANGELOG.md has a section for {version}")
+    assert f"## [{version()}]" in changes, f"CHANGELOG.md has no section for {version()}"
+    _done(f"CHANGELOG.md has a section for {version()}")
 
     wheel = build_wheel(folder / "wheel")
     sdist = build_sdist(folder / "sdist")
@@ -53,7 +58,7 @@ def _check(folder: Path, version: str) -> None:
     (folder / "place").mkdir()
     installed = install(folder / "place", wheel)
     told = installed.run("versemill", "--version").strip()
-    assert told == f"versemill {version}", f"versemill --version prints {told!r}, not {version}"
+    assert told == f"versemill {version()}", f"versemill --version prints {told!r}, not {version()}"
     _done(f"installed away from the checkout, it is {told}")
     installed.run("versemill", "demo", timeout=_DEMO_SECONDS)
     _done("versemill demo")

@@ -48,6 +48,18 @@ settings.register_profile("versemill", deadline=None)
 settings.load_profile("versemill")
 
 
+SLOW_FIXTURES = {"postgres_server", "redis_server", "redis", "trained_home"}
+"""Servers, and a job that was trained."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what `make test-fast` leaves out, besides the tests that are marked by hand."""
+    for item in items:
+        needs = SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+        if needs or "postgresql" in getattr(getattr(item, "callspec", None), "params", {}).values():
+            item.add_marker("slow")
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """URL of a PostgreSQL server's maintenance database; one server per test process."""

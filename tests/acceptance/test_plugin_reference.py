@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import sys
 from dataclasses import dataclass, fields
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import click
@@ -37,6 +38,9 @@ def writer() -> ModuleType:
 class TestGeneratedPages:
     def test_are_what_make_docs_writes(self, writer: ModuleType) -> None:
         assert writer.stale(writer.pages()) == [], "run `make docs` and commit what it writes"
+
+    def test_do_not_change_with_the_version(self, writer: ModuleType) -> None:
+        assert [p for p, text in writer.pages().items() if version("versemill") in text] == []
 
     def test_a_changed_docstring_is_found(self, writer: ModuleType) -> None:
         pages = writer.pages()

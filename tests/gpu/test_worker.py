@@ -26,7 +26,7 @@ def alone(tmp_path: Path, sqlite_url: str) -> Iterator[Stage]:
 
 
 def machine(stage: Stage, job: JobView) -> str:
-    return str(service.details(stage.store, job.id).plan)
+    return str(service.details(stage.store, job.id).machine)
 
 
 def test_a_job_is_trained_on_it_paused_and_resumed(alone: Stage) -> None:

@@ -40,7 +40,7 @@ TINY_OPTIONS = tuple(part for setting in TINY for part in ("--set", setting))
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Completed:
     """What a command did."""
 
     code: int
@@ -67,7 +67,7 @@ def environment(home: Path) -> dict[str, str]:
     return kept | {"VERSEMILL_HOME": str(home), "VERSEMILL_USER": "ann"}
 
 
-def run_process(home: Path, *arguments: str, timeout: float = 120) -> Outcome:
+def run_process(home: Path, *arguments: str, timeout: float = 120) -> Completed:
     """The command in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "versemill", *arguments],
@@ -76,7 +76,7 @@ def run_process(home: Path, *arguments: str, timeout: float = 120) -> Outcome:
         timeout=timeout,
         check=False,
     )
-    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return Completed(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 CONFIG = JobConfig(

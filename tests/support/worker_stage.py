@@ -165,7 +165,7 @@ class Stage:
 
         def machines() -> bool:
             with self.store.reading() as session:  # written by the poller, which comes last
-                return any(session.scalars(select(Worker.plans)))
+                return any(session.scalars(select(Worker.machines)))
 
         self.until(machines)
 

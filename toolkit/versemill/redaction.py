@@ -29,6 +29,7 @@ _URL = re.compile(
     r"(?P<path>/[^\s?#@]*)?(?:\?(?P<query>[^\s#@]*))?"
 )
 _LOCAL = ("sqlite", "memory", "filesystem")  # schemes of URLs that hold a path and no login
+_THIS_MACHINE = {"localhost", "127.0.0.1", "[::1]", "::1"}
 _SECRET_KEY = re.compile(r"(?i)pass|pwd|secret|token")
 _LOGIN = re.compile(  # bounded, so that a long line costs little
     r"(?<![\w+.-])([A-Za-z][\w+.-]{0,40})://([^\s@'\"<>]{0,500})@(?:[^\s'\"<>]{0,500}@)?"
@@ -53,6 +54,21 @@ def is_ambiguous(url: str) -> bool:
     return any(
         not part.startswith(_LOCAL) and _URL.fullmatch(part) is None for part in url.split(";")
     )
+
+
+def hosts_and_logins(url: str) -> tuple[set[str], set[str]]:
+    """Names of servers and of users in a URL, or several; this machine is no name of a server."""
+    hosts: set[str] = set()
+    logins: set[str] = set()
+    for part in url.split(";"):
+        found = None if part.startswith(_LOCAL) else _URL.fullmatch(part)
+        if found is None:
+            continue
+        logins.add(unquote(found["user"] or ""))
+        hosts.update(found["host"].split(","))
+        for pair in re.finditer(r"(?:^|&)(?:host|hostaddr)=([^&]*)", found["query"] or ""):
+            hosts.update(unquote(pair[1]).split(","))
+    return {h for h in hosts if not h.startswith("/")} - _THIS_MACHINE - {""}, logins - {""}
 
 
 def redacted(message: str, *urls: str) -> str:

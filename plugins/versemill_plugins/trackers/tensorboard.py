@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from versemill.errors import PluginError
-from versemill.plugins import Ending, Run, Tracker
+from versemill.plugins import AttemptStart, Ending, Tracker
 
 try:
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -60,7 +60,7 @@ class TensorBoard(Tracker):
         self._writer = EventFileWriter(str(folder))
         self._step = 0
 
-    def started(self, run: Run) -> None:
+    def started(self, run: AttemptStart) -> None:
         """Marks where this attempt goes on."""
         self._step = run.step
         if run.attempt > 1:

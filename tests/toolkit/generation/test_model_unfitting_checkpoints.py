@@ -92,7 +92,7 @@ def changed(found: Checkpoint, **values: Any) -> Checkpoint:
         {"step": None},
         {"step": "x"},
     ],
-    ids=str,
+    ids=lambda values: str(values)[:60],
 )
 def test_a_configuration_that_does_not_fit_is_refused_before_memory_is_taken(
     trained: Checkpoint, values: dict[str, Any]
@@ -183,7 +183,7 @@ def test_weights_of_other_shapes_or_names_or_not_finite(trained: Checkpoint) -> 
         {"plan__threads": "many"},
         {"plan__dtype": 5},
     ],
-    ids=str,
+    ids=lambda values: str(values)[:60],
 )
 def test_a_run_does_not_go_on_from_what_does_not_fit(
     trained: Checkpoint, values: dict[str, Any]

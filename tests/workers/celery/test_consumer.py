@@ -76,7 +76,7 @@ def await_listening(stage: Stage, *, times: int = 1) -> None:
 
 def await_warm(stage: Stage) -> None:
     """Waits until a worker can start trainers; before, it claims nothing."""
-    stage.until(lambda: any(worker.plans for worker in service.live_workers(stage.store)))
+    stage.until(lambda: any(worker.machines for worker in service.live_workers(stage.store)))
 
 
 def await_heard(stage: Stage, redis: Valkey, *, seconds: float = HEARING) -> None:

@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from people import ANN
 from versemill.jobs import service
-from versemill.plugins import Run
+from versemill.plugins import AttemptStart
 from versemill.plugins.registry import Registry
 from versemill.testing.resume_proof.comparison import first_difference, read_record
 from versemill_workers.trackers import feeding
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(400)
 
 WRONG = ["raises=reported", "exits", "hangs=progressed", "prints=reported", "absent"]
-RUN = Run(job=1, name="歌", attempt=1, step=0, reported=0, config={})
+RUN = AttemptStart(job=1, name="歌", attempt=1, step=0, reported=0, config={})
 PLUGIN = """
 import os, signal, sys, time
 from dataclasses import dataclass

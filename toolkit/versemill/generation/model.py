@@ -146,7 +146,7 @@ class TrainedModel:
             whole = tokenizer.unknown_id not in ids and tokenizer.decode(ids) == character
             return whole or character in spelt
 
-        return unknown_characters(text, known)
+        return unknown_characters(prepared(text, "prefix"), known)
 
     def evaluate(self, segments: Sequence[str], *, part: str) -> HeldOut:
         """The held-out figures on `segments`; see `versemill.evaluation.perplexity`."""

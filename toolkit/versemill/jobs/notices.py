@@ -166,16 +166,16 @@ class OtherMachines(WaitingReason):
     """Live workers are all on machines that would compute in another way.
 
     Attributes:
-        plan: the kind of machine that goes on with the job bit for bit.
+        machine: the kind of machine that goes on with the job bit for bit.
     """
 
     code: ClassVar[str] = "other-machines"
-    plan: str
+    machine: str
 
     def __str__(self) -> str:
         return (
-            f"it goes on bit for bit only on a machine like the first ({self.plan}), and no live "
-            "worker is one"
+            f"it goes on bit for bit only on a machine like the first ({self.machine}), and no "
+            "live worker is one"
         )
 
 
@@ -199,17 +199,17 @@ class PluginsMissing(WaitingReason):
     """No live worker has the plugins that the job needs.
 
     Attributes:
-        needs: what the best equipped worker lacks.
+        requirements: what the best equipped worker lacks.
         others: who has it in a version that will not do; a few of many.
     """
 
     code: ClassVar[str] = "plugins-missing"
-    needs: tuple[Requirement, ...]
+    requirements: tuple[Requirement, ...]
     others: tuple[PluginElsewhere, ...] = ()
 
     def __str__(self) -> str:
-        them = "it" if len(self.needs) == 1 else "them all"
-        needed = f"needs {', '.join(map(str, self.needs))}; no live worker has {them}"
+        them = "it" if len(self.requirements) == 1 else "them all"
+        needed = f"needs {', '.join(map(str, self.requirements))}; no live worker has {them}"
         return "; ".join([needed, *map(str, self.others)])
 
 

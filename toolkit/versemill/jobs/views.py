@@ -113,9 +113,9 @@ class JobDetails(View):
 
     Attributes:
         waiting: why it waits, if it does and a free slot may not take it at once.
-        plan: the kind of machine that goes on with it bit for bit; None while any will do.
+        machine: the kind of machine that goes on with it bit for bit; None while any will do.
         plugins: those it was submitted with.
-        needs: those that a worker must have to go on with it.
+        requirements: those that a worker must have to go on with it.
         accepted_by: who has accepted that they change, until the next checkpoint.
     """
 
@@ -124,8 +124,8 @@ class JobDetails(View):
     plugins: tuple[PluginRecord, ...]
     content_hash: str
     inexact: bool
-    plan: str | None
-    needs: tuple[Requirement, ...]
+    machine: str | None
+    requirements: tuple[Requirement, ...]
     accepted_by: str | None
     waiting: WaitingReason | None
     result: dict[str, Any] | None
@@ -171,7 +171,7 @@ class WorkerView(View):
     """A live worker; `busy` of its `slots` run a job.
 
     Attributes:
-        plans: the kinds of machine its slots are; None until it has found out.
+        machines: the kinds of machine its slots are; None until it has found out.
         drained_by: who told it to hand its jobs over and end.
         plugins: those it has that jobs may require; None until it has found out.
     """
@@ -185,7 +185,7 @@ class WorkerView(View):
     version: str
     started_at: datetime
     seen_at: datetime
-    plans: list[str] | None
+    machines: list[str] | None
     drained_by: str | None
     plugins: tuple[OfferedPlugin, ...] | None
 

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     )
     from versemill.plugins.hookspecs import Registrar, hookimpl
     from versemill.plugins.run_events import EpochReport, Finished, HeldOut, Lyric, Progress
-    from versemill.plugins.tracker import Ending, Run, Tracker
+    from versemill.plugins.tracker import AttemptStart, Ending, Tracker
     from versemill.text.corpus import Text
 
 __all__ = [
+    "AttemptStart",
     "Cell",
     "CellSize",
     "ConfigError",
@@ -46,7 +47,6 @@ __all__ = [
     "Options",
     "Progress",
     "Registrar",
-    "Run",
     "Sampler",
     "State",
     "Text",
@@ -70,7 +70,7 @@ _PLACES = {
     ),
     "versemill.plugins.hookspecs": ("Registrar", "hookimpl"),
     "versemill.plugins.run_events": ("EpochReport", "Finished", "HeldOut", "Lyric", "Progress"),
-    "versemill.plugins.tracker": ("Ending", "Run", "Tracker"),
+    "versemill.plugins.tracker": ("Ending", "AttemptStart", "Tracker"),
     "versemill.text.corpus": ("Text",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}

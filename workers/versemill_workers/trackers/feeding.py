@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from versemill.config.validation import JSONValue
     from versemill.plugins.run_events import Event
-    from versemill.plugins.tracker import Run
+    from versemill.plugins.tracker import AttemptStart
 
 MOST_WAITING = 1000
 END_SECONDS = 0.25
@@ -42,11 +42,11 @@ class Tracking:
         specs: the trackers, as `selection.from_spec` reads them.
         run: the attempt.
         folder: the job's folder.
-        remark: takes what belongs into the job's story.
+        remark: takes messages that become events of the job.
     """
 
     def __init__(
-        self, specs: Sequence[str], run: Run, folder: str, remark: Callable[[str], None]
+        self, specs: Sequence[str], run: AttemptStart, folder: str, remark: Callable[[str], None]
     ) -> None:
         self._feeds = [_Feed(spec, run, folder, remark) for spec in specs]
         self._result: Finished | None = None
@@ -92,7 +92,9 @@ class Tracking:
 class _Feed:
     """One tracker: its process, its thread, and what waits to be written."""
 
-    def __init__(self, spec: str, run: Run, folder: str, remark: Callable[[str], None]) -> None:
+    def __init__(
+        self, spec: str, run: AttemptStart, folder: str, remark: Callable[[str], None]
+    ) -> None:
         self._spec = spec
         self._remark = remark
         self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()

@@ -20,7 +20,7 @@ from versemill.plugins.isolation import OverdueError, limited
 from versemill.plugins.registry import IMPORT_SECONDS, Registry, in_short
 from versemill.plugins.run_events import EpochReport, Finished, HeldOut, Lyric, Progress
 from versemill.plugins.selection import from_spec
-from versemill.plugins.tracker import CALL_SECONDS, Ending, Run, Tracker
+from versemill.plugins.tracker import CALL_SECONDS, AttemptStart, Ending, Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ _LOWER_PRIORITY = 10
 
 
 class _FaultError(Exception):
-    """What is wrong with the tracker, in words for the job's story."""
+    """What is wrong with the tracker, in words for an event of the job."""
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def _follow(patience: _Patience) -> None:
     def call(name: str, argument: object) -> None:
         patience.call(label, getattr(tracker, name), argument)
 
-    call("started", Run(**run))
+    call("started", AttemptStart(**run))
     ended = False
     for line in sys.stdin.buffer:
         try:

@@ -1,7 +1,7 @@
 """The trainer: one process per attempt, forked from a server that has imported torch.
 
-It knows neither database nor broker. What it computes it tells its supervisor over a pipe, and
-hands checkpoints over as files. A crash here costs one attempt and nothing else.
+It reaches neither database nor broker. It sends its results to its supervisor over a pipe, and
+passes checkpoints on as files. A crash here ends one attempt and nothing else.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from versemill.plugins.record import records_to_json
 from versemill.plugins.registry import Registry, in_short
 from versemill.plugins.requirements import exactly, from_json, lacking, offered
 from versemill.plugins.run_events import EpochReport, Finished, Progress
-from versemill.plugins.tracker import Run
+from versemill.plugins.tracker import AttemptStart
 from versemill.text.corpus import Text
 from versemill.text.splitting import split
 from versemill.training.run import Training
@@ -190,7 +190,7 @@ class _Trainer:
 
     def _tracking(self) -> Tracking:
         order, specs = self._order, self._run.config.trackers
-        run = Run(
+        run = AttemptStart(
             job=order.job,
             name=order.name,
             attempt=order.attempt,

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import platform
 import sqlite3
 import subprocess
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -55,8 +58,8 @@ def test_a_healthy_installation(command: Any) -> None:
     assert examined.code == 0, examined.out
     checks = [line.split(":")[0].split()[-1] for line in examined.out.splitlines()]
     assert checks == [
-        "configuration", "schema", "database", "broker", "devices", "plugins", "pictures", "disk",
-        "privacy",
+        "versions", "configuration", "schema", "database", "broker", "devices", "plugins",
+        "pictures", "disk", "privacy",
     ]  # fmt: skip
     assert not any(line.startswith("wrong") for line in examined.out.splitlines())
 
@@ -176,3 +179,47 @@ def test_doctor_notices_a_wrong_setting(command: Any, monkeypatch: pytest.Monkey
 def test_doctor_notices_a_full_disk(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor_module, "_LEAST_FREE", 2**80)
     assert not findings(command)["disk"]["ok"]
+
+
+def test_doctor_names_versions_even_if_all_else_is_wrong(
+    command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VERSEMILL_CORPUS_LIMIT_MB", "lots")
+    told = findings(command)["versions"]["detail"]
+    for name in ("versemill", "torch", "celery", "sqlalchemy"):
+        assert f"{name} {version(name)}," in told
+    assert f"Python {platform.python_version()}, {platform.system()} " in told
+
+
+class TestPublicReport:
+    """What `--json` prints goes into public issues."""
+
+    @pytest.fixture
+    def report(self, command: Any, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+        monkeypatch.setenv("HOME", str(home.parent))
+        monkeypatch.setenv("LOGNAME", "annabel")  # what getpass looks at first
+        monkeypatch.setenv("VERSEMILL_USER", "carla")
+        login = "dorothea:hunter2secret@127.0.0.2:1"
+        monkeypatch.setenv("VERSEMILL_DATABASE_URL", f"postgresql://{login}/songs")
+        monkeypatch.setenv("VERSEMILL_BROKER_URL", "redis://:hunter2secret@127.0.0.3:1/0")
+        return str(command("doctor", "--json").out)
+
+    def test_has_nobodys_name_password_host_or_home(self, report: str, home: Path) -> None:
+        personal = (str(home.parent), "annabel", "carla", "dorothea", "hunter2secret", "127.0.0.")
+        assert [words for words in personal if words in report] == []
+
+    def test_still_says_what_is_wrong(self, report: str) -> None:
+        found = {finding["check"]: finding["detail"] for finding in json.loads(report)}
+        assert found["configuration"] == "data in ~/home, jobs of USER"
+        assert found["broker"] == "redis://HOST:1/0 does not answer (ConnectionError)"
+        assert "HOST" in found["database"]
+        assert f"versemill {version('versemill')}" in found["versions"]
+
+    def test_is_exact_where_nobody_else_reads(self, command: Any, home: Path) -> None:
+        assert f"data in {home}, jobs of ann\n" in command("doctor").out
+
+    def test_a_name_that_is_part_of_a_word_is_left_alone(
+        self, command: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("VERSEMILL_USER", "versemil")
+        assert "versemill " in findings(command)["versions"]["detail"]

@@ -34,7 +34,14 @@ def submit(floor: Any, record: PluginRecord) -> int:
 
 def row(floor: Any) -> tuple[Any, ...]:
     """What of the job a refused command must not change."""
-    columns = (Job.state, Job.queued_at, Job.inexact, Job.accepted_by, Job.needs, Job.attempt)
+    columns = (
+        Job.state,
+        Job.queued_at,
+        Job.inexact,
+        Job.accepted_by,
+        Job.requirements,
+        Job.attempt,
+    )
     with floor.store.reading() as session:
         return tuple(session.execute(select(*columns)).one())
 
@@ -88,7 +95,7 @@ def test_a_machine_that_computes_in_another_way(
 ) -> None:
     number = floor.submit("one").id
     with floor.store.unit_of_work() as uow:
-        uow.execute(update(Job).values(plan=plan))
+        uow.execute(update(Job).values(machine=plan))
         uow.commit()
     service.request_pause(floor.store, number, ANN)
     before = row(floor)
@@ -158,7 +165,7 @@ def test_a_job_whose_checkpoint_turns_out_to_need_another_plugin(
     assert done.returncode == 0, done.stderr
     place.write_text(SAMPLER + "# another version\n")
     with sqlite3.connect(home / "versemill.db") as connection:  # as of a version without needs
-        connection.execute("UPDATE jobs SET needs = NULL")
+        connection.execute("UPDATE jobs SET requirements = NULL")
     connection.close()
     done = run("one", "--epochs", "+1")
     assert done.returncode == 1

@@ -37,7 +37,7 @@ def test_why_it_waits(command: Any, job: Any) -> None:
     shown = command("show", "one").out
     assert f"  waits      {REASON}dist-y 1.1; install it where one runs, or go on" in shown
     assert "  needs      cell 'x' from dist-y ≥ 1.2\n" in shown
-    assert command("show", "one", "--json").json["needs"][0]["version"] == "1.2"
+    assert command("show", "one", "--json").json["requirements"][0]["version"] == "1.2"
     assert REASON in command("wait", "one", "--timeout", "0").err
 
 

@@ -18,7 +18,7 @@ from rich.live import Live
 from sqlalchemy import select, update
 
 import versemill.cli
-from command_line import CONFIG, TEXT, Floor, Outcome
+from command_line import CONFIG, TEXT, Completed, Floor
 from people import ANN
 from versemill.cli.program import program
 from versemill.cli.terminal.curve_picture import draw
@@ -59,7 +59,7 @@ def steers(text: str) -> set[str]:
     }
 
 
-def assert_harmless(done: Outcome) -> None:
+def assert_harmless(done: Completed) -> None:
     shown = done.out + done.err
     assert not steers(shown), ascii(shown)
     assert "\nforged" not in shown, shown

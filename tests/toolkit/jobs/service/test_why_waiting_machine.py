@@ -19,14 +19,14 @@ OLD, NEW = "cpu AVX2, torch 2.12.0", "cpu AVX512, torch 2.13.0"
 
 
 def machine(floor: Floor, plan: str) -> WorkerRecord:
-    worker = replace(floor.worker(), plans=[plan])
+    worker = replace(floor.worker(), machines=[plan])
     worker_api.beat(floor.store, worker)
     return worker
 
 
 def claimed(floor: Floor, plan: str | None) -> Claim | None:
     worker = floor.worker() if plan is None else machine(floor, plan)
-    return worker_api.claim(floor.store, worker, plan=plan)
+    return worker_api.claim(floor.store, worker, machine=plan)
 
 
 def left_by(floor: Floor, plan: str) -> Claim:
@@ -46,9 +46,9 @@ def test_a_new_job_goes_anywhere(floor: Floor) -> None:
 
 def test_a_job_with_a_checkpoint_is_left_to_its_kind(floor: Floor) -> None:
     claim = left_by(floor, OLD)
-    assert not worker_api.runnable(floor.store, plans=[NEW])
+    assert not worker_api.runnable(floor.store, machines=[NEW])
     assert claimed(floor, NEW) is None
-    assert worker_api.runnable(floor.store, plans=[NEW, OLD])
+    assert worker_api.runnable(floor.store, machines=[NEW, OLD])
     again = claimed(floor, OLD)
     assert again is not None
     assert again.job_id == claim.job_id
@@ -73,7 +73,7 @@ def test_inexact_goes_anywhere_and_says_so(floor: Floor) -> None:
         f"resumed from step 20; inexactly: made on {OLD}, goes on on {NEW}"
     )
     floor.checkpoint(again, step=30)
-    assert floor.details(again).plan == NEW
+    assert floor.details(again).machine == NEW
 
 
 def test_from_the_beginning_nothing_binds_it(floor: Floor) -> None:
@@ -82,7 +82,7 @@ def test_from_the_beginning_nothing_binds_it(floor: Floor) -> None:
     assert again is not None
     worker_api.rewind(floor.store, again, epoch=0, step=0)
     worker_api.finish(floor.store, again, State.FAILED, message="for a test")
-    assert floor.details(claim).plan is None
+    assert floor.details(claim).machine is None
 
 
 def test_nor_after_a_retry_from_scratch(floor: Floor) -> None:
@@ -102,7 +102,7 @@ class TestWaiting:
         for worker in service.live_workers(floor.store):
             worker_api.forget_worker(floor.store, _record(worker.id))
         machine(floor, NEW)
-        assert service.details(floor.store, claim.job_id).waiting == OtherMachines(plan=OLD)
+        assert service.details(floor.store, claim.job_id).waiting == OtherMachines(machine=OLD)
 
     def test_behind_busy_workers(self, floor: Floor) -> None:
         floor.running()

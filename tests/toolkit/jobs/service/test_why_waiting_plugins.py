@@ -14,7 +14,7 @@ from versemill.jobs.execution import worker_api
 from versemill.jobs.notices import PluginsMissing, WorkersBusy
 from versemill.jobs.service import Submission
 from versemill.jobs.states import State
-from versemill.jobs.storage.tables import StoredNeeds
+from versemill.jobs.storage.tables import StoredRequirements
 from versemill.plugins.record import PluginRecord
 from versemill.plugins.requirements import OfferedPlugin, exactly
 
@@ -112,7 +112,7 @@ def test_order_is_that_of_submission_whatever_is_needed(floor: Floor) -> None:
 def test_equal_needs_are_stored_once(floor: Floor) -> None:
     for _ in range(3):
         submitted(floor, CORPUS, record("1.2"))
-    assert floor.count(StoredNeeds) == 1
+    assert floor.count(StoredRequirements) == 1
 
 
 def test_a_worker_that_does_not_know_yet_takes_any(floor: Floor) -> None:
@@ -215,7 +215,7 @@ class TestWaiting:
             f"worker {name} has cell 'x' from dist-y 1.1"
         )
         assert isinstance(why, PluginsMissing)
-        assert [need.version for need in why.needs] == ["1.2"]
+        assert [need.version for need in why.requirements] == ["1.2"]
         assert [(other.worker, other.plugin.version) for other in why.others] == [(name, "1.1")]
 
     def test_for_the_version_of_its_checkpoint(self, floor: Floor) -> None:

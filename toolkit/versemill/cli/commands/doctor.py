@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _LEAST_FREE = 1024**3
 _BROKER_SECONDS = 1.0
 _GPU_SECONDS = 20
+_NOBODYS_NAMES = ("", "/", "root", "postgres", "versemill")
+_RESOLVED = re.compile(r"(?<=\()[0-9A-Fa-f.:]+(?=\), port )")  # as PostgreSQL's client shows it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +56,12 @@ Check = Callable[["Settings"], list[Finding]]
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """Say what is wrong, and how to mend it.
 
-    Looks at configuration, database, broker, devices, plugins, fonts and disk, and changes
-    nothing. Each plugin but the built-ins is tried in a process of its own, for 10 seconds at
-    most. Exit code 1 if anything is wrong.
+    Looks at versions, configuration, database, broker, devices, plugins, fonts and disk, and
+    changes nothing. Each plugin but the built-ins is tried in a process of its own, for 10 seconds
+    at most. Exit code 1 if anything is wrong.
+
+    With --json the output is fit for a public issue: your home folder is shown as ~, your name as
+    USER, and servers as HOST.
 
     \b
     Example:  versemill doctor
@@ -64,7 +70,8 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
     findings = examine()
     if as_json:
-        print_json([asdict(finding) for finding in findings])
+        hidden = _PersonalNames()
+        print_json([hidden.hide_in(asdict(finding)) for finding in findings])
     else:
         for finding in findings:
             say(_line(finding))
@@ -75,15 +82,62 @@ def examine() -> list[Finding]:
     """Every check, whatever the others find."""
     from versemill.settings import Settings
 
+    findings = [_versions()]
     try:
         settings = Settings.from_environment()
     except VersemillError as error:
-        return [Finding(check="configuration", ok=False, detail=str(error), mend="correct it")]
+        wrong = Finding(check="configuration", ok=False, detail=str(error), mend="correct it")
+        return [*findings, wrong]
     where = f"data in {settings.home}, jobs of {settings.user}"
-    findings = [Finding(check="configuration", ok=True, detail=where)]
+    findings.append(Finding(check="configuration", ok=True, detail=where))
     for check in CHECKS:
         findings += check(settings)
     return findings
+
+
+def _versions() -> Finding:
+    import platform
+    from importlib.metadata import version
+
+    made_of = [f"{name} {version(name)}" for name in ("versemill", "torch", "celery", "sqlalchemy")]
+    machine = f"{platform.system()} {platform.release()} {platform.machine()}"
+    detail = ", ".join([*made_of, f"Python {platform.python_version()}", machine])
+    return Finding(check="versions", ok=True, detail=detail)
+
+
+class _PersonalNames:
+    """What nobody has to know to help: the home folder, the user's names, the servers' hosts."""
+
+    def __init__(self) -> None:
+        import getpass
+        from contextlib import suppress
+        from pathlib import Path
+
+        from versemill import settings
+        from versemill.redaction import hosts_and_logins
+
+        self._shown: dict[str, str] = {}
+        with suppress(OSError, KeyError):  # no entry in the user database
+            self._shown[getpass.getuser()] = "USER"
+        self._shown[os.environ.get(settings.USER, "")] = "USER"
+        for name in (settings.DATABASE_URL, settings.BROKER_URL):
+            hosts, logins = hosts_and_logins(os.environ.get(name, ""))
+            self._shown |= dict.fromkeys(logins, "USER") | dict.fromkeys(hosts, "HOST")
+        with suppress(RuntimeError):  # no home folder
+            self._shown[str(Path.home())] = "~"
+        for nobodys in _NOBODYS_NAMES:
+            self._shown.pop(nobodys, None)
+
+    def hide_in(self, row: dict[str, Any]) -> dict[str, Any]:
+        """The row with other words for them, in every text but the check's name."""
+        texts = {k: self._hide(v) for k, v in row.items() if isinstance(v, str) and k != "check"}
+        return row | texts
+
+    def _hide(self, text: str) -> str:
+        for name in sorted(self._shown, key=len, reverse=True):
+            whole = rf"(?<![\w.-]){re.escape(name)}(?![\w-])(?!\.\w)"
+            text = re.sub(whole, self._shown[name], text)
+        return _RESOLVED.sub("HOST", text)
 
 
 def _line(finding: Finding) -> str:

@@ -98,8 +98,8 @@ def _settings(details: JobDetails) -> list[str]:
         values = ", ".join(f"{key} = {value}" for key, value in config[section].items())
         lines.append(f"  {section:<10} {values}")
     lines.append(f"  text hash  {details.content_hash}")
-    if details.needs:
-        lines.append(f"  needs      {', '.join(map(str, details.needs))}")
+    if details.requirements:
+        lines.append(f"  needs      {', '.join(map(str, details.requirements))}")
     return lines
 
 

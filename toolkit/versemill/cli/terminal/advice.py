@@ -160,7 +160,7 @@ def _(_notice: OtherMachines, job_id: int | None) -> str:
 
 @_advice.register
 def _(notice: PluginsMissing, job_id: int | None) -> str:
-    remedy = f"; install {'it' if len(notice.needs) == 1 else 'them'} where one runs"
+    remedy = f"; install {'it' if len(notice.requirements) == 1 else 'them'} where one runs"
     if notice.others:
         remedy += (
             f", or go on with what is there: `versemill pause {job_id}` and "

@@ -163,11 +163,11 @@ def complete_checkpoint(
 def _bind(uow: UnitOfWork, claim: Claim, made_with: Sequence[PluginRecord]) -> None:
     """The job goes on where it goes on as it would have from here."""
     values: dict[str, Any] = {}
-    if claim.plan is not None:
-        values["plan"] = claim.plan
+    if claim.machine is not None:
+        values["machine"] = claim.machine
     if made_with:
         required = keep_requirements(uow, exactly(made_with, claim.plugins))
-        values |= {"needs": required, "accepted_by": None}
+        values |= {"requirements": required, "accepted_by": None}
     if values:
         uow.execute(update(Job).where(Job.id == claim.job_id).values(values))
 

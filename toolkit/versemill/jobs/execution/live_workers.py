@@ -27,7 +27,7 @@ class WorkerRecord:
         id: UUID of this process start.
         name: a label for people; may be shared or used again.
         slots: jobs it works on at a time.
-        plans: the kinds of machine its slots are (`KernelPlan.machine`); None if not known yet.
+        machines: the kinds of machine its slots are (`KernelPlan.machine`); None if not known yet.
         plugins: those it has that jobs may require; None if not known yet.
     """
 
@@ -37,7 +37,7 @@ class WorkerRecord:
     pid: int
     slots: int
     version: str
-    plans: list[str] | None = None
+    machines: list[str] | None = None
     plugins: tuple[OfferedPlugin, ...] | None = None
 
 
@@ -63,7 +63,7 @@ def beat(store: Store, worker: WorkerRecord) -> None:
         if uow.insert_if_absent(Worker, row, key="id") is None:
             alive = update(Worker).where(Worker.id == worker.id)
             uow.execute(alive.where(gap).values(steady_since=db_now()))
-            found = {name: row[name] for name in ("plans", "plugins")}
+            found = {name: row[name] for name in ("machines", "plugins")}
             uow.execute(alive.values(seen_at=db_now(), **found))
         uow.commit()
 

@@ -44,8 +44,10 @@ class BaseSettings:
             table["corpus_options"] = table.pop("text_options") | table["corpus_options"]
         for key, value in changes.items():
             section = table.get(key)
-            nested = isinstance(section, dict) and isinstance(value, dict)
-            table[key] = {**(section or {}), **value} if nested else value
+            if isinstance(section, dict) and isinstance(value, dict):
+                table[key] = section | value
+            else:
+                table[key] = value
         return table
 
 

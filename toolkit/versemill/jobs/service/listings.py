@@ -10,7 +10,7 @@ from versemill.errors import UnknownNameError
 from versemill.jobs.execution.checkpoints import checkpoints
 from versemill.jobs.service.why_waiting import waiting
 from versemill.jobs.storage import job_listing
-from versemill.jobs.storage.tables import Attempt, Event, Job, LyricText, Metric, StoredNeeds
+from versemill.jobs.storage.tables import Attempt, Event, Job, LyricText, Metric, StoredRequirements
 from versemill.jobs.views import (
     AttemptView,
     CheckpointView,
@@ -96,10 +96,10 @@ def details(store: Store, job_id: int) -> JobDetails:
     why = waiting(store, job_id)
     with store.reading() as session:
         job = job_view(session, job_id)
-        columns = (Job.config, Job.plugins, Job.content_hash, Job.inexact, Job.plan, Job.result)
+        columns = (Job.config, Job.plugins, Job.content_hash, Job.inexact, Job.machine, Job.result)
         more = session.execute(
-            select(*columns, Job.accepted_by, StoredNeeds.needs)
-            .outerjoin(StoredNeeds, StoredNeeds.digest == Job.needs)
+            select(*columns, Job.accepted_by, StoredRequirements.requirements)
+            .outerjoin(StoredRequirements, StoredRequirements.digest == Job.requirements)
             .where(Job.id == job_id)
         ).one()
         return JobDetails(
@@ -109,8 +109,8 @@ def details(store: Store, job_id: int) -> JobDetails:
             plugins=records_from_json(more.plugins),
             content_hash=more.content_hash,
             inexact=more.inexact,
-            plan=more.plan,
-            needs=from_json(more.needs or ()),
+            machine=more.machine,
+            requirements=from_json(more.requirements or ()),
             accepted_by=more.accepted_by,
             result=more.result,
             events=_events(session, job_id),

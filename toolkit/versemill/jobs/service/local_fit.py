@@ -50,10 +50,10 @@ def require_fit(
     if job.state == "queued":  # what it was allowed before still holds
         inexact = inexact or details.inexact
     require_plugins(details, accept_change=accept_change)
-    if inexact or details.plan is None:
+    if inexact or details.machine is None:
         return job, "auto"
-    device = details.plan.split()[0]
-    _require_machine(job, details.plan, device)
+    device = details.machine.split()[0]
+    _require_machine(job, details.machine, device)
     return job, "cpu" if device == "cpu" else "auto"
 
 
@@ -64,7 +64,7 @@ def require_plugins(details: JobDetails, *, accept_change: bool = False) -> None
 
     registry = Registry.discover()
     has = offered(registry)
-    required = any_version(details.plugins) if accept_change else details.needs
+    required = any_version(details.plugins) if accept_change else details.requirements
     lacks = lacking(required, has)
     if not lacks:
         return
@@ -121,20 +121,20 @@ def _may_be_there(worker: WorkerView) -> bool:
     return True
 
 
-def _require_machine(job: JobView, plan: str, device: str) -> None:
+def _require_machine(job: JobView, machine: str, device: str) -> None:
     # In a process of its own, which takes torch and the GPU with it when it ends.
     command = code_command(_MACHINES, device)
     done = subprocess.run(  # noqa: S603 - our own interpreter and code
         command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     found = done.stdout.splitlines()
-    if plan not in found:
+    if machine not in found:
         here = f"this is {' and '.join(found)}" if found else f"there is no {device} here"
         raise JobStateError(
-            f"{_label(job)} goes on bit for bit only on {plan}; {here}",
+            f"{_label(job)} goes on bit for bit only on {machine}; {here}",
             reason="other-machine",
             job_id=job.id,
-            plan=plan,
+            machine=machine,
         )
 
 

@@ -123,9 +123,9 @@ def retry(
             values |= _accepted(uow, job, principal)
             message += _ACCEPTED
         elif from_scratch:
-            values["needs"] = keep_requirements(uow, at_least(_plugins(uow, job)))
+            values["requirements"] = keep_requirements(uow, at_least(_plugins(uow, job)))
         if from_scratch:
-            values |= {"step": 0, "epoch": 0, "plan": None}
+            values |= {"step": 0, "epoch": 0, "machine": None}
             values |= dict.fromkeys(("train_perplexity", "valid_perplexity"))
             for table in (Metric, LyricText, StoredCheckpoint):
                 uow.execute(delete(table).where(table.job_id == job_id))
@@ -191,7 +191,7 @@ def _requeue(
 def _accepted(uow: UnitOfWork, job: LockedJob, principal: Principal) -> dict[str, Any]:
     """Lets any version of its plugins go on with it; which they are is told when one does."""
     return {
-        "needs": keep_requirements(uow, any_version(_plugins(uow, job))),
+        "requirements": keep_requirements(uow, any_version(_plugins(uow, job))),
         "accepted_by": principal.name,
     }
 

@@ -170,7 +170,7 @@ def enqueue(
             "state": State.QUEUED,
             "config": config.to_json(),
             "plugins": records_to_json(submission.plugins),
-            "needs": keep_requirements(uow, at_least(submission.plugins)),
+            "requirements": keep_requirements(uow, at_least(submission.plugins)),
             "recipe": config.recipe,
             "corpus": config.corpus,
             "cell": config.cell,

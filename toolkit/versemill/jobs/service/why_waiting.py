@@ -16,7 +16,7 @@ from versemill.jobs.notices import (
 )
 from versemill.jobs.states import LEASE_SECONDS, State
 from versemill.jobs.storage.columns import db_now
-from versemill.jobs.storage.tables import Job, StoredNeeds, Worker
+from versemill.jobs.storage.tables import Job, StoredRequirements, Worker
 from versemill.jobs.views import WorkerView
 from versemill.plugins.requirements import from_json, lacking, offered_from_json
 
@@ -47,7 +47,7 @@ def live_workers(store: Store) -> list[WorkerView]:
         Worker.version,
         Worker.started_at,
         Worker.seen_at,
-        Worker.plans,
+        Worker.machines,
         Worker.drained_by,
         Worker.plugins,
     ).where(Worker.seen_at >= db_now(-LEASE_SECONDS))
@@ -63,8 +63,16 @@ def _worker(row: RowMapping) -> WorkerView:
 
 def waiting(store: Store, job_id: int) -> WaitingReason | None:
     """Why a queued job waits; None if a free slot may take it at once."""
-    columns = (Job.plan, Job.inexact, Job.available_at, db_now().label("now"), StoredNeeds.needs)
-    query = select(*columns).outerjoin(StoredNeeds, StoredNeeds.digest == Job.needs)
+    columns = (
+        Job.machine,
+        Job.inexact,
+        Job.available_at,
+        db_now().label("now"),
+        StoredRequirements.requirements,
+    )
+    query = select(*columns).outerjoin(
+        StoredRequirements, StoredRequirements.digest == Job.requirements
+    )
     with store.reading() as session:
         found = session.execute(query.where(Job.id == job_id, Job.state == State.QUEUED)).first()
     return None if found is None else _reason(found, live_workers(store))
@@ -73,11 +81,11 @@ def waiting(store: Store, job_id: int) -> WaitingReason | None:
 def _reason(found: Any, alive: list[WorkerView]) -> WaitingReason | None:
     if not alive:
         return NoWorker()
-    anywhere = found.plan is None or found.inexact
-    able = [w for w in alive if anywhere or w.plans is None or found.plan in w.plans]
+    anywhere = found.machine is None or found.inexact
+    able = [w for w in alive if anywhere or w.machines is None or found.machine in w.machines]
     if not able:
-        return OtherMachines(plan=found.plan)
-    required = from_json(found.needs or ())
+        return OtherMachines(machine=found.machine)
+    required = from_json(found.requirements or ())
     equipped = [worker for worker in able if not _lacking(required, worker)]
     if not equipped:
         return _unequipped(required, able)
@@ -102,4 +110,4 @@ def _unequipped(required: tuple[Requirement, ...], workers: list[WorkerView]) ->
         for plugin in worker.plugins or ()
         if (plugin.kind, plugin.name) == (lack.kind, lack.name)
     ]
-    return PluginsMissing(needs=tuple(lacks), others=tuple(others[:_OTHERS_NAMED]))
+    return PluginsMissing(requirements=tuple(lacks), others=tuple(others[:_OTHERS_NAMED]))

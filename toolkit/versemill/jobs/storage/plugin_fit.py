@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from versemill.jobs.storage.tables import StoredNeeds
+from versemill.jobs.storage.tables import StoredRequirements
 from versemill.plugins.requirements import digest, from_json, lacking, to_json
 
 if TYPE_CHECKING:
@@ -27,25 +27,27 @@ def keep_requirements(uow: UnitOfWork, requirements: Iterable[Requirement]) -> s
     """Stores requirements, unless they are there already.
 
     Returns:
-        What `Job.needs` refers to them by; None where nothing is required.
+        What `Job.requirements` refers to them by; None where nothing is required.
     """
     stored = to_json(requirements)
     if not stored:
         return None
-    values: dict[str, Any] = {"digest": digest(stored), "needs": stored}
-    uow.insert_if_absent(StoredNeeds, values, key="digest")
+    values: dict[str, Any] = {"digest": digest(stored), "requirements": stored}
+    uow.insert_if_absent(StoredRequirements, values, key="digest")
     return str(values["digest"])
 
 
 def fitting(session: Session, plugins: tuple[OfferedPlugin, ...] | None) -> list[str]:
     """The digests of all requirements that these plugins meet; of all there are if None."""
-    known = session.scalars(select(StoredNeeds.digest)).all()
+    known = session.scalars(select(StoredRequirements.digest)).all()
     if plugins is None:
         return list(known)
     verdicts = _verdicts(plugins)
     fresh = [name for name in known if name not in verdicts]
     if fresh:
-        stored = select(StoredNeeds.digest, StoredNeeds.needs).where(StoredNeeds.digest.in_(fresh))
+        stored = select(StoredRequirements.digest, StoredRequirements.requirements).where(
+            StoredRequirements.digest.in_(fresh)
+        )
         for name, wanted in session.execute(stored):
             verdicts[name] = not lacking(from_json(wanted), plugins)
     return [name for name in known if verdicts[name]]
