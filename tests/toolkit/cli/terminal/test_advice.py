@@ -94,7 +94,7 @@ def elsewhere(floor: Any, version: str = "999") -> None:
 def on_another_machine(floor: Any) -> None:
     floor.submit("one")
     with floor.store.unit_of_work() as uow:
-        uow.execute(update(Job).values(plan="cpu ABACUS, torch 9.0"))
+        uow.execute(update(Job).values(machine="cpu ABACUS, torch 9.0"))
         uow.commit()
 
 
@@ -220,7 +220,7 @@ class TestEachSituation:
 
     def test_waiting_for_a_machine(self, command: Any, floor: Any) -> None:
         on_another_machine(floor)
-        a_worker_with(floor, plans=["cpu other, torch 9.0"])
+        a_worker_with(floor, machines=["cpu other, torch 9.0"])
         advised = command("show", "one")
         self.follow(command, advised, "pause 1", "resume 1 --inexact")
 
