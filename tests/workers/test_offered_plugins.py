@@ -14,6 +14,7 @@ from versemill.config.recipes import apply_overrides
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.service import Submission
+from versemill.plugins.record import PluginRecord
 from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
 from versemill.settings import Settings
@@ -87,7 +88,7 @@ def test_a_plugin_that_appears_and_one_that_changed(
     told = alone.messages(job)
     assert "resumed; a change of its plugins is accepted" in told
     assert f"goes on changed, as ann accepted: {change}" in told
-    needed = service.details(alone.store, job.id).needs
+    needed = service.details(alone.store, job.id).requirements
     assert version(place) in {requirement.version for requirement in needed}
 
 
@@ -96,7 +97,7 @@ def test_a_trainer_that_lacks_a_plugin_hands_its_job_back(
 ) -> None:
     monkeypatch.setenv("VERSEMILL_HOME", str(tmp_path))
     config = resolve(apply_overrides({}, SMALL), Registry.discover())
-    record = {"kind": "cell", "name": "gru", "distribution": "versemill", "version": "999"}
+    record = PluginRecord(kind="cell", name="gru", distribution="versemill", version="999")
     submission = Submission(config=config, text=TEXT, plugins=[record])
     job = service.enqueue(alone.store, submission, ANN).job
     claim = worker_api.claim(alone.store, worker_api.register_worker(alone.store, "here", 1))

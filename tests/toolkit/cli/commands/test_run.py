@@ -223,3 +223,7 @@ def test_a_run_that_diverges_fails_in_one_line(home: Path, command: Any) -> None
     assert "step" in done.err
     assert "Traceback" not in done.err
     assert command("jobs", "--json").json[0]["state"] == "failed"
+    rate = "training.learning_rate=1e+29"
+    assert f"`versemill submit --from 1 --set {rate}` starts anew with a lower one" in done.err
+    cause = command("show", "wild", "--json").json["result"]["error"]
+    assert (cause["code"], cause["attributes"]["epoch"]) == ("diverged", 1)
