@@ -125,6 +125,8 @@ def test_two_distributions_from_installing_to_uninstalling(
     for command in (
         ("generate", "tides", "--prefix", "潮水"),
         ("run", "--corpus", "starter-zh", "--cell", "mgu"),
+        ("run", "waiting"),
+        ("run", "tides", "--epochs", "+1"),
         ("plugins", "check", "mgu"),
     ):
         assert "'mgu'" in one_line(stranger, *command)

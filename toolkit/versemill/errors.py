@@ -7,8 +7,9 @@ value got, what is allowed, what to do next.
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Any
+
+from versemill.phrases import did_you_mean, listed, shortened, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,9 +28,27 @@ class ConfigError(VersemillError, ValueError):
     """
 
     def __init__(self, field: str, value: object, allowed: str) -> None:
-        super().__init__(f"{field} = {value!r} is not allowed: {allowed}")
+        super().__init__(f"{shortened(field)} = {shown(value)} is not allowed: {allowed}")
         self.field = field
         self.value = value
+
+
+class NotEnoughMemoryError(ConfigError, MemoryError):
+    """A job needs more memory than this machine has."""
+
+
+class TextError(VersemillError, ValueError):
+    """A text cannot be taken as it is.
+
+    Attributes:
+        reason: why.
+        offset: character at which that is.
+    """
+
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(f"a text is not allowed: {reason}, at character {offset + 1:,}")
+        self.reason = reason
+        self.offset = offset
 
 
 class UnknownNameError(VersemillError, LookupError):
@@ -41,10 +60,11 @@ class UnknownNameError(VersemillError, LookupError):
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
-        listed = sorted(known)
-        near = difflib.get_close_matches(name, listed, n=1, cutoff=0.5)
-        guess = f"; did you mean {near[0]!r}?" if near else ""
-        message = f"no {kind} named {name!r}; known: {', '.join(listed) or 'none'}{guess}"
+        names = sorted(known)
+        message = (
+            f"no {kind} named {shown(name)}; known: {listed(names) or 'none'}"
+            f"{did_you_mean(name, names)}"
+        )
         super().__init__(f"{message}; {hint}" if hint else message)
         self.kind = kind
         self.name = name

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from versemill.errors import ConfigError
+from versemill.normalisation import prepared_name
 
 HOME = "VERSEMILL_HOME"
 DATABASE_URL = "VERSEMILL_DATABASE_URL"
@@ -58,7 +59,7 @@ class Settings:
     @classmethod
     def from_environment(cls) -> Settings:
         """Reads the `VERSEMILL_*` variables; raises `ConfigError` for a value that is no number."""
-        home = os.environ.get(HOME)
+        home = _variable(HOME)
         if not home:
             import platformdirs  # only without VERSEMILL_HOME, and never at import
 
@@ -66,14 +67,14 @@ class Settings:
         folder = Path(home).expanduser().absolute()
         return cls(
             home=folder,
-            database_url=os.environ.get(DATABASE_URL) or f"sqlite:///{folder / 'versemill.db'}",
-            broker_url=os.environ.get(BROKER_URL) or "memory://localhost",
-            user=os.environ.get(USER) or _user_name(),
+            database_url=_variable(DATABASE_URL) or f"sqlite:///{folder / 'versemill.db'}",
+            broker_url=_variable(BROKER_URL) or "memory://localhost",
+            user=prepared_name(os.environ.get(USER) or _user_name(), USER),
             corpus_limit=_number(CORPUS_LIMIT, 64, "megabytes") * 1024 * 1024,
             checkpoint_seconds=_number(CHECKPOINT_SECONDS, 60, "seconds"),
             checkpoint_limit=(
                 _number(CHECKPOINT_LIMIT, 1, "gigabytes") * 10**9
-                if os.environ.get(CHECKPOINT_LIMIT)
+                if _variable(CHECKPOINT_LIMIT)
                 else None
             ),
             plugins=plugins_folder(),
@@ -100,8 +101,22 @@ def plugins_folder() -> Path | None:
     return _folder(PLUGINS)
 
 
+def _variable(variable: str) -> str | None:
+    """A variable as it is: a path or a password keeps its characters; one that is no text is none.
+
+    Raises:
+        ConfigError: it is not valid UTF-8, or holds control characters.
+    """
+    value = os.environ.get(variable)
+    try:
+        prepared_name(value or "", variable)
+    except ConfigError:  # without the value: it may hold a password
+        raise ConfigError(variable, "…", "one line of UTF-8, without control characters") from None
+    return value
+
+
 def _folder(variable: str) -> Path | None:
-    folder = os.environ.get(variable)
+    folder = _variable(variable)
     return Path(folder).expanduser().absolute() if folder else None
 
 
@@ -113,7 +128,7 @@ def _user_name() -> str:
 
 
 def _number(variable: str, default: int, unit: str) -> int:
-    value = os.environ.get(variable) or str(default)
+    value = _variable(variable) or str(default)
     if not value.isascii() or not value.isdigit() or int(value) == 0:
         raise ConfigError(variable, value, f"a whole number of {unit}, at least 1")
     return int(value)
@@ -126,3 +141,11 @@ def bound_spinning() -> None:
     computes on this machine: measured, 20 times slower beside one busy process.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+
+
+def physical_memory() -> int | None:
+    """Bytes of memory of this machine; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError):
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -29,6 +30,12 @@ SMALL = Checkpoint(
     {"model.weight": torch.arange(12.0).reshape(3, 4), "losses": torch.empty(0)},
     {"step": 7, "words": "分开"},
 )
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has had so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def refusal(path: Path) -> str:
@@ -152,6 +159,8 @@ def test_a_random_header_gives_a_checkpoint_or_one_line(
         ({"__metadata__": entry(), "a": tensor(offsets=(4, 8))}, "no readable"),
         ({"__metadata__": entry(), "a": tensor(offsets=(0, 400))}, "no readable"),
         ({"__metadata__": entry(), "a": tensor(offsets=(4, 0))}, "no readable"),
+        ({"__metadata__": entry(), "a": tensor(offsets=())}, "has offsets []"),
+        ({"__metadata__": entry(), "a": tensor(offsets=(0, True))}, "has offsets [0, True]"),
         ({"__metadata__": entry("[" * 50_000)}, "nested too deeply"),
         ({"__metadata__": entry('{"format": 1, "step": NaN}')}, "holds NaN"),
         ({"__metadata__": entry('{"format": 1, "format": 1}')}, "a name twice"),
@@ -161,7 +170,10 @@ def test_a_random_header_gives_a_checkpoint_or_one_line(
     ],
 )  # fmt: skip
 def test_malformed_headers(path: Path, header: Any, reason: str) -> None:
-    assert reason in refusal(file_of(path, header, bytes(4)))
+    data = (
+        bytes(4) if isinstance(header, dict) and "a" in header else b""
+    )  # the size of the one tensor
+    assert reason in refusal(file_of(path, header, data))
 
 
 def test_an_odd_yet_right_file_is_read(path: Path) -> None:
@@ -254,6 +266,25 @@ def test_a_sparse_file_of_a_terabyte_is_not_read(path: Path) -> None:
     said, mebibytes, _ = cost(path)
     assert "no readable checkpoint" in said
     assert mebibytes < 64
+
+
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        (4, "its tensors take 4 bytes, but 21,474,836,480 follow its header"),
+        (20 << 30, "larger than this machine's memory"),
+    ],
+)
+def test_a_sparse_file_behind_a_sound_header_is_not_read(
+    path: Path, end: int, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("versemill.checkpoints.file.physical_memory", lambda: 16 << 30)
+    header = {"__metadata__": entry(), "a": tensor(shape=[end // 4], offsets=(0, end))}
+    file_of(path, header)
+    os.truncate(path, path.stat().st_size + (20 << 30))
+    before = peak_memory()
+    assert reason in refusal(path)
+    assert peak_memory() - before < 64 * MIB
 
 
 def test_what_could_not_be_read_back_is_not_written(path: Path) -> None:

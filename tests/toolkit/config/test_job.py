@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from versemill.config.job import GenerationOptions, JobConfig, ModelOptions, TrainingOptions
 from versemill.config.validation import validated
 from versemill.errors import ConfigError
+from versemill.normalisation import normalised
 from versemill.text.options import TextOptions
 
 JOB: dict[str, Any] = {
@@ -126,16 +127,19 @@ def test_options_cannot_be_changed() -> None:
         TrainingOptions().epochs = 3
 
 
+texts = st.text(st.characters(exclude_categories=["Cc", "Cs"])).map(normalised)
+
+
 @given(
     st.builds(
         JobConfig,
-        recipe=st.text(),
-        corpus=st.text(),
-        cell=st.text(),
-        sampler=st.text(),
-        tokenizer=st.text(),
-        prefixes=st.lists(st.text()).map(tuple),
-        cell_options=st.dictionaries(st.text(), st.integers() | st.text() | st.booleans()),
+        recipe=texts,
+        corpus=texts,
+        cell=texts,
+        sampler=texts,
+        tokenizer=texts,
+        prefixes=st.lists(texts).map(tuple),
+        cell_options=st.dictionaries(texts, st.integers() | texts | st.booleans()),
         training=st.builds(
             TrainingOptions,
             epochs=st.integers(1, 2**31 - 1),
@@ -143,7 +147,7 @@ def test_options_cannot_be_changed() -> None:
             learning_rate=st.floats(1e-9, 1e9),
         ),
         generation=st.builds(
-            GenerationOptions, seed=st.just(1), decoders=st.lists(st.text()).map(tuple)
+            GenerationOptions, seed=st.just(1), decoders=st.lists(texts).map(tuple)
         ),
     )
 )

@@ -264,3 +264,25 @@ def test_a_checkpoint_with_weights_of_another_shape_is_refused() -> None:
     state.tensors["model.output_bias"] = torch.zeros(3)
     with pytest.raises(CheckpointError, match="does not fit"):
         TrainedModel.from_checkpoint(state, REGISTRY)
+
+
+def test_a_prefix_is_brought_into_the_one_form(model: TrainedModel) -> None:
+    typed, stored = "cafe\u0301\r\nla", "café\nla"
+    options = {"length": 20, "seed": 3}
+    assert model.generate(typed, **options) == model.generate(stored, **options)
+    assert list(model.stream(typed, **options)) == list(model.stream(stored, **options))
+    written = returned(model.lyric(typed, GenerationOptions(length=20, seed=3)))
+    assert written == returned(model.lyric(stored, GenerationOptions(length=20, seed=3)))
+    assert written.prefix == stored
+
+
+@pytest.mark.parametrize("prefix", ["la\udce9", "la\x1b", "a" + "\u0301" * 200_000])
+def test_a_prefix_that_is_no_text_is_refused(model: TrainedModel, prefix: str) -> None:
+    for write in (
+        model.generate,
+        lambda prefix: next(model.stream(prefix)),
+        lambda prefix: model.generate_batch(prefix, 2),
+        lambda prefix: returned(model.lyric(prefix, GenerationOptions())),
+    ):
+        with pytest.raises(ConfigError, match="prefix = "):
+            write(prefix)

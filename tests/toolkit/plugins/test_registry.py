@@ -195,9 +195,14 @@ def test_a_target_without_a_module_is_in_the_plugins_own() -> None:
     assert registry.find("cell", "fancy").target == "offers-fancy:Cell"
 
 
-@pytest.mark.parametrize("summary", ["two\nlines", None, 3])
+@pytest.mark.parametrize("summary", ["two\nlines", "tab\t", "la\x1b[2J", "la\udce9", None, 3])
 def test_a_bad_summary_disables_its_plugin(summary: object) -> None:
     assert "must be one line of text" in reason(offering("fancy", summary=summary))
+
+
+def test_a_summary_is_brought_into_the_one_form() -> None:
+    registry = Registry([offering("fancy", summary="cafe\u0301")])
+    assert registry.find("cell", "fancy").summary == "café"
 
 
 def test_a_revision_is_what_jobs_keep_and_else_the_version() -> None:

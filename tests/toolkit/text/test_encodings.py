@@ -239,13 +239,36 @@ def test_short_files_of_a_folder_are_recognised_together(tmp_path: Path) -> None
     assert (reading.encoding, reading.guessed) == ("gb18030 and utf-8", True)
 
 
-def test_an_encoding_that_is_named_is_taken_for_all_files(tmp_path: Path) -> None:
+def test_an_encoding_that_is_named_is_that_of_the_files_that_are_not_utf8(tmp_path: Path) -> None:
     folder = files(tmp_path / "songs", lambda _: "gbk")
     reading = read_any(folder, limit=MIB, encoding="GBK")
     assert (reading.encoding, reading.guessed) == ("gb18030", False)
     (folder / "0.txt").write_bytes("分开歌".encode())
-    with pytest.raises(CorpusError, match=r"0\.txt' is not GB18030"):
+    (folder / "1.txt").write_bytes("不分开".encode("utf-16"))
+    reading = read_any(folder, limit=MIB, encoding="gbk")
+    assert reading.text.songs[:2] == ("分开歌", "不分开")
+    assert reading.encoding == "gb18030 and utf-16 and utf-8"
+    (folder / "2.txt").write_bytes(b"\xff\xff")
+    with pytest.raises(CorpusError, match=r"2\.txt' is not GB18030"):
         read_any(folder, limit=MIB, encoding="gbk")
+
+
+def test_a_named_encoding_is_taken_for_bytes_that_are_utf8_by_chance(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("la la".encode("utf-16-le"))
+    (tmp_path / "b.txt").write_bytes("分开".encode())
+    reading = read_any(tmp_path, limit=MIB, encoding="utf-16-le")
+    assert reading.text.songs == ("la la", "分开")
+
+
+def test_the_files_that_had_to_be_guessed_are_named(tmp_path: Path) -> None:
+    folder = files(tmp_path / "songs", lambda number: "utf-8" if number == 3 else "gbk")
+    guessed = [f"'{number}.txt'" for number in (0, 1, 2, 4, 5)]
+    assert list(read_any(folder, limit=MIB).guessed_files) == guessed
+    for number in (0, 1, 2, 4, 5):
+        (folder / f"{number}.txt").write_bytes(b"d\xe9j\xe0 vu")
+    with pytest.raises(CorpusError, match="told") as caught:
+        read_any(folder, limit=MIB)
+    assert f"{', '.join(guessed[:3])} and 2 more in the folder" in str(caught.value)
 
 
 def test_newlines_become_spaces_once_songs_are_told_apart(tmp_path: Path) -> None:

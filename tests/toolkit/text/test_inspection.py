@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import time
 import tracemalloc
 
@@ -11,6 +12,7 @@ from versemill.config.validation import NoOptions
 from versemill.text import inspection
 from versemill.text.corpus import Text
 from versemill.text.inspection import Oddity, inspect
+from versemill.text.splitting import songs_between
 from versemill_plugins.corpora.starter import chinese, english
 
 
@@ -155,3 +157,68 @@ def test_sixteen_megabytes_take_seconds_and_little_memory() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 32 * 2**20
+
+
+def test_work_does_not_grow_with_what_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(pattern: str, *flags: int) -> re.Pattern[str]:
+        assert len(pattern) < 10_000
+        return compile_(pattern, *flags)
+
+    compile_ = re.compile
+    monkeypatch.setattr(inspection.re, "compile", compiled)
+    wrong = "".join(
+        chr(lead) + chr(second) + chr(third)
+        for lead in range(0xE1, 0xED)
+        for second in range(0x80, 0xC0)
+        for third in range(0x80, 0xC0)
+    )
+    found = odd("plain\n" + wrong)["mojibake"]
+    assert len(found.found) == 12 * 64 * 64
+    assert found.first.line == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("la\n---\nli\n--- \nlo", ("---", 3)),
+        ("la\n***\nli\n***\nli\n---\nlo\n---", ("***", 3)),
+        ("chorus\nchorus\n\nla\n \t\nli\n", ("", 3)),
+        ("---\n---\nla\n\nli", ("", 2)),
+        ("la\nla\n", (None, 1)),
+        ("\n\nla\n\n", (None, 1)),
+        ("la\n—\nli", (None, 1)),
+        ("42\nla\n42\nli\n42\n", (None, 1)),
+    ],
+)
+def test_what_most_likely_stands_between_songs(text: str, expected: tuple[str | None, int]) -> None:
+    found = inspect(Text((text,)))
+    assert (found.likely_separator, found.pieces) == expected
+    if found.likely_separator is not None:
+        assert len(songs_between(text, found.likely_separator)) == found.pieces
+
+
+def test_songs_that_are_told_apart_need_no_separator() -> None:
+    found = inspect(Text(("la\n---\nli\n---\nlo", "b")))
+    assert (found.likely_separator, found.pieces) == (None, 2)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[00:01.00]la\n[00:02.50] li\n[01:03]lo\n",
+        "1\n00:00:01,000 --> 00:00:02,000\nla\n" * 3,
+        '[\n  {\n    "title": "la",\n    "paragraphs": [\n "year": 3\n',
+        '{"text": "la"}\n{"text": "li"}\n{"text": ["lo"]}\n',
+        "<p>la</p>\n<br>li\n",
+    ],
+)
+def test_marks_of_another_format_are_odd(text: str) -> None:
+    assert odd(text).keys() == {"markup"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[Verse 1]\nla <3\n[Chorus: all]\nI <3 you\n(x2)\n", 'He said: "la"\n"li": she said\n<lo>\n'],
+)
+def test_what_lyrics_have_is_no_markup(text: str) -> None:
+    assert "markup" not in odd(text)

@@ -77,7 +77,7 @@ def test_another_encoding_is_refused_with_its_place(corpus: Path) -> None:
     assert "offset 6 " in message
 
 
-@pytest.mark.parametrize("character", ["\x00", "\x1e", "\x0c", "\x7f", "\x85", "\x1b"])
+@pytest.mark.parametrize("character", ["\x00", "\x1e", "\x1a", "\x0b", "\x7f", "\x85", "\x1b"])
 def test_binary_data_is_refused_with_its_place(corpus: Path, character: str) -> None:
     corpus.write_bytes(f"分开{character}la".encode())
     message = refusal(corpus)
@@ -162,15 +162,30 @@ songs_of_lines = st.lists(lyric_lines, min_size=1, max_size=5).map("\n".join)
 
 @given(st.lists(songs_of_lines.filter(lambda s: s.strip() and "###" not in s), min_size=2))
 def test_songs_joined_by_separators_come_back(songs: list[str]) -> None:
-    from versemill.text.splitting import normalised, songs_between, without_blank_edges
+    from versemill.normalisation import normalised
+    from versemill.text.splitting import songs_between, without_blank_edges
 
     expected = tuple(without_blank_edges(normalised(song)) for song in songs)
     assert songs_between(normalised("\n###\n".join(songs)), "###") == expected
 
 
 def test_a_separator_that_never_occurs_is_refused(corpus: Path) -> None:
-    corpus.write_text("a\n--- \nb")
+    corpus.write_text("a\n----\n ---\nb\n")
     assert "no line of" in refusal(corpus, song_separator="---")
+    assert "no blank line stands between" in refusal(corpus, song_separator="")
+    assert "no blank line stands between" in refusal(corpus, song_separator="  ")
+
+
+@pytest.mark.parametrize("separator", ["---", "--- ", "---\t"])
+def test_white_space_at_line_ends_hides_no_separator(corpus: Path, separator: str) -> None:
+    corpus.write_text("a\n--- \nb\n---\u3000\t\nc\n---\nd \n")
+    assert read_path(corpus, limit=MIB, song_separator=separator).songs == ("a", "b", "c", "d ")
+
+
+@pytest.mark.parametrize("separator", ["", " ", "\u3000"])
+def test_an_empty_separator_means_blank_lines(corpus: Path, separator: str) -> None:
+    corpus.write_text("\na\nb\n \t\nc\n\n\u3000\nd\n\n")
+    assert read_path(corpus, limit=MIB, song_separator=separator).songs == ("a\nb", "c", "d")
 
 
 def test_a_separator_of_several_lines_is_refused(corpus: Path) -> None:
@@ -192,8 +207,6 @@ def test_a_folder_is_its_text_files_by_name_one_song_each(corpus: Path) -> None:
         ".e.txt": "no",
     }.items():
         (corpus / name).write_text(text)
-    (corpus / "sub.txt").mkdir()
-    (corpus / "sub.txt" / "z.txt").write_text("no")
     assert read_path(corpus, limit=MIB).songs == ("first\n\nverse", "second")
 
 

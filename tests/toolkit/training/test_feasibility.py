@@ -10,13 +10,13 @@ from versemill.config.job import JobConfig, ModelOptions, TrainingOptions
 from versemill.errors import ConfigError, CorpusError
 from versemill.nn.network import build_model
 from versemill.plugins.registry import Registry
+from versemill.settings import physical_memory
 from versemill.text.corpus import Text
 from versemill.text.options import TextOptions
 from versemill.training.feasibility import (
     check,
     estimate_memory,
     fewest_characters,
-    physical_memory,
 )
 
 CONFIG = JobConfig(

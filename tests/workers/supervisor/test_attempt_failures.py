@@ -20,7 +20,11 @@ pytestmark = pytest.mark.timeout(400)
 
 
 def ended_attempt(stage: Stage, job: JobView) -> None:
-    stage.until(lambda: service.details(stage.store, job.id).attempts[0].ended_at)
+    def ended() -> bool:
+        attempts = service.details(stage.store, job.id).attempts
+        return bool(attempts) and attempts[0].ended_at is not None
+
+    stage.until(ended)
 
 
 def test_a_crash_of_native_code(stage: Stage) -> None:
@@ -122,10 +126,20 @@ def test_classes_exit_codes_and_output(plugin: Stage, window: int, told: str, ho
     )  # fmt: skip
     job = service.find(plugin.store, "@last")
     plugin.start_worker("--name", "attic")
-    plugin.until(lambda: service.details(plugin.store, job.id).attempts)
     ended_attempt(plugin, job)
     shown = command(plugin, "show", str(job.id))
     assert re.search(rf"attic: {told}$", shown, re.M), shown
     assert re.search(rf"^    1  on attic: no step; {how}$", shown, re.M), shown
     assert "about to end" in shown
     assert "about to end\n" in command(plugin, "logs", str(job.id))
+
+
+def test_a_job_of_the_database_that_no_memory_holds_is_not_begun(stage: Stage) -> None:
+    # Submitting would refuse it; whoever has the database's password need not submit.
+    job = stage.submit(model__hidden_size=2**31 - 1)
+    stage.start_worker("--name", "attic")
+    ended_attempt(stage, job)
+    shown = command(stage, "show", str(job.id))
+    told = r"attic: model\.hidden_size = 2147483647 is not allowed: training needs about .* GiB"
+    assert re.search(rf"{told}.*; trying again in 2 s \(1 of 1\)$", shown, re.M), shown
+    assert "failed (out of memory), exit code 1" in shown

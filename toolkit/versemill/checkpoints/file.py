@@ -21,6 +21,7 @@ from versemill.checkpoints.header import (
 )
 from versemill.errors import CheckpointError
 from versemill.files import open_regular
+from versemill.settings import physical_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _KEY = "versemill"
+_READING_TAKES = 2  # times the file's size
 _REASON_SHOWN = 200  # characters; the library may repeat what it read
 _MALFORMED = (  # what reading a malformed file may raise, beside `SafetensorError`
     ArithmeticError,
@@ -102,7 +104,7 @@ def read(path: Path) -> Checkpoint:
     from safetensors import SafetensorError
 
     try:
-        return _checked(_content(path), path)
+        return _checked(*_content(path), path)
     except CheckpointError:
         raise
     except OSError as error:
@@ -114,25 +116,32 @@ def read(path: Path) -> Checkpoint:
     raise CheckpointError(f"{path} is no readable checkpoint: {reason}")
 
 
-def _content(path: Path) -> bytes:
-    """All bytes of a regular file whose header promises no more than it has."""
+def _content(path: Path) -> tuple[bytes, str]:
+    """All bytes of a regular file, and our entry of its header.
+
+    The header is looked at before the rest is read: a sparse file may claim any size.
+    """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        header_size(file.read(LENGTH_BYTES), size)
+        end = LENGTH_BYTES + header_size(file.read(LENGTH_BYTES), size)
+        file.seek(0)
+        start = file.read(end)
+        entry = metadata(start[LENGTH_BYTES:], size - end).get(_KEY)
+        if not isinstance(entry, str):
+            raise CheckpointError(f"{path} was not written by Versemill")
+        memory = physical_memory()
+        if memory is not None and size > memory // _READING_TAKES:
+            raise MemoryError
         file.seek(0)
         data = file.read(size)
-        if len(data) != size or file.read(1):
-            raise ValueError("its size changed while it was read")
-    return data
+        if len(data) != size or file.read(1) or data[:end] != start:
+            raise ValueError("it changed while it was read")
+    return data, entry
 
 
-def _checked(data: bytes, path: Path) -> Checkpoint:
+def _checked(data: bytes, entry: str, path: Path) -> Checkpoint:
     from safetensors.torch import load
 
-    end = LENGTH_BYTES + header_size(data[:LENGTH_BYTES], len(data))
-    entry = metadata(data[LENGTH_BYTES:end]).get(_KEY)
-    if not isinstance(entry, str):
-        raise CheckpointError(f"{path} was not written by Versemill")
     digest, _, text = entry.partition(" ")
     meta = parsed_meta(text)
     if meta.get("format") != FORMAT:

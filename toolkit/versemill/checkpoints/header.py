@@ -37,14 +37,19 @@ def header_size(start: bytes, file_size: int) -> int:
     return size
 
 
-def metadata(header: bytes) -> dict[str, Any]:
+def metadata(header: bytes, data_size: int) -> dict[str, Any]:
     """The `__metadata__` of a header whose tensors are of known types and few dimensions.
+
+    Args:
+        header: the header's JSON.
+        data_size: bytes that follow it, which the tensors have to fill.
 
     Raises:
         ValueError: it is malformed.
     """
     entries = _object(_parsed(header.decode("utf-8")))
     meta = _object(entries.pop("__metadata__", {}))
+    end = 0
     for name, entry in entries.items():
         fields = _object(entry)
         if fields.get("dtype") not in _DTYPES:
@@ -52,7 +57,17 @@ def metadata(header: bytes) -> dict[str, Any]:
         shape = fields.get("shape")
         if not isinstance(shape, list) or len(shape) > _MOST_DIMENSIONS:
             raise ValueError(f"tensor {name!r:.80} has more than {_MOST_DIMENSIONS} dimensions")
+        end = max(end, _end(name, fields.get("data_offsets")))
+    if end != data_size:
+        raise ValueError(f"its tensors take {end:,} bytes, but {data_size:,} follow its header")
     return meta
+
+
+def _end(name: str, offsets: object) -> int:
+    """Where a tensor's data end."""
+    if not isinstance(offsets, list) or not offsets or type(offsets[-1]) is not int:
+        raise ValueError(f"tensor {name!r:.80} has offsets {offsets!r:.80}")
+    return int(offsets[-1])
 
 
 def parsed_meta(text: str) -> dict[str, Any]:

@@ -28,6 +28,9 @@ def main() -> None:
         signal.signal(signal.SIGINT, leave_at_once)
     # Imports make objects by the hundred thousand and next to no garbage.
     gc.set_threshold(_GARBAGE_EVERY)
+    from versemill.cli.terminal.streams import provide_streams
+
+    provide_streams()
     from versemill.cli.error_reporting import perform
 
     _leave(perform(sys.argv[1:]))

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from versemill.cli.exit_codes import FAILED, INTERRUPTED, USAGE
+from versemill.cli.terminal.streams import OutputError
 from versemill.errors import VersemillError
+from versemill.phrases import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,7 @@ def perform(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         _print_anything(stream)
     try:
+        _refuse_unreadable(arguments)
         code = program.main(list(arguments), prog_name="versemill", standalone_mode=False)
         sys.stdout.flush()
     except (click.ClickException, VersemillError) as error:
@@ -29,16 +32,24 @@ def perform(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            return _reader_is_gone()
-        if error.filename is None:
-            raise  # not about a file that somebody named
-        return _complain(VersemillError(f"{error.filename}: {error.strerror}"))
+        return _complain_of_system(error)
     except SystemExit as end:  # click's own way when a pipe breaks
         return end.code if isinstance(end.code, int) else FAILED
     except Exception as error:  # noqa: BLE001 - raised again unless a plugin raised it
         code = _blame(error)
     return code if isinstance(code, int) else 0
+
+
+def _refuse_unreadable(arguments: Sequence[str]) -> None:
+    """Raises `VersemillError` for bytes that are no text, which nothing could look up or store."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise VersemillError(
+                f"the argument {shown(argument)} is not valid UTF-8; write it in UTF-8, and rename "
+                "a file of such a name"
+            ) from None
 
 
 def _complain(error: click.ClickException | VersemillError) -> int:
@@ -52,6 +63,18 @@ def _complain(error: click.ClickException | VersemillError) -> int:
         message = error.format_message()
     click.echo(f"versemill: {printable(' '.join(message.split()))}", err=True)
     return USAGE if isinstance(error, click.UsageError) else FAILED
+
+
+def _complain_of_system(error: OSError) -> int:
+    """Tells of an output that failed, or of a file that somebody named; raises what is neither."""
+    if isinstance(error, BrokenPipeError):
+        return _reader_is_gone()
+    if isinstance(error, OutputError):
+        lost = f"; not written: {error.lost}" if error.lost else ""
+        return _complain(VersemillError(f"{error}{lost}"))
+    if error.filename is None:
+        raise error
+    return _complain(VersemillError(f"{error.filename}: {error.strerror}"))
 
 
 def _blame(error: Exception) -> int:

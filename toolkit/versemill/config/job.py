@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt
+from annotated_types import Ge, Gt, Le, Lt, MaxLen
 
 from versemill.config.stored_options import completed
 from versemill.config.validation import PositiveFloat, PositiveInt, Share, validated
@@ -32,8 +32,8 @@ class ModelOptions:
     """
 
     hidden_size: PositiveInt = 256
-    layers: PositiveInt = 1
-    embedding_size: Annotated[int, Ge(0)] = 128
+    layers: Annotated[int, Gt(0), Le(1000)] = 1
+    embedding_size: Annotated[int, Ge(0), Lt(2**31)] = 128
     dropout: Share = 0.0
     embedding_dropout: Share = 0.0
     tied: bool = False
@@ -88,7 +88,7 @@ class GenerationOptions:
 
     length: Annotated[int, Gt(0), Le(1_000_000)] = 50
     lines: Annotated[int, Ge(0)] = 0
-    decoders: tuple[str, ...] = ("greedy",)
+    decoders: Annotated[tuple[str, ...], MaxLen(100)] = ("greedy",)
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
 
 
@@ -119,8 +119,8 @@ class JobConfig:
     cell: str
     sampler: str
     tokenizer: str
-    prefixes: tuple[str, ...]
-    trackers: tuple[str, ...] = ()
+    prefixes: Annotated[tuple[str, ...], MaxLen(1000)]
+    trackers: Annotated[tuple[str, ...], MaxLen(100)] = ()
     text: TextOptions = field(default_factory=TextOptions)
     corpus_options: dict[str, Any] = field(default_factory=dict)
     cell_options: dict[str, Any] = field(default_factory=dict)

@@ -7,7 +7,6 @@ Options classes, ours and plugins', are plain frozen dataclasses whose fields ma
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,8 @@ from typing import Annotated, Any, ClassVar, Protocol, TypeVar
 from annotated_types import Ge, Gt, Lt
 
 from versemill.errors import ConfigError
+from versemill.normalisation import prepared
+from versemill.phrases import did_you_mean
 
 JSONValue = None | bool | int | float | str | list["JSONValue"] | dict[str, "JSONValue"]
 
@@ -30,6 +31,9 @@ class Options(Protocol):
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 
+
+_LONGEST_NUMBER = 256  # bits; Python itself writes no number of more than 4300 digits
+_DEEPEST = 300  # levels of tables and lists; more is no configuration, and the JSON parser's limit
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - the only type variable here
 
@@ -50,8 +54,8 @@ def validated(options: type[O], values: Mapping[str, Any], *, where: str) -> O:
     Raises:
         ConfigError: naming the field, the value got and what is allowed.
     """
+    values = _prepared(values, where)
     _refuse_unknown_fields(options, values, where)
-    _refuse_unwritable(values, where)
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -70,11 +74,11 @@ def refuse_unknown_keys(values: Mapping[str, Any], allowed: Sequence[str], *, wh
     """Raises `ConfigError` for the first key of `values` that is not in `allowed`."""
     for key in values:
         if key not in allowed:
-            near = difflib.get_close_matches(key, allowed, n=1, cutoff=0.5)
-            guess = f"; did you mean {near[0]!r}?" if near else ""
-            name = _below(where, key)
             known = ", ".join(sorted(allowed)) or "none"
-            raise ConfigError(name, values[key], f"no such setting; known: {known}{guess}")
+            guess = did_you_mean(key, allowed)
+            raise ConfigError(
+                _below(where, key), values[key], f"no such setting; known: {known}{guess}"
+            )
 
 
 def _refuse_unknown_fields(options: type[Options], values: Mapping[str, Any], where: str) -> None:
@@ -87,21 +91,30 @@ def _refuse_unknown_fields(options: type[Options], values: Mapping[str, Any], wh
             _refuse_unknown_fields(inner, given, _below(where, f.name))
 
 
-def _refuse_unwritable(value: object, where: str) -> None:
-    """JSON has no NaN and no infinity, UTF-8 no halves of surrogate pairs."""
+def _prepared(value: Any, where: str, depth: int = 0) -> Any:
+    """The value with its texts in their one form; refuses what JSON and databases cannot hold.
+
+    Raises:
+        ConfigError: naming the place.
+    """
+    if isinstance(value, str):
+        return prepared(value, where)
+    if depth > _DEEPEST:
+        raise ConfigError(where, "…", f"at most {_DEEPEST} tables or lists in one another")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(where, value, "a finite number")
-    if isinstance(value, str) and not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            raise ConfigError(where, value, "text in valid Unicode") from None
+    if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:
+        raise ConfigError(where, value, f"a number of at most {_LONGEST_NUMBER} bits")
     if isinstance(value, Mapping):
-        for key, inner in value.items():
-            _refuse_unwritable(inner, _below(where, key))
+        return {
+            prepared(str(key), where): _prepared(inner, _below(where, key), depth + 1)
+            for key, inner in value.items()
+        }
     if isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            _refuse_unwritable(inner, _below(where, index))
+        return [
+            _prepared(inner, _below(where, index), depth + 1) for index, inner in enumerate(value)
+        ]
+    return value
 
 
 def _below(where: str, part: str | int) -> str:
@@ -137,6 +150,7 @@ def _in_words(error: Mapping[str, Any]) -> str:
         "tuple_type": "a list",
         "dict_type": "a table",
         "missing": "a value is needed",
+        "too_long": "at most {max_length} entries",
     }
     template = wanted.get(error["type"])
     return template.format(**context) if template else str(error["msg"]).lower()

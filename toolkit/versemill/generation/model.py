@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from versemill.checkpoints.model_fit import build_fitting_model
 from versemill.config.job import GenerationOptions, JobConfig
 from versemill.config.validation import validated
 from versemill.errors import CheckpointError, PluginError, UnknownNameError
 from versemill.evaluation.perplexity import evaluate, primer_id
-from versemill.nn.network import LanguageModel, build_model
 from versemill.nn.seeds import derived
+from versemill.normalisation import prepared
 from versemill.plugins.registry import Registry, parse_spec
 from versemill.plugins.run_events import HeldOut, Lyric
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from torch import Tensor
 
     from versemill.checkpoints.file import Checkpoint
+    from versemill.nn.network import LanguageModel
     from versemill.plugins.contracts import Decoder, Tokenizer
 
 
@@ -75,9 +77,7 @@ class TrainedModel:
             tokenizer_class = registry.find("tokenizer", config.tokenizer).load()
             tokenizer: Tokenizer = tokenizer_class.from_json(meta["vocabulary"])
             weights = (checkpoint.part("best") if best else {}) or checkpoint.part("model")
-            _refuse_misfit(config, len(tokenizer.tokens), registry, weights)
-            model = build_model(config, len(tokenizer.tokens), registry)
-            model.load_state_dict(weights)
+            model = build_fitting_model(config, len(tokenizer.tokens), registry, weights)
             unseen = float(meta["unseen"])
             step = int((best and meta["best_step"]) or meta["step"])
         except (CheckpointError, PluginError, UnknownNameError):
@@ -95,6 +95,7 @@ class TrainedModel:
 
     def generate_batch(self, prefix: str, count: int, **options: Any) -> list[str]:
         """`count` different texts in one batch; the first is the one `generate` gives."""
+        prefix = prepared(prefix, "prefix")
         texts = [prefix] * count
         for pieces in self._pieces(prefix, count, self._options(options)):
             for row, piece in enumerate(pieces):
@@ -112,12 +113,12 @@ class TrainedModel:
         Raises:
             ConfigError: an option that is not allowed.
         """
-        for pieces in self._pieces(prefix, 1, self._options(options)):
+        for pieces in self._pieces(prepared(prefix, "prefix"), 1, self._options(options)):
             yield pieces[0]
 
     def lyric(self, prefix: str, options: GenerationOptions) -> Generator[None, None, Lyric]:
         """Writes one text, yielding as it grows; returns it with the record of how it was made."""
-        text = prefix
+        text = prefix = prepared(prefix, "prefix")
         for pieces in self._pieces(prefix, 1, options):
             text += pieces[0]
             yield
@@ -221,33 +222,3 @@ class _Lines:
                 self.ended = True
                 return piece[:at]
         return piece
-
-
-def _refuse_misfit(
-    config: JobConfig, vocabulary_size: int, registry: Registry, weights: Mapping[str, Tensor]
-) -> None:
-    """Compares a file's weights with its configuration, before memory for a model is taken.
-
-    Raises:
-        CheckpointError: other layers, names or shapes, or a weight that is not finite.
-    """
-    if config.model.layers > len(weights):
-        raise CheckpointError(
-            f"the checkpoint does not fit its model: {config.model.layers:,} layers, "
-            f"but only {len(weights)} weights"
-        )
-    try:
-        with torch.device("meta"):  # shapes alone
-            expected = build_model(config, vocabulary_size, registry).state_dict()
-    except (RuntimeError, TypeError):
-        return  # a stranger's cell that is not made without memory; loading compares as well
-    for name in sorted(expected.keys() | weights.keys()):
-        want, got = (tuple(t[name].shape) if name in t else None for t in (expected, weights))
-        if want != got:
-            raise CheckpointError(
-                f"the checkpoint does not fit its model: {name} has shape {got}, its "
-                f"configuration needs {want}"
-            )
-    odd = [name for name, weight in weights.items() if not bool(weight.isfinite().all())]
-    if odd:
-        raise CheckpointError(f"the checkpoint's weight {odd[0]} is not finite")

@@ -112,3 +112,12 @@ class KernelPlan:
         if not all(isinstance(name, str) for name in names) or plan.threads not in _THREADS:
             raise CheckpointError("the checkpoint's kernel plan is malformed")
         return plan
+
+
+def machines(device: str) -> list[str]:
+    """Every kind of machine (`KernelPlan.machine`) that this computer is, for `cpu` or `cuda`."""
+    here = KernelPlan.current()
+    if device == "cpu":
+        return [here.machine]
+    names = {torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())}
+    return sorted(replace(here, device="cuda", hardware=name).machine for name in names)

@@ -14,6 +14,7 @@ import pluggy
 
 from versemill.config.validation import NoOptions, Options, validated
 from versemill.errors import ConfigError, PluginError, UnknownNameError
+from versemill.normalisation import prepared_name
 from versemill.plugins import hookspecs
 from versemill.plugins.discovery import FOLDER_PACKAGE, Source, find_sources
 from versemill.plugins.isolation import OverdueError, captured, limited
@@ -34,6 +35,7 @@ _HOOKS: dict[Kind, str] = {
 IMPORT_SECONDS = 30.0
 """Time a plugin has to be imported, and its hooks to return; an import of torch fits in."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_MESSAGE_READ = 1000  # characters
 _REVISION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,9}")
 _TARGET = re.compile(r"([A-Za-z_][\w.]*)?:[A-Za-z_]\w*")
 _METHODS: dict[Kind, tuple[str, ...]] = {
@@ -268,7 +270,8 @@ class _Registrar:
             raise PluginError(
                 f"target {target!r} of {self._kind} {name!r} is no 'module:attribute'"
             )
-        if not isinstance(summary, str) or "\n" in summary:
+        summary = _one_line(summary)
+        if summary is None:
             raise PluginError(f"summary of {self._kind} {name!r} must be one line of text")
         try:
             fields(options)
@@ -291,6 +294,14 @@ class _Registrar:
                 revision=self._version if revision is None else str(revision),
             )
         )
+
+
+def _one_line(summary: object) -> str | None:
+    """A stranger's summary in the one form of all text; None if it is no line of text."""
+    try:
+        return prepared_name(summary, "summary") if isinstance(summary, str) else None
+    except ConfigError:
+        return None
 
 
 def _is_revision(given: object) -> bool:
@@ -379,7 +390,8 @@ def in_short(error: BaseException) -> str:
         told = str(error)
     except Exception:  # noqa: BLE001 - even this may fail
         told = ""
-    line = textwrap.shorten(told, 300, placeholder=" …")  # in one line: pluggy writes several
+    # In one line, since pluggy writes several; of the beginning, since it may have megabytes.
+    line = textwrap.shorten(told[:_MESSAGE_READ], 300, placeholder=" …")
     if isinstance(error, PluginError | OverdueError):
         return line
     return f"{type(error).__name__}: {line}" if line else type(error).__name__
@@ -395,5 +407,5 @@ def _import_failure(error: BaseException) -> str:
 
 def _refuse_output(when: str, printed: str) -> None:
     if printed:
-        shown = textwrap.shorten(printed, 60, placeholder=" …")
+        shown = textwrap.shorten(printed[:_MESSAGE_READ], 60, placeholder=" …")
         raise PluginError(f"it prints {when}: {shown!r}; a plugin may not, use logging")

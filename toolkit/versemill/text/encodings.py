@@ -11,8 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from versemill.errors import ConfigError, CorpusError
-from versemill.text.splitting import normalised
+from versemill.errors import ConfigError, CorpusError, TextError
+from versemill.normalisation import CONTROL, normalised, with_line_ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ _NAME_IT = (
     + ", ".join(ENCODINGS)
 )
 _GLIMPSE = 12  # characters
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # all but tab and line endings
+_END_OF_FILE = "\x1a"  # Ctrl-Z, which programs of CP/M and DOS wrote at the end
 _DELETE = "\x7f"
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
@@ -78,7 +78,7 @@ def known_encoding(name: str) -> str:
 
 
 def decode(data: bytes, *, name: str, encoding: str = UTF_8) -> str:
-    """Turns bytes into text: strict, NFC, newlines; a byte order mark is dropped.
+    """Turns bytes into text: strict, NFC, newlines; a byte order mark and a final Ctrl-Z go.
 
     Args:
         data: the whole content of a file.
@@ -97,13 +97,18 @@ def decode(data: bytes, *, name: str, encoding: str = UTF_8) -> str:
         ) from None
     except UnicodeError as error:  # UTF-16 and UTF-32 have errors without a place
         raise CorpusError(f"{name} is not {shown(encoding)}: {error}; {_mend(encoding)}") from None
-    found = _CONTROL.search(text)
+    text = text.removesuffix(_END_OF_FILE)
+    found = CONTROL.search(text)
     if found:
         offset = len(text[: found.start()].encode(encoding))
         if found[0] > _DELETE:
             raise _misread(name, encoding, ord(found[0]), offset)
         raise _binary(name, data, ord(found[0]), offset)
-    return normalised(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
+    text = with_line_ends(text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}"))
+    try:
+        return normalised(text)
+    except TextError as error:
+        raise CorpusError(f"{name} is hardly text: {error.reason}; delete them") from None
 
 
 def certain_encoding(data: bytes) -> str | None:
@@ -112,6 +117,11 @@ def certain_encoding(data: bytes) -> str | None:
         if data.startswith(mark):
             return encoding
     return None if _first_beyond_utf8(data) is not None else UTF_8
+
+
+def holds_controls(data: bytes) -> bool:
+    """Whether bytes that are valid UTF-8 hold characters that no text has."""
+    return CONTROL.search(data.decode().removesuffix(_END_OF_FILE)) is not None
 
 
 def guessed_encoding(data: bytes, *, name: str) -> str:
@@ -175,7 +185,7 @@ def _candidates(data: bytes) -> list[_Candidate]:
 
 def _is_text(data: bytes, encoding: str) -> bool:
     try:
-        return not _CONTROL.search(data.decode(encoding))
+        return not CONTROL.search(data.decode(encoding).removesuffix(_END_OF_FILE))
     except UnicodeError:
         return False
 

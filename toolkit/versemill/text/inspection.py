@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from versemill.text.corpus import Text
 
@@ -35,6 +35,14 @@ _TELLTALES = (  # rare characters that the commonest ones become: UTF-8 read as 
 _FEWEST_TELLTALES, _TELLTALES_PER = 3, 100_000  # each is a rare character in its own right
 _INVISIBLE = re.compile("[\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]")
 _PLACEHOLDERS = "□〓"
+_MARKUP = re.compile(  # time stamps of LRC and SRT, tags, fields of JSON
+    r"^[ \t]{0,8}\[\d{1,3}:\d\d[^\]\n]{0,8}\]|^\d\d:\d\d:\d\d[,.]\d{3} -->"
+    r"|</?[A-Za-z][^<>\n]{0,60}>|^[ \t]{0,8}\{?\"[^\"\n]{1,40}\": ?[\"\[{\d]",
+    re.MULTILINE,
+)
+_FEWEST_MARKUP = 3  # a single one may be meant
+_FEWEST_SEPARATORS = 2  # lines that are alike; one may be a line of a song
+_LONGEST_SEPARATOR, _MOST_SEPARATORS = 40, 1000  # characters; distinct ones that are counted
 _SPACES = re.compile("[\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f]")
 
 
@@ -97,6 +105,9 @@ class Inspection:
         repeated_lines: how many of them say what an earlier one has said.
         repeated_songs: songs that differ from an earlier one in white space only; they count once
             when whole songs are held out.
+        likely_separator: a line that may stand between songs where their boundaries are not
+            known, empty for blank lines; None where nothing looks like it.
+        pieces: how many songs that would make.
     """
 
     characters: int
@@ -108,6 +119,8 @@ class Inspection:
     repeated_lines: int
     most_repeated: tuple[RepeatedLine, ...]
     repeated_songs: int
+    likely_separator: str | None
+    pieces: int
     oddities: tuple[Oddity, ...]
 
 
@@ -118,6 +131,7 @@ def inspect(text: Text) -> Inspection:
         counts.update(song)
     hashes, longest = _lines_of(text.songs)
     repeated, most = _repetition(hashes, text.songs)
+    separator, pieces = (None, len(text.songs)) if text.segmented else _separator(text.songs[0])
     return Inspection(
         characters=text.characters,
         distinct_characters=len(counts),
@@ -128,6 +142,8 @@ def inspect(text: Text) -> Inspection:
         repeated_lines=repeated,
         most_repeated=tuple(most),
         repeated_songs=_repeated_songs(text.songs),
+        likely_separator=separator,
+        pieces=pieces,
         oddities=tuple(_oddities(text.songs, counts, longest)),
     )
 
@@ -190,6 +206,37 @@ def _repetition(hashes: array[int], songs: Sequence[str]) -> tuple[int, list[Rep
     return len(ordered) - len(starts), sorted(found, key=lambda each: -each.times)
 
 
+def _separator(song: str) -> tuple[str | None, int]:
+    """The line that most likely stands between songs, and how many it would make.
+
+    That is the commonest line without a letter or digit, or else a blank one.
+    """
+    marks: Counter[str] = Counter()
+    for line in _lines(song):
+        mark = line.rstrip()
+        short = 0 < len(mark) <= _LONGEST_SEPARATOR and not any(map(str.isalnum, mark))
+        if short and (mark in marks or len(marks) < _MOST_SEPARATORS):
+            marks[mark] += 1
+    frequent = [mark for mark, times in marks.most_common(1) if times >= _FEWEST_SEPARATORS]
+    for separator in (*frequent, ""):
+        pieces = _pieces(song, separator)
+        if pieces > 1:
+            return separator, pieces
+    return None, 1
+
+
+def _pieces(song: str, separator: str) -> int:
+    """How many pieces that are not blank stand between lines that equal `separator`."""
+    pieces, written = 0, False
+    for line in _lines(song):
+        stripped = line.rstrip()
+        if stripped == separator:
+            pieces, written = pieces + written, False
+        elif stripped:
+            written = True
+    return pieces + written
+
+
 def _repeated_songs(songs: Sequence[str]) -> int:
     if len(songs) == 1:
         return 0
@@ -235,6 +282,7 @@ def _oddities(
     ):
         yield from _of_characters(songs, counts, characters, kind, what, mend)
     yield from _mixed_widths(songs, counts)
+    yield from _markup(songs)
     if longest and longest[0].characters > LONG_LINE:
         yield Oddity(
             "long line",
@@ -280,9 +328,12 @@ def _misread(songs: Sequence[str], counts: Counter[str], mend: str) -> Iterator[
     if not found and upper.total() > sum(n for c, n in counts.items() if not c.isspace()) * 3 / 4:
         found = upper  # no language has so many accents: any other encoding, read as Latin-1
     if found:
-        any_of = re.compile("|".join(map(re.escape, found)))
+        # One pattern of all that was found would be slow where that is much.
+        single = re.escape("".join(piece for piece in found if len(piece) == 1))
+        any_of = f"{_MISREAD.pattern}|{_LOST.pattern}" + (f"|[{single}]" if single else "")
         what = "text decoded in a wrong encoding"
-        yield Oddity("mojibake", what, tuple(found.most_common()), _first(songs, any_of), mend)
+        first = _first(songs, re.compile(any_of), found)
+        yield Oddity("mojibake", what, tuple(found.most_common()), first, mend)
 
 
 def _is_utf8(piece: str) -> bool:
@@ -295,6 +346,23 @@ def _is_utf8(piece: str) -> bool:
         return len(data.decode()) == 1
     except UnicodeDecodeError:
         return False
+
+
+def _markup(songs: Sequence[str]) -> Iterator[Oddity]:
+    """Time stamps, tags and records of formats that were read as plain text."""
+    found: Counter[str] = Counter()
+    for piece in (match[0] for song in songs for match in _MARKUP.finditer(song)):
+        if piece in found or len(found) < _MOST_SEPARATORS:
+            found[piece] += 1
+    if found.total() >= _FEWEST_MARKUP:
+        yield Oddity(
+            "markup",
+            "marks of another format than plain text",
+            tuple(found.most_common()),
+            _first(songs, _MARKUP),
+            "if it is JSON, LRC or SRT, give the file that ending (.json, .jsonl, .lrc, .srt) and "
+            "add it again; delete other markup",
+        )
 
 
 def _mixed_widths(songs: Sequence[str], counts: Counter[str]) -> Iterator[Oddity]:
@@ -317,12 +385,15 @@ def _mixed_widths(songs: Sequence[str], counts: Counter[str]) -> Iterator[Oddity
     )
 
 
-def _first(songs: Sequence[str], pattern: re.Pattern[str]) -> Place:
-    """The line of the first match; there is one."""
+def _first(
+    songs: Sequence[str], pattern: re.Pattern[str], among: Container[str] | None = None
+) -> Place:
+    """The line of the first match, `among` those that count; there is one."""
     number, song, start = next(
         (number, song, match.start())
         for number, song in enumerate(songs, 1)
-        if (match := pattern.search(song))
+        for match in pattern.finditer(song)
+        if among is None or match[0] in among
     )
     line_start = song.rfind("\n", 0, start) + 1
     begin = max(line_start, start - _EXCERPT // 2)

@@ -6,11 +6,13 @@ Split comes first; vocabulary, tokenizer and windows are then built from the tra
 from __future__ import annotations
 
 import hashlib
-import unicodedata
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from versemill.errors import CorpusError
+from versemill.errors import CorpusError, TextError
+from versemill.normalisation import normalised
+from versemill.phrases import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 SONG_GAP = "\n\n\n"
 """Stands between songs where they are joined: two blank lines, one more than between verses."""
+
+_BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 FEWEST_SONGS = 3
 """With fewer distinct songs the tail of the text is held out, not whole songs."""
@@ -46,11 +50,6 @@ class Parts:
     content_hash: str = field(default="", compare=False)
 
 
-def normalised(text: str) -> str:
-    """`text` in NFC with every line ending as a newline; idempotent."""
-    return unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
-
-
 def without_blank_edges(text: str) -> str:
     """`text` without the blank lines before its first and after its last line that is not blank."""
     if not text.strip():
@@ -61,15 +60,32 @@ def without_blank_edges(text: str) -> str:
 
 
 def songs_between(text: str, separator: str) -> tuple[str, ...]:
-    """The pieces of `text` between lines that equal `separator`, blank ones left out."""
+    """The pieces of `text` between lines that equal `separator`, blank ones left out.
+
+    White space at the end of lines, and of the separator, does not count: `""` is a blank line.
+    """
+    separator = separator.rstrip()
     pieces: list[list[str]] = [[]]
     for line in text.split("\n"):
-        if line == separator:
+        if line.startswith(separator) and line.rstrip() == separator:
             pieces.append([])
         else:
             pieces[-1].append(line)
     songs = (without_blank_edges("\n".join(piece)) for piece in pieces)
     return tuple(song for song in songs if song.strip())
+
+
+def is_separated(text: str, separator: str) -> bool:
+    """Whether `songs_between` finds a line that equals the separator.
+
+    A blank one has to stand between lines that are not blank.
+    """
+    separator = separator.rstrip()
+    if not separator:
+        return _BLANK_LINE.search(without_blank_edges(text)) is not None
+    return any(
+        line.startswith(separator) and line.rstrip() == separator for line in text.split("\n")
+    )
 
 
 def split(text: Text, options: TextOptions) -> Parts:
@@ -102,7 +118,7 @@ def split(text: Text, options: TextOptions) -> Parts:
         parts = _by_tail(SONG_GAP.join(songs), options.holdout)
     if not parts.training.strip():
         raise CorpusError(
-            f"the corpus has no text to train on ({text.characters} characters, first = "
+            f"the corpus has no text to train on ({counted(text.characters, 'character')}, first = "
             f"{options.first}, holdout = {options.holdout}); give a longer text"
         )
     if options.newlines == "space":
@@ -111,7 +127,10 @@ def split(text: Text, options: TextOptions) -> Parts:
 
 
 def _songs(text: Text, separator: str | None) -> tuple[str, ...]:
-    songs = tuple(map(normalised, text.songs))
+    try:
+        songs = tuple(map(normalised, text.songs))
+    except TextError as error:
+        raise CorpusError(f"a song cannot be trained on: {error.reason}") from None
     if separator is not None and len(songs) == 1:
         found = songs_between(songs[0], normalised(separator))
         return found if len(found) > 1 else songs

@@ -7,11 +7,12 @@ Symbols: B batch, T window, V vocabulary, E embedding, H hidden, L layers.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from versemill.errors import ConfigError, CorpusError
+from versemill.errors import CorpusError, NotEnoughMemoryError
+from versemill.phrases import counted
+from versemill.settings import physical_memory
 from versemill.text.splitting import split
 
 if TYPE_CHECKING:
@@ -52,20 +53,38 @@ def check(text: Text, config: JobConfig, *, memory: int | None = None) -> None:
 
     Raises:
         CorpusError: nothing is left to train on, or too little for one batch of windows.
-        ConfigError: the network needs more memory than there is.
+        NotEnoughMemoryError: the network needs more memory than there is.
     """
     training = split(text, config.text).training
     needed = fewest_characters(config)
     if config.tokenizer == "char" and len(training) < needed:
         options = config.training
         raise CorpusError(
-            f"the training text has {len(training):,} characters, but training.batch_size = "
-            f"{options.batch_size:,} windows of training.window = {options.window:,} need at "
-            f"least {needed:,}: lower them or use a longer text"
+            f"the training text has {counted(len(training), 'character')}, but "
+            f"training.batch_size = {counted(options.batch_size, 'window')} of training.window = "
+            f"{options.window:,} need at least {needed:,}: lower them or use a longer text"
         )
+    check_memory(config, len(set(training)) + 1, memory=memory)
+
+
+def check_memory(
+    config: JobConfig, vocabulary_size: int, *, memory: int | None = None, device: str = "cpu"
+) -> None:
+    """Refuses a network that needs more memory than there is.
+
+    Args:
+        config: the job.
+        vocabulary_size: V.
+        memory: bytes of memory there are; by default this machine's.
+        device: where steps are computed; elsewhere than on the CPU their activations do not count.
+
+    Raises:
+        NotEnoughMemoryError: it does.
+    """
     available = physical_memory() if memory is None else memory
-    estimate = estimate_memory(config, len(set(training)) + 1)
-    if available is not None and estimate.total > available:
+    estimate = estimate_memory(config, vocabulary_size)
+    needed = estimate.total if device == "cpu" else estimate.parameters
+    if available is not None and needed > available:
         raise _too_large(config, estimate, available)
 
 
@@ -96,15 +115,7 @@ def estimate_memory(config: JobConfig, vocabulary_size: int) -> MemoryEstimate:
     )
 
 
-def physical_memory() -> int | None:
-    """Bytes of memory of this machine; None where the system does not say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):
-        return None
-
-
-def _too_large(config: JobConfig, estimate: MemoryEstimate, available: int) -> ConfigError:
+def _too_large(config: JobConfig, estimate: MemoryEstimate, available: int) -> NotEnoughMemoryError:
     """Blames the setting with the largest share."""
     field, value = "model.hidden_size", config.model.hidden_size
     if estimate.activations > estimate.parameters:
@@ -115,7 +126,7 @@ def _too_large(config: JobConfig, estimate: MemoryEstimate, available: int) -> C
         field, value = "model.layers", config.model.layers
     if field == "training.batch_size" and config.training.window > config.training.batch_size:
         field, value = "training.window", config.training.window
-    return ConfigError(
+    return NotEnoughMemoryError(
         field,
         value,
         f"training needs about {_gigabytes(estimate.total)} of memory "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from versemill.config.job import JobConfig
 from versemill.config.stored_options import completed
 from versemill.errors import CheckpointError, PluginMismatchError
+from versemill.normalisation import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,5 +132,5 @@ def _settings(config: object) -> dict[str, Any]:
 
 
 def _plain(value: object) -> Any:
-    """A value as JSON gives it back."""
-    return json.loads(json.dumps(value))
+    """A value as JSON gives it back; its texts in NFC, which older versions did not see to."""
+    return json.loads(normalised(json.dumps(value, ensure_ascii=False)))

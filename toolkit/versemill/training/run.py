@@ -22,13 +22,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from versemill.checkpoints.file import Checkpoint
+from versemill.checkpoints.model_fit import shape_difference
 from versemill.errors import CheckpointError, CorpusError, DivergedError
 from versemill.evaluation.perplexity import evaluation, unseen_share
 from versemill.generation.model import TrainedModel
 from versemill.nn.machine import KernelPlan
 from versemill.nn.network import LanguageModel, States, build_model, detached
 from versemill.nn.seeds import derived
+from versemill.phrases import counted
 from versemill.plugins.run_events import EpochReport, Event, Finished, HeldOut, Lyric, Progress
+from versemill.training.feasibility import check_memory
 from versemill.training.optimizers import Optimization
 from versemill.training.resuming import refuse_another_run
 from versemill.training.speed import Clock
@@ -63,6 +66,7 @@ class Training:
 
     Raises:
         CorpusError: the training text is too short for one batch of windows.
+        NotEnoughMemoryError: the network cannot fit into this machine's memory.
         PlanMismatchError: `state` was made on another kernel plan, and `inexact` is not set.
         PluginMismatchError: `state` was made with other plugins, and `accept_change` is not set.
         CheckpointError: `state` belongs to another text or configuration.
@@ -94,6 +98,8 @@ class Training:
         self._sampler = self._build_sampler(len(ids))
         self._ids = torch.tensor(ids, device=self._device)
         self._once = self._seen_once()
+        # Checked when the job was submitted, but perhaps on another machine, or not by us.
+        check_memory(config, len(self._tokenizer.tokens), device=plan.device)
         model = build_model(config, len(self._tokenizer.tokens), registry)
         self._model: LanguageModel = model.to(self._device, plan.torch_dtype)
         self._steps = config.training.epochs * self._sampler.steps
@@ -161,7 +167,7 @@ class Training:
         )
         if sampler.steps < 1:
             raise CorpusError(
-                f"the training text has {length} characters, too few for one batch of "
+                f"the training text has {counted(length, 'character')}, too few for one batch of "
                 f"training.batch_size = {options.batch_size} windows of "
                 f"training.window = {options.window}: lower them or use a longer text"
             )
@@ -422,17 +428,21 @@ class Training:
     def _restore(self, state: Checkpoint) -> None:
         meta = state.meta
         try:
+            self._refuse_other_tensors(state)
             self._model.load_state_dict(state.part("model"))
             self._optimization.load(state.part("optimizer"))
-            self._step, self._epoch = int(meta["step"]), int(meta["epoch"])
-            self._position = self._checked = int(meta["position"])
-            self._best_nats = meta["best_nats"]
-            self._best_epoch, self._best_step = int(meta["best_epoch"]), int(meta["best_step"])
+            self._step, self._epoch = _count(meta["step"]), _count(meta["epoch"])
+            self._position = self._checked = _count(meta["position"])
+            self._best_nats = None if meta["best_nats"] is None else float(meta["best_nats"])
+            self._best_epoch, self._best_step = (
+                _count(meta["best_epoch"]),
+                _count(meta["best_step"]),
+            )
             if self._best_nats is not None:
                 best = state.part("best") or state.part("model")
                 self._best = {k: v.to(self._device, copy=True) for k, v in best.items()}
             if self.config.training.epochs == meta["config"]["training"]["epochs"]:
-                self._disappointments = int(meta["disappointments"])  # else: a fresh patience
+                self._disappointments = _count(meta["disappointments"])  # else: a fresh patience
             self._losses[: self._position] = state.tensors["losses"].to(self._device)
             self._states = tuple(
                 tuple(
@@ -444,5 +454,28 @@ class Training:
         except CheckpointError:
             raise
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            reason = textwrap.shorten(str(error), 200, placeholder=" …") or type(error).__name__
+            reason = (
+                textwrap.shorten(str(error)[:1000], 200, placeholder=" …") or type(error).__name__
+            )
             raise CheckpointError(f"the checkpoint does not fit this job: {reason}") from None
+
+    def _refuse_other_tensors(self, state: Checkpoint) -> None:
+        """Compares the shapes of all tensors, since PyTorch would repeat or convert some."""
+        model = self._model.state_dict()
+        wanted = {f"model.{name}": weight for name, weight in model.items()}
+        if state.part("best"):
+            wanted |= {f"best.{name}": weight for name, weight in model.items()}
+        for layer, tensors in enumerate(self._states):
+            wanted |= {f"state.{layer}.{i}": tensor for i, tensor in enumerate(tensors)}
+        wanted["losses"] = self._losses[: _count(state.meta["position"])]
+        # The optimizer compares its own.
+        found = {k: v for k, v in state.tensors.items() if not k.startswith("optimizer.")}
+        difference = shape_difference(found, wanted)
+        if difference is not None:
+            raise ValueError(difference)
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{value!r} where a count belongs")
+    return value

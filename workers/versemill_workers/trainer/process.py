@@ -20,7 +20,12 @@ import torch
 
 from versemill.checkpoints.file import Checkpoint, read, write
 from versemill.config.job import JobConfig
-from versemill.errors import CheckpointError, PluginMismatchError, VersemillError
+from versemill.errors import (
+    CheckpointError,
+    NotEnoughMemoryError,
+    PluginMismatchError,
+    VersemillError,
+)
 from versemill.nn.machine import KernelPlan
 from versemill.plugins.attribution import culprit
 from versemill.plugins.registry import Registry, in_short
@@ -63,6 +68,9 @@ def main(pipe: Connection, order_json: str) -> None:
             line.tell("unfit", message=str(error), made_with=[*error.made_with])
         else:
             line.tell("failed", failure="user", message=str(error))
+        sys.exit(1)
+    except NotEnoughMemoryError as error:
+        line.tell("failed", failure="out_of_memory", message=str(error))
         sys.exit(1)
     except VersemillError as error:
         line.tell("failed", failure="user", message=str(error))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import shlex
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -178,10 +181,32 @@ class TestShow:
     def test_what_seems_to_stand_between_songs(self, command: Any, file: Path) -> None:
         file.write_text("春眠不觉晓\n---\n处处闻啼鸟\n---\n" + "雨" * 61 + "\n")
         out = command("corpora", "show", file).out
-        assert "    2 times: ---\n    where --- stands between songs, add the text with" in out
+        assert "    2 times: ---\n" in out
+        assert "likely separator: lines of ---, between 3 pieces; if these are songs, " in out
+        assert out.count("--song-separator ---") == 1
         assert f"    61 characters, line 5: {'雨' * 60}…\n" in out
         file.write_text("la\nla\n")
-        assert "stands between songs" not in command("corpora", "show", file).out
+        assert "likely separator" not in command("corpora", "show", file).out
+        file.write_text("la\nla\n \nli\n\n\nlo\n")
+        out = command("corpora", "show", file).out
+        assert "likely separator: blank lines, between 3 pieces; if these are songs, add" in out
+        assert "--song-separator ''" in out
+        found = command("corpora", "show", file, "--json").json
+        assert (found["likely_separator"], found["pieces"]) == ("", 3)
+
+    @pytest.mark.parametrize("mark", ["***", "* *", "'", "——", "$("])
+    def test_a_suggested_separator_can_be_given_as_it_is_shown(
+        self, command: Any, file: Path, mark: str
+    ) -> None:
+        file.write_text(f"la\n{mark} \nli\n{mark}\nlo\n")
+        (line,) = (
+            each
+            for each in command("corpora", "show", file).out.splitlines()
+            if each.startswith("likely separator")
+        )
+        given = shlex.split(line.partition("add the text with ")[2])
+        done = command("corpora", "add", "mine", file, *given)
+        assert ", 3 songs, " in done.out
 
     def test_json_has_it_all(self, command: Any, file: Path) -> None:
         file.write_text("a\u200bb\nla\nla\n")
@@ -189,7 +214,7 @@ class TestShow:
         assert shown.keys() == {
             "name", "characters", "distinct_characters", "bytes", "songs", "lines",
             "content_hash", "sample", "longest_lines", "repeated_lines", "most_repeated",
-            "repeated_songs", "suspicious",
+            "repeated_songs", "suspicious", "likely_separator", "pieces",
         }  # fmt: skip
         assert (shown["bytes"], shown["sample"]) == (12, "a\u200bb\nla\nla\n")
         assert shown["most_repeated"] == [{"times": 2, "text": "la"}]
@@ -226,3 +251,79 @@ class TestRemove:
 
 def _beginning(text: str) -> str:
     return " ".join(text.split("\n---\n", maxsplit=1)[0][:200].split())[:40]
+
+
+class TestFormats:
+    RECORDS = '{"title": "a", "body": ["la", "li"]}\n{"title": "b", "body": "lo lo"}\n'
+
+    def test_a_field_is_asked_for_and_taken(self, command: Any, tmp_path: Path) -> None:
+        file = tmp_path / "songs.jsonl"
+        file.write_text(self.RECORDS)
+        for action in (("add", "mine"), ("show",)):
+            asked = command("corpora", *action, file)
+            assert asked.code == 1
+            assert "It has title, body; name one with --field" in asked.complaint
+            assert command("corpora", *action, file, "--field", "body").code == 0
+        assert command("corpora", "show", "mine", "--json").json["songs"] == 2
+
+    def test_a_field_belongs_to_a_file(self, command: Any, file: Path) -> None:
+        file.write_text("la la")
+        command("corpora", "add", "mine", file)
+        for name in ("mine", "starter-zh", file):
+            done = command("corpora", "show", name, "--field", "text")
+            assert done.code == 1
+            assert "only for JSON and CSV" in done.complaint
+
+    def test_standard_input_is_read(self, command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        for content, songs in ((self.RECORDS.encode(), 2), (b"la\n---\nli\n---\nlo", 3)):
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+            options = ("--field", "body") if songs == 2 else ("--song-separator", "---")
+            added = command("corpora", "add", "mine", "-", *options)
+            assert f", {songs} songs, " in added.out
+        row = command("corpora", "list", "--json").json[-1]
+        assert (row["name"], row["summary"]) == ("mine", "standard input")
+        monkeypatch.setattr(sys, "stdin", None)
+        assert "it is closed" in command("corpora", "add", "mine", "-").complaint
+
+    def test_a_guess_at_standard_input_says_what_was_guessed(
+        self, command: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stream = io.TextIOWrapper(io.BytesIO(LYRICS.encode("gb18030")))
+        monkeypatch.setattr(sys, "stdin", stream)
+        done = command("corpora", "show", "-")
+        assert done.err.startswith("standard input is read as GB18030, a guess; it begins: ")
+
+
+class TestFolders:
+    def test_the_files_that_are_not_utf8_are_named_and_skipped_ones_too(
+        self, command: Any, tmp_path: Path
+    ) -> None:
+        folder = tmp_path / "songs"
+        (folder / "sub").mkdir(parents=True)
+        (folder / "a.txt").write_text("朝朝暮暮")
+        (folder / "sub" / "b.txt").write_bytes("déjà vu, she said".encode("cp1252"))
+        (folder / "notes.md").write_text("no")
+        (folder / "out.txt").symlink_to("/etc/passwd")
+        done = command("corpora", "add", "mine", folder)
+        assert "'sub/b.txt' in the folder" in done.complaint
+        assert "--encoding" in done.complaint
+        done = command("corpora", "add", "mine", folder, "--encoding", "cp1252")
+        first, skipped = done.out.splitlines()
+        assert first.endswith("2 songs, read as CP1252 and UTF-8")
+        assert skipped == (
+            "skipped in the folder: links out of the folder, or to folders: 'out.txt'; "
+            "other endings: 'notes.md'"
+        )
+        (folder / "sub" / "b.txt").write_text("déjà vu, she said")
+        shown = command("corpora", "show", folder, "--json")
+        assert shown.json["sample"] == "朝朝暮暮"
+        assert shown.err == skipped + "\n"
+
+    def test_guessed_files_are_named(self, command: Any, tmp_path: Path) -> None:
+        for number, song in enumerate(chinese(NoOptions()).songs[:6]):
+            content = song.encode("gbk") if number else song.encode()
+            (tmp_path / f"{number}.txt").write_bytes(content)
+        done = command("corpora", "add", "mine", tmp_path)
+        assert "the encoding of '1.txt', '2.txt', '3.txt' and 2 more is a guess; " in done.out
+        done = command("corpora", "show", tmp_path)
+        assert "a guess of '1.txt', '2.txt', '3.txt' and 2 more; it begins" in done.err

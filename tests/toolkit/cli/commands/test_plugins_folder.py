@@ -124,6 +124,7 @@ def folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("corpus", "told"),
     [
         ("return 3", "returned a int, not a versemill.plugins.Text"),
+        ("return Text((3,))", "returned a int as song 1"),
         ("raise KeyError('verse')", "raised KeyError: 'verse'"),
         ("raise SystemExit(4)", "raised SystemExit: 4"),
     ],
@@ -136,6 +137,30 @@ def test_a_corpus_that_breaks_its_contract(
     assert refused.code == 1
     assert refused.complaint.startswith("corpus 'refrain' of random.py ")
     assert refused.complaint.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("song", "reason"),
+    [
+        ("'la\\x1b[2J'", "holds the control character U+001B"),
+        ("'la\\udce9'", "is not valid UTF-8"),
+        ("'a' + '\\u0301' * 200_000", "more than 100 combining marks in a row"),
+    ],
+)
+def test_a_corpus_that_returns_what_is_no_text_is_refused(
+    command: Any, folder: Path, song: str, reason: str
+) -> None:
+    plugin(folder, f"return Text(('la', {song}))")
+    for arguments in (("submit", "--corpus", "refrain"), ("corpora", "show", "refrain")):
+        refused = command(*arguments)
+        assert refused.code == 1
+        assert refused.complaint.startswith("song 2 of corpus 'refrain' of random.py ")
+        assert reason in refused.complaint
+
+
+def test_what_a_corpus_returns_is_brought_into_the_one_form(command: Any, folder: Path) -> None:
+    plugin(folder, "return Text(('cafe\\u0301\\r\\nla\\fli',))")
+    assert command("corpora", "show", "refrain", "--json").json["sample"] == "café\nla\nli"
 
 
 def test_a_corpus_that_prints_does_not_spoil_json(command: Any, folder: Path) -> None:

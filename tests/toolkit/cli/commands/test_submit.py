@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,6 +168,37 @@ def test_corpus_path_of_a_job_file_is_beside_the_file(
     assert command("submit", "work/job.toml").code == 0
 
 
+def test_a_path_outside_its_folder_that_a_job_file_names_is_told(
+    command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, private = tmp_path / "work", tmp_path / "private.txt"
+    folder.mkdir()
+    for place in (private, folder / "own.txt"):
+        place.write_text("春眠不觉晓\n" * 500)
+    (folder / "link.txt").symlink_to(private)
+    monkeypatch.chdir(tmp_path)
+    file = folder / "job.toml"
+    waits = "no worker is running: start one with `versemill worker`\n"
+    told = f"job file work/job.toml has its corpus read from {private}\n"
+    for corpus in (
+        str(private),
+        "../private.txt",
+        "link.txt",
+        "private.txt",
+        str(folder / "own.txt"),
+    ):
+        file.write_text(f'corpus = "{corpus}"\n')
+        named = command("submit", "work/job.toml")
+        assert named.code == 0, named.err
+        assert named.err == ("" if "own" in corpus else told) + waits
+        assert command("submit", "work/job.toml", "--corpus", private).err == waits
+        assert command("submit", "work/job.toml", "--set", f"corpus={private}").err == waits
+    file.write_text(f'corpus = "jaychou"\n[corpus_options]\npath = "{private}"\n')
+    assert command("submit", "work/job.toml").err == told + waits
+    given = command("submit", "work/job.toml", "--set", f"corpus_options.path={folder / 'own.txt'}")
+    assert given.err == waits
+
+
 def test_epochs_to_add_need_a_job(command: Any) -> None:
     done = command("submit", "--epochs", "+5")
     assert done.code == 2
@@ -216,7 +249,10 @@ def test_a_name_taken_is_refused(command: Any) -> None:
 BAD_FILES = {
     "not-utf8": (b"name = '\xff'", "offset 8"),
     "not-toml": (b"name = \n", "not valid TOML"),
-    "deep": (b"a = " + b"[" * 5000, "not valid TOML"),
+    "deep": (b"a = " + b"[" * 5000, "more than 16 lists or tables"),
+    "dotted": (b".".join([b"a"] * 50_000) + b" = 1", "a key has more than 16 parts"),
+    "large": (b"#" * 1_000_001, "more than 1,000,000 bytes"),
+    "number": (b"training.epochs = 0x" + b"f" * 5000, "at most 256 bits"),
     "name-number": (b"name = 5", "name"),
     "unknown": (b"cel = 'gru'", "'cell'?"),
     "table": (b"training = 5", "[training]"),
@@ -280,3 +316,136 @@ def test_a_dead_broker_costs_a_remark_and_no_job(
     assert "the job is safe" in done.err
     assert "secret" not in done.err
     assert service.find(floor.store, "safe").state == "queued"
+
+
+def test_a_job_file_may_begin_with_a_byte_order_mark(
+    command: Any, floor: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "job.toml"
+    file.write_bytes(b"\xef\xbb\xbfname = 'marked'\ncell = 'rnn'\n")
+    assert command("submit", file).code == 0
+    assert service.find(floor.store, "marked").cell == "rnn"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [".".join("a" * 50_000) + "=1}", "[" * 5_000, "#" * 1_000_001],
+    ids=["dotted", "deep", "large"],
+)
+def test_a_value_of_set_is_bounded_like_a_job_file(
+    command: Any, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    import tomllib
+
+    monkeypatch.setattr(tomllib, "loads", lambda _: pytest.fail("it was parsed"))
+    done = command("submit", "--set", "model.layers={" + value)
+    assert done.code == 1
+    assert "more than" in done.complaint
+    assert len(done.complaint) < 500
+
+
+class TestForms:
+    """Text from options, job files, the environment and Python is the same characters."""
+
+    COMPOSED, DECOMPOSED = "café", "cafe\u0301"
+
+    def test_names_and_prefixes_are_composed(
+        self, command: Any, floor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("VERSEMILL_USER", self.DECOMPOSED)
+        file = tmp_path / "job.toml"
+        file.write_text(f'name = "{self.DECOMPOSED}"\nprefixes = ["{self.DECOMPOSED}\\r\\nla"]\n')
+        assert command("submit", file).code == 0
+        assert command("submit", "--prefix", f"{self.DECOMPOSED}\r\nla").code == 0
+        for key in (self.COMPOSED, "@last"):
+            assert config_of(floor, key)["prefixes"] == [f"{self.COMPOSED}\nla"]
+        assert command("submit", "--name", self.COMPOSED).code == 1
+        for user in (self.COMPOSED, self.DECOMPOSED):
+            monkeypatch.setenv("VERSEMILL_USER", user)
+            mine = command("jobs", "--mine", "--json").json
+            assert {job["owner"] for job in mine} == {self.COMPOSED}
+            assert len(mine) == 2
+
+    def test_a_corpus_file_is_opened_by_the_name_that_it_has(
+        self, command: Any, floor: Any, tmp_path: Path
+    ) -> None:
+        path = tmp_path / f"{self.DECOMPOSED}.txt"
+        path.write_text("春眠不觉晓\n" * 500)
+        assert command("submit", "--corpus", path).code == 0
+        assert config_of(floor)["corpus"].endswith(f"/{self.COMPOSED}.txt")
+        assert command("corpora", "add", self.DECOMPOSED, path).code == 0
+        assert command("submit", "--corpus", self.COMPOSED).code == 0
+        assert command("submit", "--corpus", self.DECOMPOSED).code == 0
+        assert command("corpora", "remove", self.DECOMPOSED).code == 1
+        assert command("corpora", "show", self.DECOMPOSED).code == 0
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("submit", "--name", "caf\udce9"),
+            ("submit", "--prefix", "caf\udce9"),
+            ("submit", "--set", "corpus=caf\udce9"),
+            ("submit", "caf\udce9.toml"),
+            ("corpora", "add", "mine", "caf\udce9.txt"),
+            ("corpora", "show", "caf\udce9"),
+            ("generate", "caf\udce9"),
+            ("show", "caf\udce9"),
+            ("caf\udce9",),
+        ],
+    )
+    def test_an_argument_that_is_no_text_is_refused_in_one_line(
+        self, command: Any, arguments: tuple[str, ...]
+    ) -> None:
+        done = command(*arguments)
+        assert done.code == 1
+        assert "\\udce9" in done.complaint
+        assert "is not valid UTF-8; write it in UTF-8" in done.complaint
+
+    @pytest.mark.parametrize("value", ["caf\udce9", "a\nb", "a\x1b[2J", "e" + "\u0301" * 200_000])
+    @pytest.mark.parametrize("arguments", [("jobs", "--mine"), ("jobs",), ("submit",), ("doctor",)])
+    def test_a_variable_that_is_no_text_is_told_in_one_line(
+        self,
+        command: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        value: str,
+        arguments: tuple[str, ...],
+    ) -> None:
+        monkeypatch.setenv("VERSEMILL_USER", value)
+        done = command(*arguments)
+        assert done.code == 1
+        assert "VERSEMILL_USER" in done.out + done.err
+        assert "Traceback" not in done.err
+
+    def test_a_password_in_a_variable_is_not_shown(
+        self, command: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("VERSEMILL_DATABASE_URL", "postgresql://me:secret\udce9@host/db")
+        done = command("jobs")
+        assert "VERSEMILL_DATABASE_URL" in done.complaint
+        assert "secret" not in done.complaint
+
+
+class TestStandardInput:
+    def test_a_job_says_where_its_text_came_from(
+        self, command: Any, floor: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        stream = io.TextIOWrapper(io.BytesIO("春眠不觉晓\n".encode() * 500))
+        monkeypatch.setattr(sys, "stdin", stream)
+        assert command("submit", "--corpus", "-", "--cell", "rnn").code == 0
+        job = service.find(floor.store, "@last")
+        assert (job.name, job.corpus) == (f"stdin-rnn-{job.id}", "standard input")
+        assert config_of(floor)["corpus"] == "standard input"
+
+
+def test_a_field_of_a_job_is_used_and_kept(command: Any, floor: Any, tmp_path: Path) -> None:
+    record = '{"title": "a", "body": ["' + '", "'.join(["春眠不觉晓"] * 200) + '"]}\n'
+    (tmp_path / "songs.jsonl").write_text(record * 9)
+    file = tmp_path / "job.toml"
+    file.write_text('corpus = "songs.jsonl"\n')
+    refused = command("submit", file)
+    assert "name one with --field, or as field in [corpus_options]" in refused.complaint
+    file.write_text('corpus = "songs.jsonl"\n[corpus_options]\nfield = "body"\n')
+    assert command("submit", file).code == 0
+    assert config_of(floor)["text"]["field"] == "body"
+    refused = command("submit", "--set", "corpus_options.field=body")
+    assert "corpus_options.field = 'body' is not allowed: only for JSON" in refused.complaint

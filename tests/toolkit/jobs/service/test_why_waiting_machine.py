@@ -107,7 +107,7 @@ class TestWaiting:
     def test_behind_busy_workers(self, floor: Floor) -> None:
         floor.running()
         job = floor.submit()
-        assert "every worker is busy (1 slots)" in (service.waiting(floor.store, job.id) or "")
+        assert "every worker is busy (1 slot)" in (service.waiting(floor.store, job.id) or "")
 
     def test_for_its_back_off(self, floor: Floor) -> None:
         claim = floor.running()

@@ -237,7 +237,7 @@ class TestWaiting:
         assert claimed(floor, equipped(floor, "1.2")) is not None
         equipped(floor)
         job = submitted(floor, record("1.2"))
-        assert "every worker is busy (1 slots)" in (service.waiting(floor.store, job.id) or "")
+        assert "every worker is busy (1 slot)" in (service.waiting(floor.store, job.id) or "")
 
 
 def test_workers_tell_what_they_have(floor: Floor) -> None:

@@ -53,8 +53,11 @@ def list_(as_json: bool) -> None:
 @corpora.command()
 @click.argument("name")
 @click.argument("path")
-@click.option("--song-separator", help="A line equal to this stands between two songs.")
-@click.option("--encoding", help="Of the file, such as gb18030 or big5; default: recognised.")
+@click.option(
+    "--song-separator", help="A line equal to this stands between two songs; '' for blank lines."
+)
+@click.option("--encoding", help="Of what is not UTF-8, such as gb18030; default: recognised.")
+@click.option("--field", help="Of JSON or CSV: what holds the text of each record.")
 @click.option(
     "--newlines",
     type=click.Choice(["keep", "space"]),
@@ -67,9 +70,13 @@ def add(
     path: str,
     song_separator: str | None,
     encoding: str | None,
+    field: str | None,
     newlines: Literal["keep", "space"],
 ) -> None:
     """Add the text at PATH as corpus NAME: a text file, a zip with one text, or a folder.
+
+    JSON, JSON lines, CSV, TSV, LRC and SRT are read by the endings of their names, .gz too; PATH
+    may be - for standard input.
 
     The text is stored in the database, so that workers on other machines have it too. A name
     that is taken stands for the new text from then on; jobs keep the text they have.
@@ -77,34 +84,35 @@ def add(
     \b
     Examples:  versemill corpora add poems ./poems.txt --song-separator ---
                versemill corpora add 诗集 ./诗集.txt --encoding big5
+               versemill corpora add 宋词 ./ci.json --field paragraphs
     """
-    from pathlib import Path
-
     from versemill.cli.installation import installation
+    from versemill.cli.texts import read_place, source_of
     from versemill.errors import ConfigError
     from versemill.jobs import service
     from versemill.plugins.registry import Registry
-    from versemill.text.reading import read_any
 
     with installation() as here:
         if Registry.discover().has("corpus", name):
             raise ConfigError("corpus name", name, "a name that no plugin's corpus has")
-        reading = read_any(
-            Path(path),
-            limit=here.settings.corpus_limit,
+        reading = read_place(
+            here,
+            path,
             song_separator=song_separator,
             encoding=encoding,
+            field=field,
             newlines=newlines,
         )
-        source = str(Path(path).expanduser().absolute())
+        source = source_of(path)
         added = service.add_corpus(here.store, name, reading.text, source, here.settings.user)
     _print_added(added, reading)
 
 
 @corpora.command()
 @click.argument("name")
+@click.option("--field", help="Of JSON or CSV at a path: what holds the text of each record.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
-def show(name: str, as_json: bool) -> None:
+def show(name: str, field: str | None, as_json: bool) -> None:
     """Describe a corpus, by name or path: figures, how it begins, and what is odd about it.
 
     \b
@@ -114,7 +122,7 @@ def show(name: str, as_json: bool) -> None:
     from versemill.cli.terminal.tables import print_json
     from versemill.text.inspection import inspect
 
-    text = _text(name)
+    text = _text(name, field)
     found = inspect(text)
     if as_json:
         print_json(as_table(name, text, found))
@@ -168,23 +176,29 @@ def _listed(here: Installation, registry: Registry) -> list[dict[str, Any]]:
     return rows
 
 
-def _text(name: str) -> Text:
+def _text(name: str, field: str | None) -> Text:
     """The text of a corpus by name, or of a path."""
     from versemill.cli.installation import installation
-    from versemill.cli.texts import plugin_text, read_corpus
+    from versemill.cli.texts import plugin_text, read_corpus, refuse_field
     from versemill.jobs import service
     from versemill.plugins.registry import Registry
 
     registry = Registry.discover()
     with installation() as here:
         if registry.has("corpus", name):
-            return plugin_text(registry, name, {})
-        return service.corpus_text(here.store, name) or read_corpus(here, name, registry)
+            stored: Text | None = plugin_text(registry, name, {})
+        else:
+            stored = service.corpus_text(here.store, name)
+        if stored is None:
+            return read_corpus(here, name, registry, field=field)
+    refuse_field(field, name)
+    return stored
 
 
 def _print_added(added: AddedCorpus, reading: Reading) -> None:
-    from versemill.cli.terminal.corpus_report import counted, songs_shown
-    from versemill.cli.texts import beginning
+    from versemill.cli.terminal.corpus_report import songs_shown
+    from versemill.cli.texts import beginning, guessed_shown, skipped_shown
+    from versemill.phrases import counted
     from versemill.text.encodings import shown
     from versemill.text.inspection import inspect
 
@@ -195,9 +209,12 @@ def _print_added(added: AddedCorpus, reading: Reading) -> None:
     )
     if reading.guessed:
         click.echo(
-            f"the encoding is a guess; the text begins: {beginning(reading.text)}\n"
+            f"the encoding{guessed_shown(reading)} is a guess; the text begins: "
+            f"{beginning(reading.text)}\n"
             "if that is wrong, add it again with --encoding"
         )
+    for line in skipped_shown(reading):
+        click.echo(line)
     if added.replaced:
         kept = counted(added.kept_by, "job")
         click.echo(

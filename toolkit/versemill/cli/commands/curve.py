@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.phrases import counted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -74,7 +76,7 @@ def curve_lines(job: JobView, shown: Sequence[CurvePoint], count: int) -> list[s
         )
         for point in shown
     ]
-    part = f"; {len(shown)} of {count} reports" if len(shown) < count else ""
+    part = f"; {len(shown)} of {counted(count, 'report')}" if len(shown) < count else ""
     return [
         f"perplexity of job {job.id} ({job.name}), {job.state_shown}{part}",
         table(header, rows, right="EPOCH STEP TRAINING VALIDATION CHARACTERS/S"),

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.phrases import counted
+
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
     from versemill.jobs.views import JobDetails, JobView, LyricView
@@ -35,8 +37,9 @@ def demo(ctx: click.Context) -> None:
     with installation() as here:
         submission = prepare(here, None, _options())
         click.echo(
-            f"corpus {submission.config.corpus}: {submission.text.characters:,} characters, "
-            f"{len(submission.text.songs)} songs, some of them held out"
+            f"corpus {submission.config.corpus}: "
+            f"{counted(submission.text.characters, 'character')}, "
+            f"{counted(len(submission.text.songs), 'song')}, some of them held out"
         )
         with Interrupts() as interrupts:
             job = queue(here, submission)

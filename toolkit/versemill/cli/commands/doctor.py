@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from versemill.errors import VersemillError
+from versemill.phrases import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -250,7 +251,11 @@ def check_devices(_settings: Settings) -> list[Finding]:
     cores = os.cpu_count() or 1
     command = shutil.which("nvidia-smi")
     if command is None:
-        return [Finding(check="devices", ok=True, detail=f"CPU with {cores} cores, no NVIDIA GPU")]
+        return [
+            Finding(
+                check="devices", ok=True, detail=f"CPU with {counted(cores, 'core')}, no NVIDIA GPU"
+            )
+        ]
     try:
         listing = subprocess.run(  # noqa: S603 - a fixed command, found on PATH
             [command, "--list-gpus"],
@@ -265,7 +270,7 @@ def check_devices(_settings: Settings) -> list[Finding]:
         return [Finding(check="devices", ok=False, detail=detail, mend=mend)]
     gpus = [line.split(" (")[0].strip() for line in listing.splitlines() if line.strip()]
     found = "; ".join(gpus) or "no NVIDIA GPU"
-    return [Finding(check="devices", ok=True, detail=f"CPU with {cores} cores; {found}")]
+    return [Finding(check="devices", ok=True, detail=f"CPU with {counted(cores, 'core')}; {found}")]
 
 
 def check_plugins(_settings: Settings) -> list[Finding]:

@@ -100,6 +100,7 @@ def generate(
                versemill generate my-job --temperature 0.7 --top-k 20 --count 3
     """
     from versemill.cli.terminal.tables import harmless
+    from versemill.normalisation import prepared
 
     model = _model(job, at)
     options = {
@@ -108,7 +109,8 @@ def generate(
         "seed": seed,
         "decoders": _chain(**chain) or None,
     }
-    asked = prefixes or model.config.prefixes or ("",)
+    given = prefixes or model.config.prefixes or ("",)
+    asked = [prepared(prefix, "prefix") for prefix in given]
     if as_json:
         _generate_json(model, asked, count, options)
     elif count == 1:

@@ -11,6 +11,8 @@ import click
 
 from versemill.cli.commands.submit import EpochsChange, job_options
 from versemill.cli.exit_codes import INTERRUPTED
+from versemill.errors import VersemillError
+from versemill.phrases import counted
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
@@ -51,11 +53,14 @@ def run(
     with installation() as here:
         if source is not None and not _is_file(source):
             _refuse_new_settings(options)
-            known = here.job(source)
+            from versemill.cli.local_fit import require_fit
+
             allowed = {"inexact": inexact, "accept_change": accept_change}
+            known, devices = require_fit(here, here.job(source), **allowed)
             with Interrupts() as interrupts:
                 job = _carried_on(here, known, options["epochs"], allowed)
-                ctx.exit(train_here(here, job, interrupts))
+                waited = known.state == "queued"
+                ctx.exit(train_here(here, job, interrupts, devices=devices, waited=waited))
         from versemill.cli.commands.submit import prepare, queue
 
         submission = prepare(here, None if source is None else Path(source), options)
@@ -105,58 +110,132 @@ def _carried_on(
     return job
 
 
-def train_here(here: Installation, job: JobView, interrupts: Interrupts) -> int:
-    """Starts a worker for this job, follows until the job has stopped; returns the exit code."""
+def train_here(
+    here: Installation,
+    job: JobView,
+    interrupts: Interrupts,
+    *,
+    devices: str = "auto",
+    waited: bool = False,
+) -> int:
+    """Starts a worker for this job, and follows until the job has stopped.
+
+    Args:
+        here: the installation.
+        job: a job that is queued.
+        interrupts: counts Ctrl-C.
+        devices: those of the worker.
+        waited: whether the job was queued before, and is left so if this worker cannot take it.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        VersemillError: standard output cannot be written, and the job has been paused; or it turns
+            out that this worker lacks a plugin.
+    """
     from versemill.cli.installation import note
-    from versemill.cli.terminal.screen import screen
+    from versemill.cli.terminal.streams import LOST, output_trouble
     from versemill.cli.terminal.wording import ending
     from versemill.jobs.service.local_worker import TetheredWorker
 
-    click.echo(f"job {job.id} ({job.name}), {job.epochs} epochs")
-    with TetheredWorker(here.settings, job.id) as worker:
-        with screen() as shown:
-            job = _followed(here, job, worker, interrupts, shown)
+    trouble = ""
+    with TetheredWorker(here.settings, job.id, devices=devices) as worker:
+        follow = _Following(here, job, worker, interrupts, waited=waited)
+        try:
+            click.echo(f"job {job.id} ({job.name}), {counted(job.epochs, 'epoch')}")
+            job = follow.shown()
+        except LOST as error:
+            trouble = output_trouble(error)
+            job = follow.paused()
         if interrupts.count > 1:
             worker.leave()
             note(f"job {job.id} ({job.name}) is handed over; `versemill run {job.id}` carries on")
             return INTERRUPTED
+    if trouble:
+        raise VersemillError(f"{trouble}; {ending(job)}")
     note(ending(job))
     if job.state == "paused" and interrupts.count:
         return INTERRUPTED
     return 0 if job.state == "succeeded" else 1
 
 
-def _followed(
-    here: Installation,
-    job: JobView,
-    worker: TetheredWorker,
-    interrupts: Interrupts,
-    shown: Screen,
-) -> JobView:
-    """Follows until the job has stopped, or until Ctrl-C was pressed twice."""
-    from versemill.cli.follow import POLL_SECONDS, Follower
+class _Following:
+    """Follows a job until it has stopped, or until Ctrl-C was pressed twice."""
 
-    follower = Follower(here, job, shown)
-    asked = False
-    while True:
-        job = follower.poll()
-        if job.state.ended or job.state == "paused" or interrupts.count > 1:
-            return job
-        if interrupts.count and not asked:
-            asked = True
-            _pause(here, job)
-            shown.line("pausing: waiting for the checkpoint; Ctrl-C once more leaves at once")
-            continue
-        remark = worker.keep_alive()
-        if remark is not None:
-            shown.line(remark)
-        time.sleep(POLL_SECONDS)
+    def __init__(
+        self,
+        here: Installation,
+        job: JobView,
+        worker: TetheredWorker,
+        interrupts: Interrupts,
+        *,
+        waited: bool,
+    ) -> None:
+        self._here = here
+        self._job = job
+        self._worker = worker
+        self._interrupts = interrupts
+        self._waited = waited
+        self._asked = False  # for a pause
+        self._attempts = job.attempt
 
+    def shown(self) -> JobView:
+        """Shows what happens; the first Ctrl-C pauses the job."""
+        from versemill.cli.terminal.screen import screen
 
-def _pause(here: Installation, job: JobView) -> None:
-    """Asks for a pause; a job that has just ended needs none."""
-    from versemill.errors import JobStateError
-    from versemill.jobs import service
+        with screen() as shown:
+            return self._follow(shown)
 
-    with contextlib.suppress(JobStateError):
-        service.request_pause(here.store, job.id, here.settings.user)
+    def paused(self) -> JobView:
+        """Pauses the job, and shows nothing."""
+        from versemill.cli.terminal.screen import NoScreen
+
+        self._pause()
+        return self._follow(NoScreen())
+
+    def _follow(self, shown: Screen) -> JobView:
+        from versemill.cli.follow import POLL_SECONDS, Follower
+
+        follower = Follower(self._here, self._job, shown)
+        while True:
+            job = follower.poll()
+            if job.state.ended or job.state == "paused" or self._interrupts.count > 1:
+                return job
+            if self._interrupts.count and not self._asked:
+                self._pause()
+                shown.line("pausing: waiting for the checkpoint; Ctrl-C once more leaves at once")
+                continue
+            self._require_plugins(job)
+            remark = self._worker.keep_alive()
+            if remark is not None:
+                shown.line(remark)
+            time.sleep(POLL_SECONDS)
+
+    def _require_plugins(self, job: JobView) -> None:
+        """Gives up a job that was handed back, since its checkpoint needs what is not here.
+
+        Raises:
+            JobStateError: it is; the job is as it was.
+        """
+        from versemill.cli.local_fit import missing_plugins
+        from versemill.errors import JobStateError
+        from versemill.jobs import service
+
+        if job.state != "queued" or job.attempt == self._attempts:
+            return
+        self._attempts = job.attempt
+        missing = missing_plugins(service.details(self._here.store, job.id))
+        if missing is not None:
+            if not self._waited:
+                self._pause()
+            raise JobStateError(missing)
+
+    def _pause(self) -> None:
+        """Asks for a pause; a job that has just ended needs none."""
+        from versemill.errors import JobStateError
+        from versemill.jobs import service
+
+        self._asked = True
+        with contextlib.suppress(JobStateError):
+            service.request_pause(self._here.store, self._job.id, self._here.settings.user)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.phrases import counted
+
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
     from versemill.jobs.views import AttemptView, JobDetails
@@ -128,7 +130,7 @@ def held_out_line(part: str, figures: dict[str, Any]) -> str:
     return (
         f"best weights on {part} text: perplexity {perplexity(figures['perplexity'])}, "
         f"{figures['bits_per_character']:.3f} bits per character over "
-        f"{figures['characters']:,} characters ({figures['unknown_share']:.1%} unknown)"
+        f"{counted(figures['characters'], 'character')} ({figures['unknown_share']:.1%} unknown)"
     )
 
 

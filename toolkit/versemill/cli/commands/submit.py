@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -54,7 +54,7 @@ class _Epochs(_ParamType):
 EPOCHS = _Epochs()
 
 _OPTIONS = (
-    click.option("--corpus", help="A corpus by name, or the path of a text, zip or folder."),
+    click.option("--corpus", help="A corpus by name, the path of a text, zip or folder, or -."),
     click.option("--cell", help="Recurrent cell: rnn, gru, lstm, or a plugin's."),
     click.option("--sampler", help="Training windows: random, consecutive, or a plugin's."),
     click.option("--recipe", help="Where other values come from: default or classic."),
@@ -114,13 +114,21 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
     from versemill.plugins.resolution import resolve
     from versemill.training.feasibility import check
 
-    table = _table(file, options)
+    from_file = {} if file is None else read_job_file(file)
+    table = _overridden(from_file, options)
     registry = Registry.discover()
     name = validated(_Named, {"name": table.get("name")}, where="").name
     config = resolve(table, registry)
-    from versemill.cli.texts import find_text
+    from versemill.cli.texts import FROM_STDIN, NamedByFile, find_text
+    from versemill.text.reading import STANDARD_INPUT
 
-    text = find_text(here, config, registry)
+    named = (
+        None if file is None else NamedByFile(file=file, values=_corpus_values(from_file, options))
+    )
+    place = str(table.get("corpus", config.corpus))
+    text = find_text(here, config, registry, named=named, place=place)
+    if place == FROM_STDIN:
+        config = replace(config, corpus=STANDARD_INPUT)
     check(text, config)
     return Submission(
         config=config, text=text, plugins=_plugin_records(config, registry), name=name
@@ -147,10 +155,21 @@ class _Named:
     name: str | None
 
 
-def _table(file: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+def _corpus_values(from_file: Mapping[str, Any], options: Mapping[str, Any]) -> frozenset[str]:
+    """The texts that a job file says of its corpus, and that no option has replaced."""
+
+    def said(table: Mapping[str, Any]) -> dict[str, Any]:
+        return {"corpus": table.get("corpus")} | dict(table.get("corpus_options", {}))
+
+    replaced = {key for key, value in said(_overridden({}, options)).items() if value is not None}
+    values = (value for key, value in said(from_file).items() if key not in replaced)
+    return frozenset(value for value in values if isinstance(value, str))
+
+
+def _overridden(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+    """A job table with what options say in it."""
     from versemill.config.recipes import apply_overrides
 
-    table = {} if file is None else read_job_file(file)
     overrides = {key: options[key] for key in _TOP_LEVEL if options[key] is not None}
     if options["prefixes"]:
         overrides["prefixes"] = list(options["prefixes"])
@@ -170,14 +189,18 @@ def _table(file: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def setting(assignment: str) -> tuple[str, Any]:
     """Reads one `--set SECTION.KEY=VALUE`: TOML values, bare words as text."""
-    import tomllib
+    from versemill.config.bounded_toml import BoundError, parsed
+    from versemill.errors import ConfigError
+    from versemill.phrases import shortened
 
     name, equals, value = assignment.partition("=")
     if not equals or not name.strip():
-        raise click.UsageError(f"--set {assignment}: write SECTION.KEY=VALUE.")
+        raise click.UsageError(f"--set {shortened(assignment)}: write SECTION.KEY=VALUE.")
     try:
-        read = tomllib.loads(f"value = {value}")
-    except (ValueError, RecursionError):  # not TOML, or a number or nesting without measure
+        read = parsed(f"value = {value}")
+    except BoundError as error:
+        raise ConfigError(name.strip(), value, str(error)) from None
+    except ValueError:  # not TOML, or a number without measure
         read = {}
     # More than one key means that a line end smuggled in another: then it was no value.
     return name.strip(), read["value"] if read.keys() == {"value"} else value
@@ -189,12 +212,12 @@ def read_job_file(file: Path) -> dict[str, Any]:
     Raises:
         VersemillError: it cannot be read, or is not TOML.
     """
-    import tomllib
-
+    from versemill.config.bounded_toml import BoundError, parsed
     from versemill.errors import VersemillError
+    from versemill.phrases import shortened
 
     try:
-        table = tomllib.loads(file.read_bytes().decode())
+        table = parsed(_content(file).decode("utf-8-sig"))
     except OSError as error:
         raise VersemillError(f"job file {file} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
@@ -202,14 +225,28 @@ def read_job_file(file: Path) -> dict[str, Any]:
             f"job file {file} is not UTF-8: byte 0x{error.object[error.start]:02x} at offset "
             f"{error.start:,}; convert it to UTF-8"
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise VersemillError(f"job file {file} is not valid TOML: {error}") from None
+    except BoundError as error:
+        raise VersemillError(f"job file {file} is refused: {error}; write it shorter") from None
+    except ValueError as error:
+        reason = shortened(str(error))
+        raise VersemillError(f"job file {file} is not valid TOML: {reason}") from None
     corpus = table.get("corpus")
     if isinstance(corpus, str) and corpus and "\0" not in corpus:
         beside = file.parent / corpus
         if beside.exists() and not Path(corpus).is_absolute():
             table["corpus"] = str(beside)
     return table
+
+
+def _content(file: Path) -> bytes:
+    """The bytes of a job file, one more than allowed at most: a device may never end."""
+    from versemill.config.bounded_toml import MOST_BYTES, BoundError
+
+    with file.open("rb") as opened:
+        content = opened.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise BoundError(f"it has more than {MOST_BYTES:,} bytes")
+    return content
 
 
 def _plugin_records(config: JobConfig, registry: Registry) -> list[dict[str, Any]]:
@@ -255,17 +292,20 @@ def submit(
                versemill submit job.toml --name second-try --follow
     """
     from versemill.cli.installation import installation, note_waiting
+    from versemill.cli.terminal.streams import despite_lost_output
 
     with installation() as here:
         job = queue(here, prepare(here, file, options))
-        if as_json:
-            from versemill.cli.terminal.tables import print_json
+        stored = f"submitted job {job.id} ({job.name})"
+        with despite_lost_output(stored):
+            if as_json:
+                from versemill.cli.terminal.tables import print_json
 
-            print_json(job.to_json())
-        else:
-            click.echo(f"submitted job {job.id} ({job.name})")
-        note_waiting(here, job)
-        if follow:
-            from versemill.cli.follow import follow_to_end
+                print_json(job.to_json())
+            else:
+                click.echo(stored)
+            note_waiting(here, job)
+            if follow:
+                from versemill.cli.follow import follow_to_end
 
-            ctx.exit(follow_to_end(here, job))
+                ctx.exit(follow_to_end(here, job))

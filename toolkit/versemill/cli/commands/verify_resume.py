@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from versemill.cli.commands.submit import job_options
+from versemill.phrases import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +130,7 @@ class _Proof:
         settings = replace(self.here.settings, checkpoint_seconds=every)
         details = self._train("to be killed", settings, killer)
         survived = killer.survived(details)
-        times = "1 kill" if survived == 1 else f"{survived} kills"
+        times = counted(survived, "kill")
         if details.job.state != "succeeded":
             raise VersemillError(
                 f"not the same after {times}: the job {details.job.state}: {details.job.error}"
@@ -152,9 +153,10 @@ class _Proof:
         if difference is not None:
             raise VersemillError(f"not the same after {times}: {difference}")
         self.shown.line(
-            f"the same bit for bit after {times}: {one.tensors} tensors of "
-            f"{len(one.checkpoints)} checkpoints ({'; '.join(one.checkpoints)}), "
-            f"{len(one.reports)} reports, {len(one.lyrics)} lyrics, and the result"
+            f"the same bit for bit after {times}: {counted(one.tensors, 'tensor')} of "
+            f"{counted(len(one.checkpoints), 'checkpoint')} ({'; '.join(one.checkpoints)}), "
+            f"{counted(len(one.reports), 'report')}, {counted(len(one.lyrics), 'lyric')}, "
+            "and the result"
         )
 
     def _train(self, which: str, settings: Settings, killer: Killer | None = None) -> JobDetails:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.normalisation import prepared_name
+
 if TYPE_CHECKING:
     from versemill.jobs.views import WorkerView
 
@@ -39,6 +41,7 @@ def worker(ctx: click.Context, slots: int | None, devices: str, name: str | None
     if slots is not None:
         command += ["--slots", str(slots)]
     if name is not None:
+        name = prepared_name(name, "--name")
         command.append(f"--name={name}")  # in one piece: a name may begin with a dash
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606 - the very process becomes the worker

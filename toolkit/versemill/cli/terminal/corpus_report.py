@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+from versemill.phrases import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,12 +60,8 @@ def report(name: str, text: Text, found: Inspection) -> Iterator[str]:
         excerpt = _shown(line.place.excerpt) + more
         yield f"    {counted(line.characters, 'character')}, {where}: {excerpt}"
     yield from _repetition(found)
+    yield from _separation(found)
     yield from _suspicions(found)
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def songs_shown(count: int) -> str:
@@ -89,17 +88,22 @@ def _repetition(found: Inspection) -> Iterator[str]:
         )
         for line in found.most_repeated:
             yield f"    {line.times:,} times: {_shown(line.text)}"
-        commonest = found.most_repeated[0].text
-        if found.songs == 1 and not any(map(str.isalnum, commonest)):
-            yield (
-                f"    where {_shown(commonest)} stands between songs, add the text with "
-                "--song-separator"
-            )
     if found.repeated_songs:
         yield (
             f"songs that repeat an earlier one: {found.repeated_songs:,}; they are learnt once "
             "only, and can be deleted"
         )
+
+
+def _separation(found: Inspection) -> Iterator[str]:
+    separator = found.likely_separator
+    if separator is None:
+        return
+    line = f"lines of {_shown(separator)}" if separator else "blank lines"
+    yield (
+        f"likely separator: {line}, between {counted(found.pieces, 'piece')}; if these are songs, "
+        f"add the text with --song-separator {shlex.quote(separator)}"
+    )
 
 
 def _suspicions(found: Inspection) -> Iterator[str]:

@@ -41,6 +41,16 @@ class PlainScreen:
         """Nothing: a file has no line that changes."""
 
 
+class NoScreen:
+    """For nobody: what is told is dropped."""
+
+    def line(self, text: str) -> None:
+        """Nothing."""
+
+    def status(self, text: str) -> None:
+        """Nothing."""
+
+
 class LiveScreen:
     """For terminals: lines scroll by above the status."""
 

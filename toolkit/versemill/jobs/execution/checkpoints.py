@@ -17,6 +17,7 @@ from versemill.jobs.execution.claims import fence
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.storage.plugin_fit import keep_needs
 from versemill.jobs.storage.tables import Attempt, CheckpointChunk, Job, StoredCheckpoint
+from versemill.phrases import counted
 from versemill.plugins.requirements import exactly
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ def _require_whole(uow: UnitOfWork, staged: StoredCheckpoint) -> None:
     if (count, top + 1, size) != (_chunks(staged.size), _chunks(staged.size), staged.size):
         raise CheckpointError(
             f"{_name(staged.id, staged.step)} is incomplete: "
-            f"{size} of {staged.size} bytes in {count} chunks"
+            f"{size} of {counted(staged.size, 'byte')} in {counted(count, 'chunk')}"
         )
 
 

@@ -13,12 +13,14 @@ from versemill.errors import ConfigError, JobStateError, UnknownNameError
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Job, NamedCorpus, StoredText, User
 from versemill.jobs.views import AddedCorpus, CorpusView
+from versemill.normalisation import prepared, prepared_name, spellings
 from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Row, Select
+    from sqlalchemy.orm import Session
 
     from versemill.jobs.states import State
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
@@ -44,11 +46,13 @@ def add_corpus(store: Store, name: str, text: Text, source: str, actor: str) -> 
     Raises:
         ConfigError: the name is malformed.
     """
+    name = prepared(name, "corpus name")
     if not _NAME.fullmatch(name):
         raise ConfigError("corpus name", name, "1 to 64 letters, digits, '-' and '_'")
     content_hash = store_ahead(store, text)
     with store.unit_of_work() as uow:
         uow.lock("texts")
+        name = _stored_name(uow.session, name)
         before = uow.scalar(select(NamedCorpus.content_hash).where(NamedCorpus.name == name))
         keep_text(uow, text, content_hash)
         kept_by = 0
@@ -78,6 +82,7 @@ def remove_corpus(store: Store, name: str) -> None:
     """
     with store.unit_of_work() as uow:
         uow.lock("texts")
+        name = _stored_name(uow.session, name)
         gone = delete(NamedCorpus).where(NamedCorpus.name == name)
         content_hash = uow.execute(gone.returning(NamedCorpus.content_hash)).scalar_one_or_none()
         if content_hash is None:
@@ -130,13 +135,12 @@ def list_corpora(store: Store) -> list[CorpusView]:
 
 def corpus_text(store: Store, name: str) -> Text | None:
     """The text of a named corpus; None if there is no such corpus."""
-    query = (
-        select(StoredText.content)
-        .join(NamedCorpus, NamedCorpus.content_hash == StoredText.content_hash)
-        .where(NamedCorpus.name == name)
+    query = select(StoredText.content).join(
+        NamedCorpus, NamedCorpus.content_hash == StoredText.content_hash
     )
     with store.reading() as session:
-        content = session.scalar(query)
+        stored = _stored_name(session, name)
+        content = session.scalar(query.where(NamedCorpus.name == stored))
     return None if content is None else Text.from_bytes(content)
 
 
@@ -209,10 +213,22 @@ def drop_unused_text(uow: UnitOfWork, content_hash: str) -> None:
     uow.execute(delete(StoredText).where(StoredText.content_hash.in_(unused), or_(this, old)))
 
 
+def _stored_name(session: Session, name: str) -> str:
+    """How the corpus that is meant by `name` is stored: older versions did not normalise it."""
+    names = spellings(name)
+    if len(names) == 1:
+        return name
+    stored = session.scalars(select(NamedCorpus.name).where(NamedCorpus.name.in_(names))).all()
+    return next((each for each in names if each in stored), names[0])
+
+
 def user_id(uow: UnitOfWork, name: str) -> int:
     """The id of a user, who exists from the first thing they do."""
+    name = prepared_name(name, "user")
     query = select(User.id).where(User.name == name)
     found = uow.scalar(query)
+    for spelling in spellings(name)[1:]:
+        found = uow.scalar(select(User.id).where(User.name == spelling)) if found is None else found
     if found is None:
         uow.insert_if_absent(User, {"name": name}, key="name")
         found = uow.scalar(query)

@@ -21,6 +21,7 @@ from versemill.jobs.views import (
     LyricView,
     OutputView,
 )
+from versemill.normalisation import prepared_name, spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,11 +55,13 @@ def find(store: Store, key: str, *, owner: str | None = None) -> JobView:
 
     Raises:
         UnknownNameError: no such job; the message names a few recent ones.
+        ConfigError: `key` is no text.
     """
-    key = key.encode(errors="replace").decode()  # a shell may pass bytes that are no text
-    wanted: dict[str, Any] = {"name": key}
+    prepared_name(key, "job")
+    names = spellings(key)
+    wanted: dict[str, Any] = {"names": names}
     if key == "@last":
-        wanted = {"owner": owner, "limit": 1}
+        wanted = {"owners": None if owner is None else spellings(owner), "limit": 1}
     elif key.isascii() and key.isdigit():
         wanted = {"job_id": min(int(key), 2**31 - 1)}
     with store.reading() as session:
@@ -66,7 +69,8 @@ def find(store: Store, key: str, *, owner: str | None = None) -> JobView:
         if not found:
             recent = session.scalars(select(Job.name).order_by(Job.id.desc()).limit(5)).all()
             raise UnknownNameError("job", key, recent, hint="`versemill jobs` lists them all")
-    return found[0]
+    likeliest = {name: place for place, name in enumerate(names)}
+    return min(found, key=lambda job: likeliest.get(job.name, 0))
 
 
 def jobs(
@@ -77,8 +81,9 @@ def jobs(
     owner: str | None = None,
 ) -> list[JobView]:
     """Jobs, newest first: at most `limit`, in any of `states`, of `owner`."""
+    owners = None if owner is None else spellings(owner)
     with store.reading() as session:
-        return _found(session, limit=limit, states=states, owner=owner)
+        return _found(session, limit=limit, states=states, owners=owners)
 
 
 def details(store: Store, job_id: int) -> JobDetails:

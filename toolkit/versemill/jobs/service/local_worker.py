@@ -31,10 +31,16 @@ class TetheredWorker:
 
     Its stdin is the tether: when this process ends, however, the worker hands the job over and
     ends too. Its messages go to a file under `logs/` in the data directory.
+
+    Args:
+        settings: of the installation, which the worker gets too.
+        job_id: the job.
+        devices: `auto`, or `cpu` for a job that goes on there.
     """
 
-    def __init__(self, settings: Settings, job_id: int) -> None:
-        self._command = [*worker_command(), "--only", str(job_id), "--tethered"]
+    def __init__(self, settings: Settings, job_id: int, *, devices: str = "auto") -> None:
+        options = ["--only", str(job_id), "--tethered", "--devices", devices]
+        self._command = [*worker_command(), *options]
         self._environment = os.environ | settings.to_environment()
         self._log = settings.home / "logs" / f"worker-{job_id}.log"
         self._restarts = 0

@@ -15,6 +15,8 @@ from versemill.jobs.states import FailureClass, Outcome, Request, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import keep_needs
 from versemill.jobs.storage.tables import Job, LyricText, Metric, StoredCheckpoint, Worker
+from versemill.normalisation import spellings
+from versemill.phrases import counted
 from versemill.plugins.requirements import any_version, at_least
 
 if TYPE_CHECKING:
@@ -85,7 +87,7 @@ def resume(
         job = _locked(uow, job_id)
         if job.state is State.SUCCEEDED and epochs is None:
             raise JobStateError(
-                f"{job.label} has finished its {job.epochs} epochs; "
+                f"{job.label} has finished its {counted(job.epochs, 'epoch')}; "
                 "give more with `--epochs N` or `--epochs +N`"
             )
         if job.state not in {State.PAUSED, State.SUCCEEDED}:
@@ -95,7 +97,7 @@ def resume(
         message = "resumed"
         if epochs is not None:
             values |= _more_epochs(uow, job, epochs)
-            message = f"resumed, up to {epochs} epochs"
+            message = f"resumed, up to {counted(epochs, 'epoch')}"
         if accept_change:
             values |= _accepted(uow, job, actor)
             message += _ACCEPTED
@@ -186,10 +188,11 @@ def drain(store: Store, name: str, actor: str) -> list[WorkerView]:
         UnknownNameError: no live worker is called so.
     """
     alive = live_workers(store)
-    found = [worker for worker in alive if name in {worker.name, worker.id}]
+    names = spellings(name)
+    found = [worker for worker in alive if worker.name in names or worker.id == name]
     if not found:
-        names = sorted({worker.name for worker in alive})
-        raise UnknownNameError("live worker", name, names, hint="`versemill workers` lists them")
+        known = sorted({worker.name for worker in alive})
+        raise UnknownNameError("live worker", name, known, hint="`versemill workers` lists them")
     ids = [worker.id for worker in found]
     with store.unit_of_work() as uow:
         uow.execute(update(Worker).where(Worker.id.in_(ids)).values(drained_by=actor))

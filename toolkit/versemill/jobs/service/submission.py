@@ -17,7 +17,9 @@ from versemill.jobs.service.listings import job_view
 from versemill.jobs.states import State
 from versemill.jobs.storage.plugin_fit import keep_needs
 from versemill.jobs.storage.tables import Job
+from versemill.normalisation import prepared, spellings
 from versemill.plugins.requirements import at_least
+from versemill.text.reading import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,6 +65,7 @@ def submit(
     """
     if name is not None and not _NAME.fullmatch(name):
         raise ConfigError("name", name, _NAME_RULE)
+    name = None if name is None else prepared(name, "name")
     content_hash = store_ahead(store, text)
     with store.unit_of_work() as uow:
         values: dict[str, Any] = {
@@ -79,7 +82,7 @@ def submit(
             "epochs": config.training.epochs,
         }
         job_id = uow.insert_if_absent(Job, values, key="name", returning="id")
-        if job_id is None:
+        if job_id is None or _taken_otherwise(uow, job_id, name):
             raise ConfigError("name", str(name), "a name that no other job has")
         if name is None:
             _name_automatically(uow, job_id, config)
@@ -88,6 +91,15 @@ def submit(
         _commit_knowingly(uow, view)
     wake()
     return view
+
+
+def _taken_otherwise(uow: UnitOfWork, job_id: int, name: str | None) -> bool:
+    """Whether another job has this name in another spelling, as older versions stored it."""
+    others = [] if name is None else [each for each in spellings(name) if each != name]
+    if not others:
+        return False
+    query = select(Job.id).where(Job.name.in_(others), Job.id != job_id)
+    return uow.session.scalars(query.limit(1)).first() is not None
 
 
 def _commit_knowingly(uow: UnitOfWork, job: JobView) -> None:
@@ -103,6 +115,7 @@ def _commit_knowingly(uow: UnitOfWork, job: JobView) -> None:
 
 def _name_automatically(uow: UnitOfWork, job_id: int, config: JobConfig) -> None:
     stem = re.split(r"[/\\]", config.corpus.rstrip("/\\"))[-1].split(".")[0]
+    stem = "stdin" if config.corpus == STANDARD_INPUT else stem
     base = re.sub(r"[^\w-]+", "-", stem).strip("-_")[:40] or "text"
     name = f"{base}-{config.cell}-{job_id}"
     for wanted in (name, f"{name}-{uuid.uuid4().hex[:8]}"):

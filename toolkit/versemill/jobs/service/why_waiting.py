@@ -10,6 +10,7 @@ from versemill.jobs.states import LEASE_SECONDS, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Job, StoredNeeds, Worker
 from versemill.jobs.views import WorkerView
+from versemill.phrases import counted
 from versemill.plugins.requirements import Need, Plugin, from_json, lacking
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _reason(job_id: int, found: Any, alive: list[WorkerView]) -> str | None:
         return f"it is tried again in {(found.available_at - found.now).total_seconds():.0f} s"
     if all(worker.busy >= worker.slots for worker in equipped):
         slots = sum(worker.slots for worker in equipped)
-        return f"every worker is busy ({slots} slots): the job waits its turn"
+        return f"every worker is busy ({counted(slots, 'slot')}): the job waits its turn"
     return None
 
 

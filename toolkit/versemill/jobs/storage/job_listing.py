@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 from versemill.jobs.states import Request, State
 from versemill.jobs.storage.revisions import HEAD
 from versemill.jobs.views import JobView
+from versemill.normalisation import spellings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 _SQLITE = "sqlite:///"
 _NOW = {
@@ -43,19 +44,20 @@ def query(
     dialect: str,
     *,
     job_id: int | None = None,
-    name: str | None = None,
+    names: Sequence[str] | None = None,
     states: Iterable[State] | None = None,
-    owner: str | None = None,
+    owners: Sequence[str] | None = None,
     limit: int | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """The statement and its parameters: jobs that meet every condition given, newest first."""
     values: dict[str, Any] = {}
     conditions: list[str] = []
-    for column, value in (("jobs.id", job_id), ("jobs.name", name), ("users.name", owner)):
-        if value is not None:
-            key = column.replace(".", "_")
-            conditions.append(f"{column} = :{key}")
-            values[key] = value
+    ids = None if job_id is None else (job_id,)
+    for column, among in (("jobs.id", ids), ("jobs.name", names), ("users.name", owners)):
+        if among is not None:
+            keys = {f"{column.replace('.', '_')}_{i}": value for i, value in enumerate(among)}
+            conditions.append(_among(column, list(keys)))
+            values |= keys
     if states is not None:
         wanted = {f"state_{i}": state.value for i, state in enumerate(states)}
         conditions.append(f"jobs.state IN ({', '.join(f':{key}' for key in wanted)})")
@@ -66,6 +68,12 @@ def query(
         end += " LIMIT :limit"
         values["limit"] = limit
     return _SELECT.format(now=_NOW[dialect]) + where + end, values
+
+
+def _among(column: str, keys: Sequence[str]) -> str:
+    if len(keys) == 1:
+        return f"{column} = :{keys[0]}"
+    return f"{column} IN ({', '.join(f':{key}' for key in keys)})"
 
 
 def view(row: Mapping[str, Any]) -> JobView:
@@ -96,7 +104,8 @@ def jobs(
     path = Path(database_url.removeprefix(_SQLITE))
     if not database_url.startswith(_SQLITE) or "?" in database_url or not path.is_file():
         return None
-    sql, values = query("sqlite", limit=limit, states=states, owner=owner)
+    owners = None if owner is None else spellings(owner)
+    sql, values = query("sqlite", limit=limit, states=states, owners=owners)
     try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("PRAGMA query_only = ON")

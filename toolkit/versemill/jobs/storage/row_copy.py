@@ -17,6 +17,7 @@ from sqlalchemy import LargeBinary, func, insert, literal, select, text
 
 from versemill.errors import DatabaseError
 from versemill.jobs.storage.tables import Base, CheckpointChunk, Job, StoredCheckpoint, Worker
+from versemill.phrases import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -113,7 +114,7 @@ def copy_rows(
             for batch in batches:
                 for row in batch:
                     arrived.add(row)
-                status(f"checking {table.name}: {arrived.rows:,} of {sent.rows:,} rows")
+                status(f"checking {table.name}: {arrived.rows:,} of {counted(sent.rows, 'row')}")
         _require_equal(target, table, sent, arrived)
         rows[table.name] = sent.rows
     for table in COPIED_TABLES:
@@ -147,13 +148,13 @@ def _send(
                 if table.name == CheckpointChunk.__tablename__ and _is_damaged(row):
                     damaged.add(row["checkpoint_id"])
             target.execute(insert(table), batch)
-            status(f"copying {table.name}: {sent.rows:,} of {expected:,} rows")
+            status(f"copying {table.name}: {sent.rows:,} of {counted(expected, 'row')}")
     return sent
 
 
 def _require_equal(target: OpenTransaction, table: Table, sent: _Sum, arrived: _Sum) -> None:
     if sent.rows != arrived.rows:
-        found = f"{arrived.rows:,} rows arrived where {sent.rows:,} were sent"
+        found = f"{counted(arrived.rows, 'row')} arrived where {sent.rows:,} were sent"
     elif sent.checksum != arrived.checksum:
         found = "the rows that arrived are not those that were sent"
     else:

@@ -6,6 +6,8 @@ import contextlib
 import random
 from typing import TYPE_CHECKING
 
+from versemill.phrases import counted
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -80,7 +82,9 @@ class Killer:
         killed, resumed = details.attempts[before - 1], details.attempts[before]
         if resumed.first_step is not None:
             repeated = (killed.last_step or 0) - resumed.first_step
-            self._tell(f"  resumed from step {resumed.first_step:,}; {repeated:,} steps repeated")
+            self._tell(
+                f"  resumed from step {resumed.first_step:,}; {counted(repeated, 'step')} repeated"
+            )
             self._told += 1
 
     def _due(self, details: JobDetails) -> bool:

@@ -1,0 +1,121 @@
+"""Names that look alike are one name, on both databases, and those of before are still found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select, update
+
+from versemill.errors import ConfigError, JobStateError, UnknownNameError
+from versemill.jobs import service
+from versemill.jobs.execution import worker_api
+from versemill.jobs.storage.tables import Job, NamedCorpus, User
+from versemill.text.corpus import Text
+
+if TYPE_CHECKING:
+    from jobs_floor import Floor
+
+COMPOSED, DECOMPOSED = "café", "cafe\u0301"
+OTHER = Text(("another\n",))
+
+
+def as_before(floor: Floor, table: type[Job] | type[NamedCorpus] | type[User]) -> None:
+    """Stores all names as versions did that took them as they were typed."""
+    with floor.store.unit_of_work() as uow:
+        uow.execute(update(table).where(table.name == COMPOSED).values(name=DECOMPOSED))
+        uow.commit()
+
+
+def test_a_job_is_found_by_either_spelling(floor: Floor) -> None:
+    job = floor.submit(DECOMPOSED)
+    assert job.name == COMPOSED
+    for name in (COMPOSED, DECOMPOSED):
+        assert service.find(floor.store, name).id == job.id
+        with pytest.raises(ConfigError, match="no other job has"):
+            floor.submit(name)
+
+
+def test_a_job_of_before_is_found_and_keeps_its_name(floor: Floor) -> None:
+    job = floor.submit(COMPOSED)
+    as_before(floor, Job)
+    for name in (COMPOSED, DECOMPOSED):
+        assert service.find(floor.store, name).id == job.id
+        with pytest.raises(ConfigError, match="no other job has"):
+            floor.submit(name)
+    assert len(service.jobs(floor.store)) == 1
+
+
+def test_of_two_jobs_of_before_the_one_as_typed_is_meant(floor: Floor) -> None:
+    old = floor.submit(COMPOSED)
+    as_before(floor, Job)
+    new = floor.submit("new")
+    with floor.store.unit_of_work() as uow:
+        uow.execute(update(Job).where(Job.id == new.id).values(name=COMPOSED))
+        uow.commit()
+    assert service.find(floor.store, COMPOSED).id == new.id
+    assert service.find(floor.store, DECOMPOSED).id == old.id
+
+
+def test_a_user_is_one_whatever_the_spelling(floor: Floor) -> None:
+    service.add_corpus(floor.store, "one", OTHER, "a.txt", DECOMPOSED)
+    as_before(floor, User)
+    corpus = service.add_corpus(floor.store, "two", OTHER, "a.txt", COMPOSED).corpus
+    assert corpus.added_by == DECOMPOSED
+    job = floor.submit("mine")
+    with floor.store.unit_of_work() as uow:
+        user = select(User.id).where(User.name == DECOMPOSED).scalar_subquery()
+        uow.execute(update(Job).where(Job.id == job.id).values(owner_id=user))
+        uow.commit()
+    for owner in (COMPOSED, DECOMPOSED):
+        assert [job.name for job in service.jobs(floor.store, owner=owner)] == ["mine"]
+        assert service.find(floor.store, "@last", owner=owner).name == "mine"
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_corpus_is_one_whatever_the_spelling(floor: Floor, before: bool) -> None:
+    added = service.add_corpus(floor.store, DECOMPOSED, OTHER, "a.txt", "ann")
+    assert added.corpus.name == COMPOSED
+    if before:
+        as_before(floor, NamedCorpus)
+    newer = Text(("newer\n",))
+    again = service.add_corpus(floor.store, COMPOSED, newer, "b.txt", "ann")
+    assert again.replaced
+    assert len(service.list_corpora(floor.store)) == 1
+    for name in (COMPOSED, DECOMPOSED):
+        assert service.corpus_text(floor.store, name) == newer
+    service.remove_corpus(floor.store, DECOMPOSED if not before else COMPOSED)
+    assert service.list_corpora(floor.store) == []
+
+
+def test_a_corpus_that_a_job_needs_is_kept_whatever_the_spelling(floor: Floor) -> None:
+    service.add_corpus(floor.store, COMPOSED, OTHER, "a.txt", "ann")
+    floor.submit(text=OTHER, corpus=COMPOSED)
+    with pytest.raises(JobStateError, match="is needed by"):
+        service.remove_corpus(floor.store, DECOMPOSED)
+
+
+@pytest.mark.parametrize("name", ["caf\udce9", "a\x1b[2J", "a\nb", "e" + "\u0301" * 200])
+def test_what_is_no_name_is_refused_in_one_line(floor: Floor, name: str) -> None:
+    for refused in (
+        lambda: floor.submit(name),
+        lambda: service.find(floor.store, name),
+        lambda: service.add_corpus(floor.store, name, OTHER, "a.txt", "ann"),
+        lambda: service.add_corpus(floor.store, "mine", OTHER, "a.txt", name),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            refused()
+        assert str(caught.value).isprintable()
+    assert service.jobs(floor.store) == []
+
+
+def test_an_unknown_name_is_shown_in_short(floor: Floor) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        service.find(floor.store, "é" * 50_000)
+    assert len(str(caught.value)) < 1_000
+
+
+def test_a_worker_is_drained_by_either_spelling(floor: Floor) -> None:
+    worker_api.register_worker(floor.store, COMPOSED, 1)
+    worker_api.register_worker(floor.store, DECOMPOSED, 1)  # as an older version's worker
+    assert len(service.drain(floor.store, DECOMPOSED, "ann")) == 2
