@@ -40,6 +40,9 @@ POSTGRES_URL = "VERSEMILL_TEST_POSTGRES_URL"
 # hundreds of times more where other processes keep the cores busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# As most systems have it: plugin folders that others can write to are refused.
+os.umask(0o022)
+
 # A busy machine may be slow at any moment; pytest-timeout watches for real hangs.
 settings.register_profile("versemill", deadline=None)
 settings.load_profile("versemill")

@@ -110,13 +110,15 @@ def versemill_register_decoders(register: Registrar) -> None:
         "greedy",
         "versemill_plugins.decoders.greedy:Greedy",
         summary="the most likely character, always",
+        stage="choice",
         revision=_FIRST,
     )
     register(
         "temperature",
         "versemill_plugins.decoders.temperature:Temperature",
-        summary="sharpen (below 1) or flatten (above 1) the distribution",
+        summary="sharpen (below 1) or flatten (above 1) the distribution; 0: the most likely",
         options=TemperatureOptions,
+        stage="scaling",
         revision=_FIRST,
     )
     register(
@@ -124,6 +126,7 @@ def versemill_register_decoders(register: Registrar) -> None:
         "versemill_plugins.decoders.top_k:TopK",
         summary="draw from the k most likely characters",
         options=TopKOptions,
+        stage="count",
         revision=_FIRST,
     )
     register(
@@ -131,6 +134,7 @@ def versemill_register_decoders(register: Registrar) -> None:
         "versemill_plugins.decoders.top_p:TopP",
         summary="draw from the fewest characters that reach probability p",
         options=TopPOptions,
+        stage="share",
         revision=_FIRST,
     )
     register(
@@ -138,6 +142,7 @@ def versemill_register_decoders(register: Registrar) -> None:
         "versemill_plugins.decoders.repetition_penalty:RepetitionPenalty",
         summary="make characters of the last lines less likely",
         options=RepetitionPenaltyOptions,
+        stage="penalty",
         revision=_FIRST,
     )
 

@@ -58,10 +58,10 @@ class TemperatureOptions:
     """Options of the temperature stage.
 
     Attributes:
-        value: what logits are divided by.
+        value: what logits are divided by; 0 leaves the most likely id only.
     """
 
-    value: Annotated[float, Ge(0.01), Le(100)] = 1.0
+    value: Annotated[float, Ge(0), Le(100)] = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

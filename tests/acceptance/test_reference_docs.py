@@ -85,7 +85,7 @@ class TestConfiguration:
         configs = [resolve({"recipe": name}, registry) for name in ("default", "classic")]
         expected = {
             key: tuple(_toml(getattr(config, key, None)) for config in configs) for key in TOP_LEVEL
-        }
+        } | {"prefixes": ("–", "–")}  # chosen from the corpus
         assert _recipe_columns("Top level") == expected
 
     @pytest.mark.parametrize(

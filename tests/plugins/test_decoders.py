@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pytest
 import torch
@@ -18,6 +19,8 @@ REGISTRY = Registry([versemill_plugins])
 NO_HISTORY = torch.zeros(1, 0, dtype=torch.int64)
 STAGES = [
     "greedy",
+    "temperature=0",
+    "temperature=1e-40",
     "temperature=0.5",
     "temperature=2",
     "top-k=2",
@@ -60,6 +63,20 @@ def test_temperature_scales_the_distribution(temperature: float) -> None:
     weights = (logits.softmax(dim=1) ** (1 / temperature))[0]
     changed = stage(f"temperature={temperature}")(logits, NO_HISTORY).softmax(dim=1)[0]
     torch.testing.assert_close(changed, weights / weights.sum())
+
+
+@given(scores)
+def test_temperature_zero_is_greedy(values: list[float]) -> None:
+    changed = stage("temperature=0")(row(values), NO_HISTORY)
+    assert torch.equal(changed, stage("greedy")(row(values), NO_HISTORY))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_the_smallest_temperatures_leave_the_best(dtype: torch.dtype) -> None:
+    for value in ("1e-3", "1e-30", "1e-300", "5e-324"):
+        logits = torch.tensor([[0.5, 3.0, 2.5, -math.inf]], dtype=dtype)
+        probability = stage(f"temperature={value}")(logits, NO_HISTORY).softmax(dim=1)
+        assert probability[0].tolist() == pytest.approx([0, 1, 0, 0])
 
 
 def test_draws_follow_the_temperature() -> None:
@@ -176,8 +193,7 @@ def test_a_specification_gives_options(spec: str, options: dict[str, float]) -> 
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ("temperature=0", "value"),
-        ("temperature=0.001", "value"),
+        ("temperature=-0.001", "value"),
         ("temperature=101", "value"),
         ("temperature=nan", "value"),
         ("temperature=warm", "value"),
@@ -194,7 +210,8 @@ def test_a_specification_gives_options(spec: str, options: dict[str, float]) -> 
 def test_an_option_out_of_range_is_refused_by_name(spec: str, field: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_spec("decoder", spec, REGISTRY)
-    assert caught.value.field == f"decoder_options.{field}"
+    name = re.split("[=:]", spec)[0]
+    assert caught.value.field == f"decoder {name}.{field}"
 
 
 @pytest.mark.parametrize("spec", ["greedy=1", "repetition-penalty:window"])

@@ -10,7 +10,9 @@ from versemill.testing.suite import outcomes
 class Only:
     """A registry that has one plugin, this one."""
 
-    def __init__(self, kind: str, implementation: object, options: type) -> None:
+    def __init__(
+        self, kind: str, implementation: object, options: type, stage: str | None = None
+    ) -> None:
         class Loaded(Registration):
             def load(self):
                 return implementation
@@ -23,14 +25,17 @@ class Only:
             options=options,
             distribution="x",
             version="0",
+            stage=stage,
         )
 
     def find(self, kind: str, name: str) -> Registration:
         return self.registration
 
 
-def failures(suite: type, plugin: object, options: type = NoOptions) -> list[str]:
-    attributes = {"name": "x", "registry": Only(suite.kind, plugin, options)}
+def failures(
+    suite: type, plugin: object, options: type = NoOptions, stage: str | None = None
+) -> list[str]:
+    attributes = {"name": "x", "registry": Only(suite.kind, plugin, options, stage)}
     found = [o for o in outcomes(type("Suite", (suite,), attributes)) if not o.passed]
     assert all(o.what and o.why and o.mend and o.rule for o in found)
     return [o.check for o in found]

@@ -12,9 +12,13 @@ from urllib.parse import quote
 
 import psutil
 import pytest
+from sqlalchemy import make_url
+
+from worker_stage import ENDLESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from worker_stage import Stage
 
@@ -144,3 +148,58 @@ def test_what_ends_a_thread_or_the_worker_is_told_without_the_secret(alone: Stag
     assert "thread claims breaks off" in said
     assert said.count("RuntimeError: no login at postgresql://ann:***@db/mill") == 2
     assert_unsaid(said)
+
+
+SEES = """
+import json, os
+from pathlib import Path
+
+from versemill.plugins import Tracker, hookimpl
+
+@hookimpl
+def versemill_register_trackers(register):
+    register("sees", ":Sees", summary="writes down its environment")
+
+class Sees(Tracker):
+    def started(self, run):
+        (Path(self.folder) / "seen.json").write_text(json.dumps(dict(os.environ)))
+"""
+
+
+def test_trainers_and_trackers_do_not_inherit_what_leads_to_the_database(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "plugins" / "sees.py"
+    place.parent.mkdir()
+    place.write_text(SEES)
+    monkeypatch.setenv("VERSEMILL_PLUGINS", str(place.parent))
+    url = make_url(stage.environment["VERSEMILL_DATABASE_URL"])
+    if url.get_backend_name() == "postgresql":  # found by libpq's variables alone
+        stage.environment |= {
+            "VERSEMILL_DATABASE_URL": "postgresql://",
+            "PGHOST": str(url.host or url.query["host"]),
+            "PGPORT": str(url.port or url.query.get("port", "")),
+            "PGUSER": str(url.username),
+            "PGDATABASE": str(url.database),
+        }
+    stage.environment |= {
+        "PGPASSWORD": SECRET,
+        "PGPASSFILE": str(tmp_path / "pgpass"),
+        "VERSEMILL_BROKER_URL": f"redis://ann:{ENCODED}@127.0.0.1:1/0",
+        "VERSEMILL_TOKEN": "of-a-version-to-come",
+        "REDIS_URL": f"redis://other:{ENCODED}@db/0",
+        "REDIS_PASSWORD": SECRET,
+        "VERSEMILL_PLUGINS": str(place.parent),
+        "OWN_SETTING": "kept",
+    }
+    job = stage.submit(**ENDLESS, trackers=["sees"])
+    worker = stage.start_worker()
+    trainer = stage.until_training(job)
+    seen = stage.until(lambda: [*stage.home.glob("tracking/*/seen.json")])[0]
+    environments = [trainer.environ(), json.loads(stage.until(seen.read_text))]
+    environments += [c.environ() for c in psutil.Process(worker.pid).children(recursive=True)]
+    for environment in environments:
+        assert_unsaid(str(environment))
+        names = {n for n in environment if n.startswith(("PG", "VERSEMILL_", "REDIS_"))}
+        assert names == {"VERSEMILL_HOME", "VERSEMILL_PLUGINS", "VERSEMILL_CHECKPOINT_SECONDS"}
+        assert environment["OWN_SETTING"] == "kept"

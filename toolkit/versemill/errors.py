@@ -128,6 +128,10 @@ class RefusedDataError(DatabaseError):
     """The database is there but does not take what it was given; trying again would not help."""
 
 
+class DamagedDatabaseError(DatabaseError):
+    """The database's content is damaged, or is no database at all."""
+
+
 class SchemaError(DatabaseError):
     """The database has another schema than this version of Versemill."""
 

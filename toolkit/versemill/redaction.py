@@ -81,6 +81,12 @@ def redacted(message: str, *urls: str) -> str:
     return _ASSIGNED.sub(rf"\1{HIDDEN}", message)
 
 
+def holds_secret(value: str, *urls: str) -> bool:
+    """Whether a value is a secret of `urls`, or a URL that holds one."""
+    found = {secret for url in urls for secret in _secrets(url)}
+    return value in found or ("://" in value and any(secret in value for secret in found))
+
+
 class RedactingFormatter(logging.Formatter):
     """Formats records, tracebacks included, without the secrets of the URLs given.
 

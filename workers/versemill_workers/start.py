@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING
 from versemill.errors import DatabaseError, VersemillError
 from versemill.jobs.execution import worker_api
 from versemill.jobs.storage.filesystems import refuse_network_filesystem
+from versemill.jobs.storage.libpq_environment import PREFIX, with_libpq_environment
 from versemill.jobs.storage.unit_of_work import Store
-from versemill.redaction import RedactingFormatter
-from versemill.settings import BROKER_URL, DATABASE_URL, Settings, bound_spinning
+from versemill.redaction import RedactingFormatter, holds_secret
+from versemill.settings import HARMLESS, Settings, bound_spinning
 from versemill_workers import devices, offered_plugins
 from versemill_workers.slots import Crew
 from versemill_workers.supervisor.spool import holding, remove_abandoned
@@ -52,8 +53,11 @@ def serve(arguments: Sequence[str]) -> None:
     """
     options = _parser().parse_args(arguments)
     settings = Settings.from_environment()
+    database_url = with_libpq_environment(settings.database_url)
+    settings = replace(settings, database_url=database_url)
     _log_without_secrets(settings)
     slots = devices.slots(options.devices, options.slots)
+    _forget_secrets(settings)
     context = _fork_server()
     store = Store.open(settings.database_url, connections=len(slots) + OTHER_CONNECTIONS)
     if store.database.path is not None:
@@ -104,11 +108,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _forget_secrets(settings: Settings) -> None:
+    """Removes from the environment whatever leads to the database or the broker.
+
+    Trainers and trackers inherit the rest; a fork server that is started again does, too.
+    """
+    urls = (settings.database_url, settings.broker_url)
+    for name, value in list(os.environ.items()):
+        ours = name.startswith("VERSEMILL_") and name not in HARMLESS
+        if ours or name.startswith(PREFIX) or holds_secret(value, *urls):
+            del os.environ[name]
+
+
 def _fork_server() -> ForkServerContext:
     """A context whose trainers are forked from a process that has imported torch."""
-    # Trainers are to have no way to the database or the broker, not even in their environment.
-    for secret in (DATABASE_URL, BROKER_URL):
-        os.environ.pop(secret, None)
     bound_spinning()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(entry.PRELOADED)

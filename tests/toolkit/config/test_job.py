@@ -64,6 +64,8 @@ def refused(options: type, values: dict[str, Any], where: str = "here") -> Confi
         (TextOptions, "song_separator", 3, "a text"),
         (GenerationOptions, "decoders", "greedy", "a list"),
         (GenerationOptions, "length", 1_000_001, "at most 1000000"),
+        (GenerationOptions, "stop", "x", "a list"),
+        (GenerationOptions, "stop", ["x"] * 17, "at most 16 entries"),
     ],
 )
 def test_a_value_not_allowed_is_named(options: type, field: str, value: Any, words: str) -> None:
@@ -153,6 +155,11 @@ texts = st.text(st.characters(exclude_categories=["Cc", "Cs"])).map(normalised)
 )
 def test_a_job_survives_json(job: JobConfig) -> None:
     assert JobConfig.from_json(json.loads(json.dumps(job.to_json()))) == job
+
+
+def test_a_job_stored_before_there_were_stop_texts_has_none() -> None:
+    stored = {**JOB, "generation": {"length": 9, "lines": 2, "decoders": ["greedy"], "seed": 1}}
+    assert JobConfig.from_json(stored).generation.stop == ()
 
 
 def test_a_stored_job_with_a_bad_value_is_refused() -> None:

@@ -113,6 +113,46 @@ def test_lines_of_the_prefix_count(model: TrainedModel) -> None:
     assert len([line for line in text.split("\n") if line.strip()]) == 2
 
 
+def test_a_prefix_with_all_the_lines_gains_nothing(model: TrainedModel) -> None:
+    assert model.generate("la la\ndo\n", lines=2, length=100) == "la la\ndo"
+    assert list(model.stream("la la\ndo\n", lines=2, length=100)) == []
+
+
+def test_a_stop_text_ends_the_text_and_is_left_out(model: TrainedModel) -> None:
+    whole = model.generate("la", length=60, decoders=HOT, seed=3)
+    stop = whole[20:23]
+    at = whole.index(stop, 2)
+    assert model.generate("la", length=60, decoders=HOT, seed=3, stop=[stop]) == whole[:at]
+
+
+def test_a_stream_holds_back_what_may_begin_a_stop_text(model: TrainedModel) -> None:
+    whole = "".join(model.stream("la", length=60, decoders=HOT, seed=3))
+    stop = whole[20:23]
+    pieces = list(model.stream("la", length=60, decoders=HOT, seed=3, stop=[stop, "?"]))
+    assert len(pieces) == whole.index(stop) + 3
+    assert "".join(pieces) == whole[: whole.index(stop)]
+    never = list(model.stream("la", length=60, decoders=HOT, seed=3, stop=[whole + "x"]))
+    assert len(never) == 60
+    assert never[-1] == whole
+
+
+def test_each_text_of_a_batch_ends_before_its_own_stop_text(model: TrainedModel) -> None:
+    whole = model.generate_batch("la", 6, length=60, decoders=HOT, seed=3)
+    cut = model.generate_batch("la", 6, length=60, decoders=HOT, seed=3, stop=["o"])
+    assert cut == [text[: (text + "o").index("o")] for text in whole]
+    assert len({len(text) for text in cut}) > 1
+
+
+def test_a_job_has_stop_texts(model: TrainedModel) -> None:
+    job = trained(config(training={"epochs": 5}, generation={"stop": ["o"]}), dtype="float64")
+    assert job.generate("la", seed=3, decoders=HOT) == model.generate(
+        "la", seed=3, decoders=HOT, stop=["o"]
+    )
+    assert job.generate("la", seed=3, decoders=HOT, stop=[]) == model.generate(
+        "la", seed=3, decoders=HOT
+    )
+
+
 def test_each_text_of_a_batch_ends_by_itself(model: TrainedModel) -> None:
     batch = model.generate_batch("la", 8, lines=2, length=5_000, decoders=HOT)
     assert all(len([x for x in text.split("\n") if x.strip()]) == 2 for text in batch)
@@ -129,6 +169,44 @@ def test_no_lines_means_the_whole_length(model: TrainedModel) -> None:
 def test_any_prefix_will_do(model: TrainedModel, classic: TrainedModel, prefix: str) -> None:
     for one in (model, classic):
         assert one.generate(prefix, length=20).startswith(prefix.rstrip("\n"))
+
+
+@pytest.mark.parametrize("of", ["model", "classic"])
+def test_unknown_characters_are_named_with_the_form_that_is_known(
+    of: str, request: pytest.FixtureRequest
+) -> None:
+    one: TrainedModel = request.getfixturevalue(of)
+    found = one.unknown_in("la\u3000doｌ, 分l?")
+    assert [(c.character, c.known_as) for c in found] == [
+        ("\u3000", " "), ("ｌ", "l"), (",", None), ("分", None), ("?", None)
+    ]  # fmt: skip
+    assert one.unknown_in("la do") == one.unknown_in("") == ()
+
+
+class Pairs:
+    """A tokenizer of pairs of characters: none of its tokens is a single one."""
+
+    unknown_id = 0
+    tokens = ("<unk>", "la", "do")
+
+    def encode(self, text: str) -> list[int]:
+        pairs = [text[at : at + 2] for at in range(0, len(text), 2)]
+        return [self.tokens.index(pair) if pair in self.tokens else 0 for pair in pairs]
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join("\ufffd" if i == 0 else self.tokens[i] for i in ids)
+
+
+def test_a_character_that_stands_within_a_token_is_known(model: TrainedModel) -> None:
+    pairs = TrainedModel(
+        model._model,
+        Pairs(),
+        model.config,
+        REGISTRY,
+        unseen=0.0,
+        step=1,  # type: ignore[arg-type]
+    )
+    assert [c.character for c in pairs.unknown_in("lado<u")] == ["<", "u"]
 
 
 def test_no_unknown_character_is_ever_written(model: TrainedModel) -> None:
@@ -214,8 +292,12 @@ def test_what_is_not_given_comes_from_the_job(model: TrainedModel) -> None:
         ({"length": 0}, "generation.length"),
         ({"lines": -1}, "generation.lines"),
         ({"seed": -1}, "generation.seed"),
+        ({"stop": [""]}, "generation.stop.0"),
+        ({"stop": ["a"] * 17}, "generation.stop"),
+        ({"stop": "la"}, "generation.stop"),
         ({"lenght": 3}, "generation.lenght"),
-        ({"decoders": ["top-k=0"]}, "decoder_options.k"),
+        ({"decoders": ["top-k=0"]}, "decoder top-k.k"),
+        ({"stages": ["top-k=0"]}, "decoder top-k.k"),
     ],
 )
 def test_an_option_not_allowed_is_named(
@@ -224,6 +306,20 @@ def test_an_option_not_allowed_is_named(
     with pytest.raises(ConfigError) as caught:
         model.generate("la", **options)
     assert caught.value.field == field
+
+
+def test_temperature_zero_is_greedy_in_a_chain_and_as_a_stage(model: TrainedModel) -> None:
+    greedy = model.generate("la", length=30, decoders=["greedy"])
+    assert model.generate("la", length=30, decoders=["temperature=0"], seed=9) == greedy
+    assert model.generate("la", length=30, decoders=HOT, stages=["temperature=0"]) == greedy
+
+
+def test_stages_go_into_the_jobs_chain(model: TrainedModel) -> None:
+    job = model.config.generation
+    assert job.decoders == ("temperature=0.8", "top-p=0.9")
+    assert model.options(stages=["top-k=3"]).decoders == ("temperature=0.8", "top-k=3", "top-p=0.9")
+    assert model.options(stages=["top-k=3"], decoders=["greedy"]).decoders == ("top-k=3",)
+    assert model.options() == job
 
 
 def test_an_unknown_decoder_is_refused(model: TrainedModel) -> None:

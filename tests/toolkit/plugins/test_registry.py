@@ -349,3 +349,16 @@ def test_a_distribution_without_metadata_stops_nothing(
     (tmp_path / "nameless-1.2.dist-info" / "METADATA").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     assert Registry.discover().find("cell", "nameless").version == "unknown"
+
+
+@pytest.mark.parametrize("stage", ["last", 3, ["choice"]])
+def test_a_stage_that_is_none_is_refused(stage: object) -> None:
+    odd = plugin(
+        lambda register: register("odd", TARGET, summary="odd", stage=stage),
+        hook="versemill_register_decoders",
+    )
+    assert f"stage {stage!r} of decoder 'odd' is not allowed: one of penalty" in reason(odd)
+
+
+def test_only_decoders_have_stages() -> None:
+    assert "only decoders" in reason(offering("staged", stage="choice"))

@@ -281,12 +281,18 @@ class Unbounded(Plain):
         return logits_BV / self.options["scale"]
 
 
+class LeavesSome(Plain):
+    def __call__(self, logits_BV, history_BL):
+        return logits_BV - 1
+
+
 DECODERS = {
     "test_something_is_left": NothingLeft,
     "test_masked_ids_stay_masked": Unmasks,
     "test_it_is_deterministic": DrawsToo,
     "test_inputs_are_left_alone": InPlace,
     "test_rows_are_independent": OverTheBatch,
+    "test_a_choice_leaves_one": LeavesSome,
     "test_every_value_allowed_works": Unbounded,
 }
 
@@ -375,7 +381,8 @@ def test_just_the_check_for_it_fails(
 ) -> None:
     monkeypatch.setenv("VERSEMILL_CORPUS_LIMIT_MB", "1")
     options = ScaleOptions if plugin is Unbounded else NoOptions
-    assert failures(suite, plugin, options) == [check]
+    stage = "choice" if plugin is LeavesSome else None
+    assert failures(suite, plugin, options, stage) == [check]
 
 
 def test_a_sampler_may_declare_that_it_repeats() -> None:

@@ -160,7 +160,7 @@ class TestItsProcess:
         [
             ("nowhere", "tracker nowhere: no tracker named 'nowhere'"),
             ("absent", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
-            ("raises=5", "tracker raises=5: tracker_options.at = 5"),
+            ("raises=5", "tracker raises=5: tracker raises.at = 5"),
         ],
     )
     def test_one_that_is_not_there(

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le, Lt, MaxLen
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 
 from versemill.config.stored_options import completed
 from versemill.config.validation import PositiveFloat, PositiveInt, Share, validated
@@ -75,19 +75,25 @@ class TrainingOptions:
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
 
 
+StopText = Annotated[str, MinLen(1), MaxLen(200)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
     """How lyrics are written.
 
     Attributes:
         length: most tokens to generate after the prefix.
-        lines: stop after so many completed lines; 0 is off.
+        lines: end the text when it has so many lines, those of the prefix counted and blank ones
+            not; 0 is off.
+        stop: end the text before the first of these that is written after the prefix.
         decoders: the chain, each `NAME`, `NAME=VALUE` or `NAME:KEY=VALUE,KEY=VALUE`.
         seed: of the draws; the same seed gives the same text.
     """
 
     length: Annotated[int, Gt(0), Le(1_000_000)] = 50
     lines: Annotated[int, Ge(0)] = 0
+    stop: Annotated[tuple[StopText, ...], MaxLen(16)] = ()
     decoders: Annotated[tuple[str, ...], MaxLen(100)] = ("greedy",)
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
 

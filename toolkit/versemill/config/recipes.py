@@ -24,6 +24,9 @@ SECTIONS = (
     "generation",
 )
 
+_STARTER = "starter-zh"
+_USUAL_PREFIXES = ("分开", "不分开")
+
 
 def classic(cell: str) -> JobTable:
     """The textbook run: one-hot input, one layer, plain SGD, clipping at 0.01.
@@ -32,10 +35,9 @@ def classic(cell: str) -> JobTable:
     """
     rnn = cell == "rnn"
     return {
-        "corpus": "starter-zh",
+        "corpus": _STARTER,
         "sampler": "random" if rnn else "consecutive",
         "tokenizer": "char",
-        "prefixes": ["分开", "不分开"],
         "corpus_options": {"newlines": "space", "first": 10_000},
         "cell_options": {"reset": "before"} if cell == "gru" else {},
         "tokenizer_options": {"unknown": False},
@@ -62,10 +64,9 @@ def classic(cell: str) -> JobTable:
 def default(cell: str) -> JobTable:
     """What one would really use: chosen by held-out perplexity per minute (docs/recipes.md)."""
     return {
-        "corpus": "starter-zh",
+        "corpus": _STARTER,
         "sampler": "consecutive",
         "tokenizer": "char",
-        "prefixes": ["分开", "不分开"],
         "model": {
             "hidden_size": 128,
             "layers": 1,
@@ -88,6 +89,11 @@ def default(cell: str) -> JobTable:
         },
         "generation": {"length": 200, "lines": 12, "decoders": ["temperature=0.8", "top-p=0.9"]},
     }
+
+
+def usual_prefixes(recipe: str, corpus: str) -> tuple[str, ...]:
+    """What tutorials let the model go on from; only where the text has the characters for it."""
+    return _USUAL_PREFIXES if recipe == "classic" or corpus == _STARTER else ()
 
 
 RECIPES = {"classic": classic, "default": default}

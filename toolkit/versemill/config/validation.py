@@ -146,6 +146,8 @@ def _in_words(error: Mapping[str, Any]) -> str:
         "int_from_float": "a whole number",
         "float_type": "a number",
         "string_type": "a text",
+        "string_too_short": "a text of length {min_length} or more",
+        "string_too_long": "a text of length {max_length} or less",
         "bool_type": "true or false",
         "tuple_type": "a list",
         "dict_type": "a table",

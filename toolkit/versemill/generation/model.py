@@ -1,28 +1,24 @@
-"""Writing lyrics with a trained model.
-
-Shapes: B texts side by side, T time, V vocabulary, L ids so far.
-"""
+"""A trained model: what writes lyrics and is measured."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import torch
 
 from versemill.checkpoints.model_fit import build_fitting_model
 from versemill.config.job import GenerationOptions, JobConfig
 from versemill.config.validation import validated
 from versemill.errors import CheckpointError, PluginError, UnknownNameError
-from versemill.evaluation.perplexity import evaluate, primer_id
-from versemill.nn.seeds import derived
+from versemill.evaluation.perplexity import evaluate
+from versemill.generation.decoder_chain import with_stages
+from versemill.generation.sampling import sample
 from versemill.normalisation import prepared
 from versemill.plugins.registry import Registry, parse_spec
 from versemill.plugins.run_events import HeldOut, Lyric
+from versemill.text.unknown_characters import UnknownCharacter, unknown_characters
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
-
-    from torch import Tensor
 
     from versemill.checkpoints.file import Checkpoint
     from versemill.nn.network import LanguageModel
@@ -97,7 +93,7 @@ class TrainedModel:
         """`count` different texts in one batch; the first is the one `generate` gives."""
         prefix = prepared(prefix, "prefix")
         texts = [prefix] * count
-        for pieces in self._pieces(prefix, count, self._options(options)):
+        for pieces in self._pieces(prefix, count, self.options(**options)):
             for row, piece in enumerate(pieces):
                 texts[row] += piece
         return [text.rstrip("\n") for text in texts]
@@ -107,13 +103,12 @@ class TrainedModel:
 
         Args:
             prefix: text to go on from, read whole from zero state; unknown characters are fine.
-            **options: fields of `versemill.config.job.GenerationOptions`; what is not given comes
-                from the job. The same seed on the same machine gives the same text.
+            **options: see `options`. The same seed on the same machine gives the same text.
 
         Raises:
             ConfigError: an option that is not allowed.
         """
-        for pieces in self._pieces(prepared(prefix, "prefix"), 1, self._options(options)):
+        for pieces in self._pieces(prepared(prefix, "prefix"), 1, self.options(**options)):
             yield pieces[0]
 
     def lyric(self, prefix: str, options: GenerationOptions) -> Generator[None, None, Lyric]:
@@ -130,95 +125,49 @@ class TrainedModel:
             decoder=",".join(options.decoders),
         )
 
+    def unknown_in(self, text: str) -> tuple[UnknownCharacter, ...]:
+        """The characters of a prefix that the model does not know, with the forms it does know.
+
+        It reads them as its `<unk>`, or leaves them out if it has none; of a stop text, it never
+        writes them.
+        """
+        tokenizer = self._tokenizer
+        tokens = enumerate(tokenizer.tokens)
+        spelt = {c for number, token in tokens if number != tokenizer.unknown_id for c in token}
+
+        def known(character: str) -> bool:
+            ids = tokenizer.encode(character)
+            whole = tokenizer.unknown_id not in ids and tokenizer.decode(ids) == character
+            return whole or character in spelt
+
+        return unknown_characters(text, known)
+
     def evaluate(self, segments: Sequence[str], *, part: str) -> HeldOut:
         """The held-out figures on `segments`; see `versemill.evaluation.perplexity`."""
         return evaluate(self._model, self._tokenizer, segments, part=part, unseen=self._unseen)
 
-    def _options(self, changes: dict[str, Any]) -> GenerationOptions:
-        given = {key: value for key, value in changes.items() if value is not None}
+    def options(self, *, stages: Sequence[str] = (), **given: Any) -> GenerationOptions:
+        """The job's options with some changed.
+
+        Args:
+            stages: decoders to put into the chain, such as `["temperature=0.5"]`: each replaces
+                that of its name or joins where it belongs, and greedy decoding goes; see
+                `versemill.generation.decoder_chain.with_stages`.
+            **given: fields of `versemill.config.job.GenerationOptions`; what is None or not given
+                comes from the job. `decoders` is the whole chain, and `stages` go into it.
+
+        Raises:
+            ConfigError: an option that is not allowed.
+            UnknownNameError: no decoder has that name.
+        """
+        changes = {key: value for key, value in given.items() if value is not None}
         stored = self.config.to_json()["generation"]
-        return validated(GenerationOptions, {**stored, **given}, where="generation")
+        options = validated(GenerationOptions, {**stored, **changes}, where="generation")
+        chain = with_stages(options.decoders, stages, self._registry)
+        return replace(options, decoders=chain)
 
-    def _chain(self, specs: Sequence[str]) -> list[Decoder]:
-        parsed = [parse_spec("decoder", spec, self._registry) for spec in specs]
-        return [registration.load()(**options) for registration, options in parsed]
-
-    @torch.no_grad()  # around the generator, so that the caller computes as before between pieces
     def _pieces(self, prefix: str, count: int, options: GenerationOptions) -> Iterator[list[str]]:
-        """What each of `count` texts gains, id by id; an ended text gains nothing more."""
-        tokenizer, chain = self._tokenizer, self._chain(options.decoders)
-        draw = _Draw(options.seed, count)
-        lines = [_Lines(prefix, options.lines) for _ in range(count)]
-        start_1L = self._start(prefix)
-        known = start_1L.shape[1]
-        written_BL = start_1L.new_empty(count, known + options.length)
-        written_BL[:, :known] = start_1L
-        history_BL = written_BL[:, :known]
-        y_TBH, states = self._model(history_BL.t(), self._model.initial_state(count))
-        logits_BV = self._model.logits(y_TBH[-1])
-        step = self._model.stepper()
-        for position in range(options.length):
-            if position:
-                logits_BV, states = step(history_BL[:, -1], states)
-            if tokenizer.unknown_id is not None:
-                logits_BV[:, tokenizer.unknown_id] = -torch.inf
-            for stage in chain:
-                logits_BV = stage(logits_BV, history_BL)
-            ids_B = draw(logits_BV)
-            written_BL[:, known + position] = ids_B
-            history_BL = written_BL[:, : known + position + 1]
-            pieces = [tokenizer.decode([i]) for i in ids_B.tolist()]
-            yield [row.take(piece) for row, piece in zip(lines, pieces, strict=True)]
-            if all(row.ended for row in lines):
-                return
-
-    def _start(self, prefix: str) -> Tensor:
-        """Ids read before the first draw, [1, L]: a newline if the model knows it, the prefix."""
-        ids = self._tokenizer.encode(prefix)
-        primer = primer_id(self._tokenizer)
-        if not ids or self._tokenizer.decode([primer]) == "\n":
-            ids = [primer, *ids]
-        return torch.tensor([ids], device=self._model.output_bias.device)
-
-
-class _Draw:
-    """Draws ids from logits; each row has a generator of its own, so rows do not disturb rows."""
-
-    def __init__(self, seed: int, count: int) -> None:
-        self._generators = [
-            torch.Generator().manual_seed(derived(seed, "draw", row)) for row in range(count)
-        ]
-
-    def __call__(self, logits_BV: Tensor) -> Tensor:
-        cumulative_BV = logits_BV.double().cpu().softmax(dim=1).cumsum(dim=1)
-        uniform_B1 = torch.stack(
-            [torch.rand(1, generator=g, dtype=torch.float64) for g in self._generators]
-        )
-        # side="right" never lands on an id of probability zero.
-        drawn = torch.searchsorted(cumulative_BV, uniform_B1 * cumulative_BV[:, -1:], side="right")
-        return drawn.squeeze(1).clamp_(max=logits_BV.shape[1] - 1).to(logits_BV.device)
-
-
-class _Lines:
-    """Ends a text after so many lines that are not blank; 0 never ends it."""
-
-    def __init__(self, prefix: str, limit: int) -> None:
-        self.ended = False
-        self._limit = limit
-        *complete, self._current = prefix.split("\n")
-        self._complete = sum(1 for line in complete if line.strip())
-
-    def take(self, piece: str) -> str:
-        """What of `piece` still belongs to the text."""
-        if self.ended:
-            return ""
-        for at, character in enumerate(piece):
-            if character != "\n":
-                self._current += character
-                continue
-            self._complete += bool(self._current.strip())
-            self._current = ""
-            if self._limit and self._complete >= self._limit:
-                self.ended = True
-                return piece[:at]
-        return piece
+        """See `sample`; the chain is built first, so that a wrong one is refused at once."""
+        parsed = [parse_spec("decoder", spec, self._registry) for spec in options.decoders]
+        chain: list[Decoder] = [registration.load()(**given) for registration, given in parsed]
+        return sample(self._model, self._tokenizer, chain, prefix, count, options)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from versemill.errors import PluginError
 from versemill.files import open_regular
 from versemill.plugins.hookspecs import PROJECT
+from versemill.plugins.permissions import changeable, replaceable
 from versemill.settings import plugins_folder
 
 if TYPE_CHECKING:
@@ -101,9 +102,12 @@ def _in_folder(folder: Path) -> list[Source]:
     try:
         places = sorted(place for place in folder.iterdir() if place.name[0] not in "._")
         named = [(place, name) for place in places if (name := _module_name(place)) is not None]
+        unsafe = replaceable(folder) or changeable([folder])
     except OSError as error:
         reason = f"VERSEMILL_PLUGINS names no folder that can be read: {error.strerror}"
         return [_refused(str(folder), reason)]
+    if unsafe is not None:
+        return [_refused(str(folder), unsafe)]
     found: dict[str, Path] = {}
     sources = []
     for place, name in named:
@@ -129,10 +133,13 @@ def _folder_source(place: Path, name: str) -> Source:
     if place.is_dir() and not (place / "__init__.py").exists():
         return _refused(place.name, f"{place} has no __init__.py, so it is no package; add one")
     try:
+        unsafe = changeable((place, *_contents(place)))
         version = _fingerprint(place)
     except OSError as error:
         at = error.filename or place
         return _refused(place.name, f"{at} cannot be read: {error.strerror}")
+    if unsafe is not None:
+        return _refused(place.name, unsafe)
     load = functools.partial(_load_from_folder, place.parent, name, version)
     return Source(distribution=place.name, version=version, load=load)
 
@@ -161,12 +168,20 @@ def _sha256(path: Path) -> str:
 
 def _files(package: Path) -> Iterator[Path]:
     """Every file of a package, data too, in an order that is the same everywhere."""
+    return (path for path in _contents(package) if not path.is_dir())
+
+
+def _contents(package: Path) -> Iterator[Path]:
+    """Every file and folder in a package; nothing of a file."""
 
     def refuse(error: OSError) -> None:
         raise error
 
+    if not package.is_dir():
+        return
     for folder, folders, files in os.walk(package, onerror=refuse):
         folders[:] = sorted(f for f in folders if f != "__pycache__" and not f.startswith("."))
+        yield from (Path(folder, name) for name in folders)
         yield from (Path(folder, name) for name in sorted(files) if not name.startswith("."))
 
 
@@ -224,3 +239,10 @@ class _Uncached(SourceFileLoader):
 
     def path_stats(self, path: str) -> dict[str, float]:
         raise OSError(f"{path} is not to be cached")
+
+    def get_data(self, path: str) -> bytes:
+        """What is in the file, also of one that is no plugin itself and is imported by one."""
+        unsafe = changeable([Path(path)])
+        if unsafe is not None:
+            raise PluginError(unsafe)
+        return super().get_data(path)

@@ -8,13 +8,17 @@ matter, since a name may be taken only once.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias, get_args
 
 import pluggy
 
 from versemill.config.validation import NoOptions, Options
 
 PROJECT = "versemill"
+
+Stage: TypeAlias = Literal["penalty", "scaling", "count", "share", "choice"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
+"""What a decoder may be, in the order in which users expect these in a chain."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -30,6 +34,7 @@ class Registrar(Protocol):
         *,
         summary: str,
         options: type[Options] = NoOptions,
+        stage: Stage | None = None,
         revision: str | None = None,
     ) -> None:
         """Offers one implementation.
@@ -39,13 +44,18 @@ class Registrar(Protocol):
             target: `"module:attribute"` of the implementation.
             summary: one line for `versemill plugins list`.
             options: frozen dataclass of what users may set; must not need torch.
+            stage: of a decoder, what it does to the distribution, for whoever puts one more stage
+                into a chain: `penalty` (lowers what was written), `scaling` (sharpens or flattens
+                all of it), `count` (keeps so many ids), `share` (keeps what holds a share of the
+                probability), `choice` (leaves one id, so that no other stage has an effect). They
+                belong in this order. Not given: it stays where it was written.
             revision: the version of the distribution with which the results of this last changed,
                 such as `"1.2"`: what jobs and their checkpoints are locked to, so that a newer
                 version that gives the same results strands none. Not given: its present version.
 
         Raises:
-            PluginError: for a malformed or already taken name, target, summary or revision. The
-                whole plugin is then disabled.
+            PluginError: for a malformed or already taken name, target, summary, stage or revision.
+                The whole plugin is then disabled.
         """
 
 

@@ -17,6 +17,7 @@ from versemill.errors import ConfigError, PluginError, UnknownNameError
 from versemill.normalisation import prepared_name
 from versemill.plugins import hookspecs
 from versemill.plugins.discovery import FOLDER_PACKAGE, Source, find_sources
+from versemill.plugins.hookspecs import STAGES, Stage
 from versemill.plugins.isolation import OverdueError, captured, limited
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MESSAGE_READ = 1000  # characters
 _REVISION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,9}")
 _TARGET = re.compile(r"([A-Za-z_][\w.]*)?:[A-Za-z_]\w*")
+_NAMED_IN_LISTS = ("decoder", "tracker")  # their options stand beside their names, in no table
 _METHODS: dict[Kind, tuple[str, ...]] = {
     "tokenizer": ("train", "from_json", "to_json", "encode", "decode"),
     "sampler": ("starts",),
@@ -58,6 +60,7 @@ class Registration:
         distribution: the distribution that brought it.
         version: that distribution's version.
         revision: the version with which its results last changed: what jobs are locked to.
+        stage: of a decoder, what it does to the distribution; None if its author does not say.
     """
 
     kind: Kind
@@ -68,6 +71,7 @@ class Registration:
     distribution: str
     version: str
     revision: str
+    stage: Stage | None = None
 
     @property
     def label(self) -> str:
@@ -102,7 +106,9 @@ class Registration:
 
     def options_from(self, values: Mapping[str, Any]) -> Options:
         """An instance of the options class; raises `ConfigError` for a value not allowed."""
-        return validated(self.options, values, where=f"{self.kind}_options")
+        in_table = self.kind not in _NAMED_IN_LISTS
+        where = f"{self.kind}_options" if in_table else f"{self.kind} {self.name}"
+        return validated(self.options, values, where=where)
 
     def record(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """What jobs and checkpoints keep to recognise this plugin, and the options it was given.
@@ -258,6 +264,7 @@ class _Registrar:
         *,
         summary: object,
         options: type[Options] = NoOptions,
+        stage: Stage | None = None,
         revision: object = None,
     ) -> None:
         # What a stranger passes may be anything, whatever the protocol says.
@@ -277,6 +284,7 @@ class _Registrar:
             fields(options)
         except TypeError:
             raise PluginError(f"options of {self._kind} {name!r} must be a dataclass") from None
+        self._refuse_stage(name, stage)
         if revision is not None and not _is_revision(revision):
             raise PluginError(
                 f"revision {revision!r:.50} of {self._kind} {name!r} is not allowed: "
@@ -289,11 +297,23 @@ class _Registrar:
                 target=_resolved(target, self._own),
                 summary=summary,
                 options=options,
+                stage=stage,
                 distribution=self._distribution,
                 version=self._version,
                 revision=self._version if revision is None else str(revision),
             )
         )
+
+    def _refuse_stage(self, name: str, stage: object) -> None:
+        if stage is None:
+            return
+        if self._kind != "decoder":
+            raise PluginError(f"{self._kind} {name!r} has a stage, which only decoders have")
+        if stage not in STAGES:
+            raise PluginError(
+                f"stage {stage!r} of {self._kind} {name!r} is not allowed: "
+                f"one of {', '.join(STAGES)}"
+            )
 
 
 def _one_line(summary: object) -> str | None:

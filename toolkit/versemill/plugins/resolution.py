@@ -27,6 +27,10 @@ def resolve(table: Mapping[str, Any], registry: Registry) -> JobConfig:
         registry: where all but the corpus are looked up, which may be a stored
             name or a path and is looked up by whoever reads it.
 
+    Returns:
+        The job; without `prefixes` in the table it has none, since they are chosen from the text
+        (`versemill.config.prefixes`).
+
     Raises:
         ConfigError: an unknown key or a value that is not allowed.
         UnknownNameError: an unknown recipe, cell, sampler, tokenizer, decoder or tracker.
@@ -37,7 +41,7 @@ def resolve(table: Mapping[str, Any], registry: Registry) -> JobConfig:
     text = {key: corpus_options.pop(key) for key in _TEXT_FIELDS if key in corpus_options}
     stored: JobTable = {
         **{key: merged[key] for key in ("recipe", "corpus", "cell", "sampler", "tokenizer")},
-        "prefixes": merged["prefixes"],
+        "prefixes": merged.get("prefixes", []),
         "trackers": merged.get("trackers", []),
         "text": asdict(validated(TextOptions, text, where="corpus_options")),
         "corpus_options": corpus_options,

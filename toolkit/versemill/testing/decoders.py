@@ -84,6 +84,18 @@ class DecoderTests(Suite):
             mend="reduce over dim=1, never over the batch",
         )
 
+    def test_a_choice_leaves_one(self) -> None:
+        """A decoder registered with `stage="choice"` leaves one id in each row."""
+        if self.registration().stage != "choice":
+            return
+        left = (self.decode(_logits()) > -math.inf).sum(dim=1)
+        require(
+            bool((left == 1).all()),
+            "a row is left with more than one id",
+            why="a choice is taken out of the chain where another stage is to take effect",
+            mend='leave one id, or register it without stage="choice"',
+        )
+
     def test_every_value_allowed_works(self) -> None:
         """A numeric option is refused with ConfigError, or works."""
         for field in dataclasses.fields(self.registration().options):

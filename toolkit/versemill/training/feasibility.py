@@ -18,6 +18,7 @@ from versemill.text.splitting import split
 if TYPE_CHECKING:
     from versemill.config.job import JobConfig
     from versemill.text.corpus import Text
+    from versemill.text.splitting import Parts
 
 _BYTES_PER_PARAMETER = 16  # value, gradient and two moments of the optimizer, 4 bytes each
 _BYTES_PER_ACTIVATION = 4
@@ -43,7 +44,7 @@ class MemoryEstimate:
         return self.parameters + self.activations
 
 
-def check(text: Text, config: JobConfig, *, memory: int | None = None) -> None:
+def check(text: Text, config: JobConfig, *, memory: int | None = None) -> Parts:
     """Refuses a job that cannot be trained.
 
     Args:
@@ -51,11 +52,15 @@ def check(text: Text, config: JobConfig, *, memory: int | None = None) -> None:
         config: the job.
         memory: bytes of memory there are; by default this machine's.
 
+    Returns:
+        The text, split as the run will have it.
+
     Raises:
         CorpusError: nothing is left to train on, or too little for one batch of windows.
         NotEnoughMemoryError: the network needs more memory than there is.
     """
-    training = split(text, config.text).training
+    parts = split(text, config.text)
+    training = parts.training
     needed = fewest_characters(config)
     if config.tokenizer == "char" and len(training) < needed:
         options = config.training
@@ -65,6 +70,7 @@ def check(text: Text, config: JobConfig, *, memory: int | None = None) -> None:
             f"{options.window:,} need at least {needed:,}: lower them or use a longer text"
         )
     check_memory(config, len(set(training)) + 1, memory=memory)
+    return parts
 
 
 def check_memory(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import sqlite3
+import subprocess
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -88,11 +89,77 @@ def test_doctor_notices_another_schema(command: Any, home: Path) -> None:
     assert "upgrade" in schema["mend"]
 
 
-def test_doctor_notices_a_file_that_is_no_database(command: Any, home: Path) -> None:
-    (home / "versemill.db").write_text("not a database, but long enough to be looked at" * 50)
+def overwritten(content: bytes) -> bytes:
+    """The database with damage in the middle of each page but the first."""
+    pages = [content[at : at + 4096] for at in range(0, len(content), 4096)]
+    return b"".join([pages[0], *(b"\xff" * 200 + page[200:] for page in pages[1:])])
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda whole: b"lyrics " * (len(whole) // 7), "file is not a database"),
+        (lambda whole: whole[: len(whole) // 2], "database disk image is malformed"),
+        (lambda whole: whole[:4096], "database disk image is malformed"),
+        (overwritten, "database disk image is malformed"),
+    ],
+    ids=["garbage", "half", "one page", "overwritten"],
+)
+def test_doctor_notices_a_damaged_file_and_says_how_to_restore_it(
+    command: Any, home: Path, tmp_path: Path, floor: Any, damage: Any, told: str
+) -> None:
+    floor.submit("kept")
+    floor.store.close()
+    backup, file = tmp_path / "backup.db", home / "versemill.db"
+    assert command("db", "backup", backup).code == 0
+    file.write_bytes(damage(file.read_bytes()))
     found = findings(command)
     assert not found["schema"]["ok"]
+    assert told in found["database"]["detail"]
+    assert "versemill doctor" not in str(found)
+    move, restore = found["database"]["mend"].split("`")[1::2]
+    subprocess.run(move, shell=True, check=True)
+    assert not list(home.glob("versemill.db*"))
+    restore = restore.replace("/path/to/backup.db", str(backup))
+    variable, _, *arguments = restore.split()
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv(*variable.split("=", 1))
+        assert command(*arguments).code == 0
+    assert findings(command)["database"]["ok"]
+    assert [job["name"] for job in command("jobs", "--json").json] == ["kept"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("DROP TABLE lyrics", "lacks the table lyrics"),
+        ("ALTER TABLE jobs DROP COLUMN inexact", "table jobs of database"),
+    ],
+)
+def test_doctor_notices_what_a_schema_of_our_number_lacks(
+    command: Any, home: Path, statement: str, told: str
+) -> None:
+    with sqlite3.connect(home / "versemill.db") as connection:
+        connection.execute(statement)
+    connection.close()
+    found = findings(command)["database"]
+    assert not found["ok"]
+    assert told in found["detail"]
+
+
+def test_doctor_does_not_advise_itself(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VERSEMILL_DATABASE_URL", "postgresql://ann@127.0.0.1:1/versemill")
+    found = findings(command)
     assert not found["database"]["ok"]
+    assert "versemill doctor" not in str(found)
+
+
+def test_doctor_writes_nothing_into_the_database(command: Any, home: Path) -> None:
+    file = home / "versemill.db"
+    assert command("doctor").code == 0
+    before = file.read_bytes()
+    assert command("doctor").code == 0
+    assert file.read_bytes() == before
 
 
 @pytest.mark.usefixtures("broken_plugin")

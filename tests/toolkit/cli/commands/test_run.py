@@ -88,7 +88,32 @@ def test_generate_as_json_and_several(command: Any, trained: str) -> None:
     assert [(lyric["prefix"], lyric["number"]) for lyric in written] == [
         (prefix, number) for prefix in "分开" for number in (1, 2, 3)
     ]
-    assert {lyric["decoder"] for lyric in written} == {"top-k=5"}
+    assert {lyric["decoder"] for lyric in written} == {"temperature=0.8,top-k=5,top-p=0.9"}
+
+
+def test_generate_puts_short_options_into_the_chain(command: Any, trained: str) -> None:
+    def written(*options: object) -> Any:
+        (lyric,) = command("generate", trained, "--prefix", "分开", "--json", *options).json
+        return lyric
+
+    assert written("--temperature", 0.5)["decoder"] == "temperature=0.5,top-p=0.9"
+    chain = ("--decoder", "repetition-penalty=1.5", "--decoder", "greedy")
+    assert written(*chain)["decoder"] == "repetition-penalty=1.5,greedy"
+    assert written(*chain, "--top-p", 0.5, "--temperature", 2)["decoder"] == (
+        "repetition-penalty=1.5,temperature=2.0,top-p=0.5"
+    )
+    greedy = written("--decoder", "greedy")
+    assert written("--temperature", 0, "--seed", 5)["text"] == greedy["text"]
+
+
+def test_generate_ends_before_a_stop_text(command: Any, trained: str) -> None:
+    arguments = ("generate", trained, "--prefix", "分开", "--length", 20, "--seed", 7)
+    whole = command(*arguments).out.rstrip("\n")
+    stop = whole[6:8]
+    cut = whole[: whole.index(stop, 2)]
+    assert command(*arguments, "--stop", "?", "--stop", stop).out == cut.rstrip("\n") + "\n\n"
+    assert command(*arguments, "--stop", stop, "--count", 2).out.startswith(cut.rstrip("\n") + "\n")
+    assert command(*arguments, "--stop", "").out.rstrip("\n") == whole
 
 
 def test_generate_takes_the_jobs_prefixes_and_unknown_characters(
@@ -97,14 +122,20 @@ def test_generate_takes_the_jobs_prefixes_and_unknown_characters(
     out = command("generate", trained, "--length", 5).out
     assert out.startswith("分开")
     assert "\n不分开" in out
-    assert command("generate", trained, "--prefix", "🎵ß", "--length", 5).out.startswith("🎵ß")
+    written = command("generate", trained, "--prefix", "🎵ß", "--stop", "z", "--length", 5)
+    assert written.out.startswith("🎵ß")
+    assert written.err.splitlines() == [
+        "characters of the prefixes and stop texts that the model does not know: '🎵', 'ß', 'z'"
+    ]
+    assert command("generate", trained, "--length", 5, "--count", 2).err == ""
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--length", "0"], "generation.length"),
-        (["--temperature", "0"], "decoder_options.value"),
+        (["--temperature", "-1"], "decoder temperature.value = -1.0"),
+        (["--stop", "x" * 201], "generation.stop.0"),
         (["--decoder", "greddy"], "'greedy'"),
         (["--at", "999"], "best"),
         (["--at", "worst"], "best"),

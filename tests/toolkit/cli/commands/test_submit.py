@@ -54,6 +54,38 @@ def test_file_overrides_recipe_options_override_file_and_set_overrides_all(
     assert training["learning_rate"] == 100.0  # the recipe's
 
 
+@pytest.mark.parametrize("recipe", ["default", "classic"])
+def test_prefixes_are_chosen_from_the_corpus(
+    command: Any, floor: Any, tmp_path: Path, recipe: str
+) -> None:
+    text = tmp_path / "poems.txt"
+    text.write_text("The moon is up\nI see it\nThe sun is down\n" * 99)
+    done = command("submit", "--corpus", text, "--recipe", recipe)
+    assert done.code == 0, done.err
+    assert config_of(floor, "@last")["prefixes"] == ["The ", "I "]
+    assert "prefixes" not in done.err
+    command("submit", "--recipe", recipe)
+    assert config_of(floor, "@last")["prefixes"] == ["分开", "不分开"]
+    command("submit", "--recipe", recipe, "--set", "prefixes=[]")
+    assert config_of(floor, "@last")["prefixes"] == []
+
+
+def test_unknown_characters_of_prefixes_are_named(command: Any, floor: Any, tmp_path: Path) -> None:
+    file = tmp_path / "job.toml"
+    file.write_text(
+        'corpus = "starter-zh"\nprefixes = ["春天ｘ　🎵"]\n[generation]\nstop = ["y"]\n'
+    )
+    done = command("submit", file)
+    assert done.code == 0
+    assert config_of(floor, "@last")["prefixes"] == ["春天ｘ　🎵"]
+    assert done.err.splitlines()[0] == (
+        "characters of its prefixes or stop texts that the training text does not have: "
+        "'ｘ', '\\u3000' (' ' is known), '🎵', 'y'"
+    )
+    seven = command("submit", "--prefix", "春天abcdefg")
+    assert "'a', 'b', 'c', 'd', 'e' and 2 more" in seven.err.splitlines()[0]
+
+
 def test_plugins_are_recorded_with_their_options(command: Any, floor: Any) -> None:
     command("submit", "--recipe", "classic", "--cell", "gru")
     job = service.find(floor.store, "@last")
@@ -197,6 +229,22 @@ def test_a_path_outside_its_folder_that_a_job_file_names_is_told(
     assert command("submit", "work/job.toml").err == told + waits
     given = command("submit", "work/job.toml", "--set", f"corpus_options.path={folder / 'own.txt'}")
     assert given.err == waits
+
+
+def test_a_path_outside_is_told_however_its_characters_are_composed(
+    command: Any, tmp_path: Path
+) -> None:
+    folder, private = tmp_path / "work", tmp_path / "café.txt"
+    folder.mkdir()
+    private.write_text("春眠不觉晓\n" * 500)
+    (tmp_path / "cafe\u0301s.txt").write_text("春眠不觉晓\n" * 500)
+    file = folder / "job.toml"
+    file.write_text(
+        'corpus = "jaychou"\n[corpus_options]\npath = "%s"\n' % (tmp_path / "cafe\u0301.txt")
+    )
+    assert f"has its corpus read from {private}\n" in command("submit", file).err
+    file.write_text('corpus = "../cafe\u0301s.txt"\n')
+    assert "has its corpus read from" in command("submit", file).err
 
 
 def test_epochs_to_add_need_a_job(command: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from versemill.errors import VersemillError
+from versemill.errors import DamagedDatabaseError, VersemillError
 from versemill.phrases import counted
 
 if TYPE_CHECKING:
@@ -153,6 +154,10 @@ def check_schema(settings: Settings) -> list[Finding]:
         path = _sqlite_path(settings)
         if status.verdict != "missing" or path is None:
             status.require_current()
+    except DamagedDatabaseError as error:
+        detail = str(error).partition("; ")[0]
+        mend = "see below, at database"
+        return [Finding(check="schema", ok=False, detail=detail, mend=mend)]
     except VersemillError as error:
         return [_from_error("schema", error)]
     revision = status.revision or "none yet, made at first use"
@@ -160,8 +165,10 @@ def check_schema(settings: Settings) -> list[Finding]:
 
 
 def check_database(settings: Settings) -> list[Finding]:
-    """Somebody can write to the database, and its file is on a local disk."""
+    """The database is whole, somebody can write to it, and its file is on a local disk."""
+    from versemill.jobs.storage.database import schema_status
     from versemill.jobs.storage.filesystems import refuse_network_filesystem
+    from versemill.jobs.storage.integrity import require_whole
 
     try:
         path = _sqlite_path(settings)
@@ -169,32 +176,33 @@ def check_database(settings: Settings) -> list[Finding]:
             refuse_network_filesystem(path)
             if not path.exists():
                 return [_new_database(path)]
-        _try_to_write(settings)
+        ours = schema_status(settings.database_url).verdict == "current"
+        require_whole(settings.database_url, tables=ours)
+    except DamagedDatabaseError as error:
+        return [_damaged(error, settings)]
     except VersemillError as error:
         return [_from_error("database", error)]
-    return [Finding(check="database", ok=True, detail="writable")]
+    return [Finding(check="database", ok=True, detail="whole and writable")]
 
 
-def _try_to_write(settings: Settings) -> None:
-    """Opens a transaction that could write, and rolls it back."""
-    from sqlalchemy import text
-
-    from versemill.jobs.storage.database import open_unchecked
-
-    database = open_unchecked(settings.database_url)
-    try:
-        with database.plain_errors(), database.writer.connect() as connection:
-            if database.path is None:
-                read_only = connection.execute(text("SHOW transaction_read_only")).scalar()
-                if read_only == "on":
-                    raise VersemillError(
-                        "this PostgreSQL server only reads; connect to the primary"
-                    )
-            else:
-                connection.execute(text("PRAGMA user_version = 0"))
-            connection.rollback()
-    finally:
-        database.close()
+def _damaged(error: VersemillError, settings: Settings) -> Finding:
+    """Says how to put a backup in the place of a damaged database."""
+    detail = str(error).partition("; ")[0]
+    path = _sqlite_path(settings)
+    if path is None:
+        mend = "restore a backup of the server"
+        return Finding(check="database", ok=False, detail=detail, mend=mend)
+    path = path.absolute()
+    files = [path.with_name(path.name + end) for end in ("", "-wal", "-shm", "-journal")]
+    there = " ".join(shlex.quote(str(file)) for file in files if file.exists())
+    away = shlex.quote(str(path.with_name(f"{path.stem}-damaged")))
+    target = shlex.quote(f"sqlite:///{path}")
+    mend = (
+        f"stop the workers, move it away (`mkdir {away} && mv {there} {away}`) and restore a "
+        f"backup (`VERSEMILL_DATABASE_URL=sqlite:////path/to/backup.db versemill db copy-to "
+        f"{target}`); without one, the next command makes an empty database"
+    )
+    return Finding(check="database", ok=False, detail=detail, mend=mend)
 
 
 def _new_database(path: Path) -> Finding:
@@ -354,8 +362,10 @@ CHECKS: tuple[Check, ...] = (
 
 
 def _from_error(check: str, error: VersemillError) -> Finding:
-    """Our messages end with what to do."""
+    """Our messages end with what to do, which may be to call this command."""
     detail, _, mend = str(error).rpartition("; ")
+    if "versemill doctor" in mend:
+        mend = "see that it is running, and that VERSEMILL_DATABASE_URL is right"
     return Finding(check=check, ok=False, detail=detail or mend, mend=mend if detail else "")
 
 

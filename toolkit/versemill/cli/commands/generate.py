@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from versemill.cli.installation import Installation
     from versemill.generation.model import TrainedModel
@@ -71,46 +71,52 @@ def _none_yet(here: Installation, job: JobView, step: int | None) -> Exception:
 @click.option("--at", default="best", show_default=True, help="Weights: best, last, or a step.")
 @click.option("--prefix", "prefixes", multiple=True, help="Go on from this text; repeatable.")
 @click.option("--length", type=int, help="At most so many characters after the prefix.")
-@click.option("--lines", type=int, help="Stop after so many lines; 0 for no limit.")
+@click.option(
+    "--lines",
+    type=int,
+    help="End the text with so many lines, the prefix's counted; 0 for no limit.",
+)
+@click.option(
+    "--stop",
+    multiple=True,
+    help="End the text before this is written; repeatable; '' for none of the job's.",
+)
 @click.option("--seed", type=int, help="The same seed writes the same text.")
 @click.option("--count", type=click.IntRange(1, 1000), default=1, help="So many different texts.")
-@click.option("--decoder", "decoders", multiple=True, help="Stage such as top-k=40; repeatable.")
-@click.option("--temperature", type=float, help="Short for --decoder temperature=T.")
-@click.option("--top-k", type=int, help="Short for --decoder top-k=K.")
-@click.option("--top-p", type=float, help="Short for --decoder top-p=P.")
+@click.option(
+    "--decoder", "decoders", multiple=True, help="The whole chain, stage by stage; repeatable."
+)
+@click.option("--temperature", type=float, help="Below 1 sharpens, above 1 flattens; 0: greedy.")
+@click.option("--top-k", type=int, help="Draw from so many most likely characters.")
+@click.option("--top-p", type=float, help="Draw from the fewest that reach this probability.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 def generate(
-    job: str,
-    at: str,
-    prefixes: tuple[str, ...],
-    length: int | None,
-    lines: int | None,
-    seed: int | None,
-    count: int,
-    as_json: bool,
-    **chain: Any,
+    job: str, at: str, prefixes: tuple[str, ...], count: int, as_json: bool, **given: Any
 ) -> None:
     """Write lyrics with a job's model.
 
     JOB may also be an exported model (FILE.safetensors). What is not given comes from the job;
     without --prefix, each of its prefixes is taken.
 
+    --temperature, --top-k and --top-p go into the job's chain of decoders, or into the one that
+    --decoder gives: each replaces the stage of its name or joins it, and greedy goes.
+
     \b
     Examples:  versemill generate @last --prefix 分开 --length 100 --seed 7
                versemill generate my-job --temperature 0.7 --top-k 20 --count 3
+               versemill generate my-job --temperature 0 --stop 。 --stop ！
     """
+    from dataclasses import asdict
+
     from versemill.cli.terminal.tables import harmless
     from versemill.normalisation import prepared
 
     model = _model(job, at)
-    options = {
-        "length": length,
-        "lines": lines,
-        "seed": seed,
-        "decoders": _chain(**chain) or None,
-    }
-    given = prefixes or model.config.prefixes or ("",)
-    asked = [prepared(prefix, "prefix") for prefix in given]
+    wanted = prefixes or model.config.prefixes or ("",)
+    asked = [prepared(prefix, "prefix") for prefix in wanted]
+    chosen = model.options(**_options(**given))  # a wrong one is refused before anything is said
+    _tell_unknown(model, asked, chosen.stop)
+    options = asdict(chosen)
     if as_json:
         _generate_json(model, asked, count, options)
     elif count == 1:
@@ -128,28 +134,46 @@ def _model(job: str, at: str) -> TrainedModel:
     return load(job, at=at)
 
 
-def _chain(
-    decoders: tuple[str, ...], temperature: float | None, top_k: int | None, top_p: float | None
-) -> list[str]:
+def _tell_unknown(model: TrainedModel, prefixes: Sequence[str], stop: Sequence[str]) -> None:
+    """Names the characters by which the model cannot go, in one line on stderr."""
+    from versemill.cli.installation import note
+    from versemill.cli.terminal.wording import unknown_line
+
+    if unknown := model.unknown_in("".join((*prefixes, *stop))):
+        where = "prefixes and stop texts" if stop else "prefixes"
+        note(f"characters of the {where} that the model does not know: {unknown_line(unknown)}")
+
+
+def _options(
+    *,
+    stop: tuple[str, ...],
+    decoders: tuple[str, ...],
+    temperature: float | None,
+    top_k: int | None,
+    top_p: float | None,
+    **given: int | None,
+) -> dict[str, Any]:
+    """What `TrainedModel.options` takes; stages in the order in which they join a chain."""
     short = {"temperature": temperature, "top-k": top_k, "top-p": top_p}
-    return [*decoders, *(f"{name}={value}" for name, value in short.items() if value is not None)]
+    return {
+        **given,
+        "stop": [text for text in stop if text] if stop else None,
+        "decoders": decoders or None,
+        "stages": [f"{name}={value}" for name, value in short.items() if value is not None],
+    }
 
 
 def _stream(model: TrainedModel, prefix: str, options: dict[str, Any]) -> None:
     """Prints each character as it is drawn; line ends at the very end are left out."""
+    from itertools import chain
+
     from versemill.cli.terminal.tables import harmless
 
     pieces = model.stream(prefix, **options)
-    first = next(pieces, "")  # a wrong option is refused before anything is printed
-    click.echo(harmless(prefix), nl=False)
-    for piece in _without_last_newlines(_chained(first, pieces)):
+    first = next(pieces, "")  # a decoder that cannot be built is told before anything is printed
+    for piece in _without_last_newlines(chain((prefix, first), pieces)):
         click.echo(harmless(piece), nl=False)
     click.echo("\n")
-
-
-def _chained(first: str, rest: Iterable[str]) -> Iterable[str]:
-    yield first
-    yield from rest
 
 
 def _without_last_newlines(pieces: Iterable[str]) -> Iterable[str]:
@@ -167,18 +191,15 @@ def _generate_json(
 ) -> None:
     from versemill.cli.terminal.tables import print_json
 
-    chosen = model.config.generation
-    seed = chosen.seed if options["seed"] is None else options["seed"]
-    decoder = ",".join(options["decoders"] or chosen.decoders)
     print_json(
         [
             {
                 "step": model.step,
                 "prefix": prefix,
                 "text": text,
-                "seed": seed,
+                "seed": options["seed"],
                 "number": number,
-                "decoder": decoder,
+                "decoder": ",".join(options["decoders"]),
             }
             for prefix in prefixes
             for number, text in enumerate(model.generate_batch(prefix, count, **options), 1)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from versemill.jobs.views import JobView
     from versemill.plugins.registry import Registry
     from versemill.text.corpus import Text
+    from versemill.text.unknown_characters import UnknownCharacter
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -90,12 +91,14 @@ class Submission:
     Attributes:
         plugins: records of the plugins it needs.
         name: None to have one made up.
+        unknown: characters of its prefixes and stop texts that the training text does not have.
     """
 
     config: JobConfig
     text: Text
     plugins: list[dict[str, Any]]
     name: str | None
+    unknown: tuple[UnknownCharacter, ...]
 
 
 def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -> Submission:
@@ -109,9 +112,11 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
     Raises:
         VersemillError: anything that would keep the job from being trained.
     """
+    from versemill.config.prefixes import chosen_prefixes
     from versemill.config.validation import validated
     from versemill.plugins.registry import Registry
     from versemill.plugins.resolution import resolve
+    from versemill.text.unknown_characters import unknown_characters
     from versemill.training.feasibility import check
 
     from_file = {} if file is None else read_job_file(file)
@@ -129,9 +134,16 @@ def prepare(here: Installation, file: Path | None, options: Mapping[str, Any]) -
     text = find_text(here, config, registry, named=named, place=place)
     if place == FROM_STDIN:
         config = replace(config, corpus=STANDARD_INPUT)
-    check(text, config)
+    parts = check(text, config)
+    if "prefixes" not in table:
+        config = replace(config, prefixes=chosen_prefixes(config, text, parts))
+    known = set(parts.training).__contains__
     return Submission(
-        config=config, text=text, plugins=_plugin_records(config, registry), name=name
+        config=config,
+        text=text,
+        plugins=_plugin_records(config, registry),
+        name=name,
+        unknown=unknown_characters("".join((*config.prefixes, *config.generation.stop)), known),
     )
 
 
@@ -139,6 +151,14 @@ def queue(here: Installation, submission: Submission) -> JobView:
     """Submits it; once this returns, the job is safe in the database."""
     from versemill.jobs import service
 
+    if submission.unknown:
+        from versemill.cli.installation import note
+        from versemill.cli.terminal.wording import unknown_line
+
+        note(
+            "characters of its prefixes or stop texts that the training text does not have: "
+            f"{unknown_line(submission.unknown)}"
+        )
     return service.submit(
         here.store,
         submission.config,
@@ -157,13 +177,17 @@ class _Named:
 
 def _corpus_values(from_file: Mapping[str, Any], options: Mapping[str, Any]) -> frozenset[str]:
     """The texts that a job file says of its corpus, and that no option has replaced."""
+    from versemill.normalisation import spellings
 
     def said(table: Mapping[str, Any]) -> dict[str, Any]:
         return {"corpus": table.get("corpus")} | dict(table.get("corpus_options", {}))
 
     replaced = {key for key, value in said(_overridden({}, options)).items() if value is not None}
     values = (value for key, value in said(from_file).items() if key not in replaced)
-    return frozenset(value for value in values if isinstance(value, str))
+    # Options are compared once they are in NFC; a path is opened as it is written.
+    return frozenset(
+        form for value in values if isinstance(value, str) for form in spellings(value)
+    )
 
 
 def _overridden(table: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:

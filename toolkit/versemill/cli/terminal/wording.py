@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 from versemill.cli.terminal.tables import duration, perplexity, printable, speed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from versemill.jobs.views import CurvePoint, JobView, LyricView
+    from versemill.text.unknown_characters import UnknownCharacter
+
+_FEW = 5
 
 
 def ending(job: JobView) -> str:
@@ -69,6 +74,16 @@ def lyric_lines(lyric: LyricView) -> list[str]:
     """A lyric under a line that says after which prefix and when it was written."""
     head = f"{printable(lyric.prefix)} — epoch {lyric.epoch}, step {lyric.step:,}, {lyric.decoder}"
     return [head, *indented(lyric.text), ""]
+
+
+def unknown_line(unknown: Sequence[UnknownCharacter]) -> str:
+    """Unknown characters, a few of them, each with the form that is known."""
+    told = [
+        f"{one.character!r} ({one.known_as!r} is known)" if one.known_as else repr(one.character)
+        for one in unknown[:_FEW]
+    ]
+    more = len(unknown) - _FEW
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
 def indented(text: str) -> list[str]:

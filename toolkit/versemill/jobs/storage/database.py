@@ -25,7 +25,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import QueuePool
 
-from versemill.errors import DatabaseError, RefusedDataError, SchemaError
+from versemill.errors import DamagedDatabaseError, DatabaseError, RefusedDataError, SchemaError
 from versemill.jobs.states import LEASE_SECONDS
 from versemill.jobs.storage.columns import UTCDateTime, db_now
 from versemill.jobs.storage.filesystems import refuse_network_filesystem
@@ -53,6 +53,13 @@ _PATIENCE = {
 }
 _IDLE_SECONDS = 15
 """A process frozen within a transaction holds its locks for so long, and then loses it."""
+CONNECTION_SETTINGS: dict[str, Any] = {
+    "connect_timeout": 10,
+    "application_name": "versemill",
+    **_PATIENCE,
+    "options": f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s",
+}
+"""How PostgreSQL is connected to, unless the URL says otherwise."""
 
 _UPGRADE_LOCK = 0x7665_7273_6500  # any number of our own; see `store.LOCKS` for the others
 _SHOWN = 3  # of the workers that keep from upgrading
@@ -92,7 +99,9 @@ class Database:
         except (DataError, IntegrityError, ProgrammingError) as error:
             raise RefusedDataError(self._in_words(error)) from error
         except SQLAlchemyError as error:
-            raise DatabaseError(self._in_words(error)) from error
+            told = self._in_words(error)
+            kind = DamagedDatabaseError if _is_damage(told) else DatabaseError
+            raise kind(told) from error
 
     def _in_words(self, error: SQLAlchemyError) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
@@ -239,8 +248,7 @@ def open_unchecked(url: str, *, connections: int = 1) -> Database:
         _make_room(path, shown(url))
     settings: dict[str, Any] = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
     if path is None:
-        settings = {"connect_timeout": 10, "application_name": "versemill"} | _PATIENCE
-        settings["options"] = f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s"
+        settings = CONNECTION_SETTINGS
     engine = create_engine(
         parsed,
         poolclass=QueuePool,
@@ -409,10 +417,16 @@ def _run_migrations(connection: Connection) -> None:
     command.upgrade(config, HEAD)
 
 
+def _is_damage(reason: str) -> bool:
+    return any(words in reason for words in ("not a database", "malformed", "unsupported file"))
+
+
 def _advice(reason: str) -> str:
     lowered = reason.lower()
-    if "not a database" in lowered:
-        return "the file is damaged or no SQLite database; set VERSEMILL_DATABASE_URL to another"
+    if _is_damage(lowered):
+        return (
+            "the file is damaged or no SQLite database; `versemill doctor` says how to restore it"
+        )
     if "readonly" in lowered or "unable to open" in lowered:
         return "make the file and its folder writable, or set VERSEMILL_DATABASE_URL"
     if "locked" in lowered:

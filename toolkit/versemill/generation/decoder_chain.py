@@ -1,0 +1,64 @@
+"""Chains of decoders: putting stages into one that is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from versemill.plugins.hookspecs import STAGES
+from versemill.plugins.registry import parse_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from versemill.plugins.registry import Registration, Registry
+
+
+def with_stages(chain: Sequence[str], stages: Sequence[str], registry: Registry) -> tuple[str, ...]:
+    """`chain` with these stages in it, so that each takes effect.
+
+    A stage takes the place of those of its name. One whose name is not there joins before the
+    first that belongs after it (`hookspecs.STAGES`), else at the end; stages whose authors do not
+    say what they are stay where they stand. What leaves one id only, such as greedy decoding,
+    goes, since nothing beside it has an effect.
+
+    Args:
+        chain: specifications as in `GenerationOptions.decoders`.
+        stages: the same; the last of a name counts.
+        registry: where they are looked up.
+
+    Raises:
+        UnknownNameError: no decoder has that name.
+        ConfigError: an option that is not allowed.
+    """
+    if not stages:
+        return tuple(chain)
+    new: dict[str, tuple[Registration, str]] = {}
+    for spec in stages:
+        found = _found(spec, registry)
+        new[found.name] = (found, spec)
+    result: list[tuple[Registration, str]] = []
+    placed: set[str] = set()
+    for spec in chain:
+        old = _found(spec, registry)
+        if old.name in new:
+            if old.name not in placed:
+                placed.add(old.name)
+                result.append(new[old.name])
+        elif old.stage != "choice":
+            result.append((old, spec))
+    for name, stage in new.items():
+        if name not in placed:
+            result.insert(_place(stage[0], result), stage)
+    return tuple(spec for _, spec in result)
+
+
+def _found(spec: str, registry: Registry) -> Registration:
+    return parse_spec("decoder", spec, registry)[0]
+
+
+def _place(new: Registration, chain: Sequence[tuple[Registration, str]]) -> int:
+    """Where in the chain it joins."""
+    if new.stage is None:
+        return len(chain)
+    later = STAGES[STAGES.index(new.stage) + 1 :]
+    return next((at for at, (old, _) in enumerate(chain) if old.stage in later), len(chain))
