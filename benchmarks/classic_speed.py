@@ -88,7 +88,7 @@ def compare(parts: Parts, config: JobConfig, registry: Registry, *, first: bool)
     ]
     loop = TextbookLoop(ids, len(tokenizer.tokens))
     untrained = Training(parts, config, registry, plan=KernelPlan.current()).state()
-    loop.start_from(untrained.part("model"))
+    loop.start_from(dict(untrained.weights))
     updates = EPOCHS * sampler.steps
     ours = classic(parts, config, registry, updates) if first else None
     theirs = textbook(loop, epochs)

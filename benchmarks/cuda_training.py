@@ -107,7 +107,7 @@ def our_speed(cell: str, hidden: int, training_text: str) -> float:
     run = Training(Parts(training_text, (), ()), job, Registry([versemill_plugins]), plan=plan)
     ends = [time.monotonic() for event in run if isinstance(event, EpochReport)]
     torch.use_deterministic_algorithms(mode=False)
-    steps = run.state().meta["step"] // 2
+    steps = run.step // 2
     return BATCH * WINDOW * steps / (ends[1] - ends[0])
 
 

@@ -33,6 +33,7 @@ from versemill.nn.machine import KernelPlan
 from versemill.nn.network import build_model
 from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
+from versemill.plugins.selection import Selection
 from versemill.text.splitting import Parts, split
 from versemill.training.run import Training
 
@@ -61,7 +62,7 @@ def textbook_best(parts: Parts, registry: Registry, *, seed: int) -> Mark:
     tokenizer = tokenizer_class.load().train(parts.training, options)
     ids = tokenizer.encode(parts.training)
     loop = TextbookLoop(ids, len(tokenizer.tokens), seed=seed)
-    scored = build_model(config, len(tokenizer.tokens), registry)
+    scored = build_model(Selection(config, registry), len(tokenizer.tokens))
     seconds, updates, best = 0.0, 0, Mark(float("inf"), 0.0, 0)
     epochs_without = 0
     for epoch in range(1, MOST_EPOCHS + 1):

@@ -30,12 +30,14 @@ from sqlalchemy import (
 
 from versemill.config.validation import NoOptions
 from versemill.jobs import service
+from versemill.jobs.service import Principal, Submission
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.database import parse_url, upgrade
 from versemill.jobs.storage.tables import Job, Metric, User
 from versemill.jobs.storage.unit_of_work import Store
 from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
+from versemill.plugins.selection import Selection
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "support"))
 from servers import PostgreSQL, Valkey, free_port
@@ -45,9 +47,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import CTE, Column
 
-    from versemill.config.job import JobConfig
-    from versemill.plugins.registry import Kind
-    from versemill.text.corpus import Text
 
 OWNERS = 50
 
@@ -163,17 +162,12 @@ def ground(*, quick: bool) -> Iterator[Ground]:
         yield Ground(folder / "data", postgres, redis, quick)
 
 
-@dataclass(frozen=True)
-class Work:
-    """A job to submit: the `default` recipe on the bundled Chinese lyrics."""
+def work(**overrides: Any) -> Submission:
+    """The `default` recipe on the bundled Chinese lyrics.
 
-    config: JobConfig
-    text: Text
-    plugins: list[dict[str, Any]]
-
-
-def work(**overrides: Any) -> Work:
-    """The job, with other settings than the recipe's where given (`training__epochs=3`)."""
+    Args:
+        overrides: other settings than the recipe's, such as `training__epochs=3`.
+    """
     registry = Registry.discover()
     table: dict[str, Any] = {"corpus": "starter-zh", "cell": "gru", "prefixes": ["分开"]}
     for key, value in overrides.items():
@@ -181,15 +175,13 @@ def work(**overrides: Any) -> Work:
         table.setdefault(section, {})[name] = value
     config = resolve(table, registry)
     songs = registry.find("corpus", "starter-zh").load()(NoOptions())
-    kinds: tuple[Kind, ...] = ("corpus", "tokenizer", "sampler", "cell")
-    records = [
-        registry.find(kind, getattr(config, kind)).record(getattr(config, f"{kind}_options"))
-        for kind in kinds
-    ]
-    return Work(config, songs, records)
+    records = Selection(config, registry).records()
+    return Submission(config=config, text=songs, plugins=records)
 
 
-def fill_with_jobs(store: Store, work: Work, count: int, *, prefix: str, **columns: Any) -> int:
+def fill_with_jobs(
+    store: Store, work: Submission, count: int, *, prefix: str, **columns: Any
+) -> int:
     """Multiplies one submitted job to `count` of `OWNERS` owners in turn; returns its id.
 
     Args:
@@ -199,7 +191,7 @@ def fill_with_jobs(store: Store, work: Work, count: int, *, prefix: str, **colum
         prefix: of their names.
         columns: columns of theirs that differ from the submitted job's.
     """
-    first = service.submit(store, work.config, work.text, work.plugins, owner="owner-0").id
+    first = service.enqueue(store, work, Principal("owner-0")).job.id
     table = Job.__table__
     numbers = _numbers(count - 1)
     with store.unit_of_work() as uow:

@@ -108,7 +108,7 @@ def measure(ground: Ground, report: Report) -> None:
     env["VERSEMILL_CHECKPOINT_SECONDS"] = str(CHECKPOINT_SECONDS)
     job = work(training__epochs=1_000_000, training__patience=0)
     store = Store.open(url)
-    service.submit(store, job.config, job.text, job.plugins, owner="me")
+    service.enqueue(store, job, service.Principal("me"))
     with worker(env) as running, psycopg.connect(url, autocommit=True) as looking:
         _wait(lambda: service.find(store, "1").step > 0)
         kept = Side(_family(running.pid), lambda: looking.execute(QUERY).fetchone()[0])
@@ -222,7 +222,7 @@ def train_bare(step: Any, enough: Any, answer: Any) -> None:
         for _ in range(5):
             began = time.perf_counter()
             for name in ("best", "last"):  # both, as when the best is new
-                write(run.state(), Path(folder) / name)
+                write(run.state().to_checkpoint(), Path(folder) / name)
             times.append(time.perf_counter() - began)
     answer.send(statistics.median(times))
 

@@ -95,7 +95,7 @@ class _Team:
         # Small ones: the machine is to be busy with recovering, not with training.
         small = work(model__hidden_size=16, training__epochs=1_000_000, training__patience=0)
         for _ in range(SLOTS):
-            service.submit(self._store, small.config, small.text, small.plugins, owner="me")
+            service.enqueue(self._store, small, service.Principal("me"))
         self._start()
         _wait(lambda: all(job.step > 0 for job in self._jobs()))
         self._start()

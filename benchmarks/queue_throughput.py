@@ -58,16 +58,18 @@ def measure(ground: Ground, report: Report) -> None:
 def _claims_behind(ground: Ground, report: Report, kind: str, count: int) -> None:
     """Claims of jobs that wait behind many that must be left to others."""
     fit = work()
-    elsewhere = [{**one, "distribution": "somebody-elses", "version": "9"} for one in fit.plugins]
+    elsewhere = tuple(
+        replace(one, distribution="somebody-elses", version="9") for one in fit.plugins
+    )
     with ground.store(kind, connections=2) as store:
         fill_with_jobs(store, replace(fit, plugins=elsewhere), UNFIT, prefix="elsewhere-")
         for _ in range(count):
-            service.submit(store, fit.config, fit.text, fit.plugins, owner="owner-0")
+            service.enqueue(store, fit, service.Principal("owner-0"))
         plugins = offered(Registry.discover())
         worker = replace(worker_api.register_worker(store, "benchmark", 1), plugins=plugins)
 
         def claim() -> None:
-            if worker_api.claim(store, worker, plan=PLAN) is None:
+            if worker_api.claim(store, worker, machine=PLAN) is None:
                 raise SystemExit("there were too few jobs")
 
         report.add(
@@ -96,8 +98,8 @@ def _submits(store: Store, seconds: float) -> float:
     job = work()
     submitted, began = 0, time.perf_counter()
     while (spent := time.perf_counter() - began) < seconds:
-        owner = f"owner-{submitted % OWNERS}"
-        service.submit(store, job.config, job.text, job.plugins, owner=owner)
+        owner = service.Principal(f"owner-{submitted % OWNERS}")
+        service.enqueue(store, job, owner)
         submitted += 1
     return submitted / spent
 
@@ -110,7 +112,7 @@ def _no_ops(store: Store, seconds: float) -> float:
     def slot() -> int:
         done = 0
         while time.perf_counter() < until:
-            claim = worker_api.claim(store, worker, plan=PLAN)
+            claim = worker_api.claim(store, worker, machine=PLAN)
             if claim is None:
                 raise SystemExit("there were too few jobs")
             worker_api.finish(store, claim, State.SUCCEEDED, message="nothing done", result={})
@@ -131,7 +133,7 @@ def _claims(ground: Ground, report: Report, kind: str, count: int) -> None:
     worker = worker_api.register_worker(store, "benchmark", 1)
 
     def claim() -> None:
-        if worker_api.claim(store, worker, plan=PLAN) is None:
+        if worker_api.claim(store, worker, machine=PLAN) is None:
             raise SystemExit("there were too few jobs")
 
     times = _timed(claim, count)
@@ -218,7 +220,7 @@ def write_checkpoints(url: str, ready: Event, stop: Event, chunks: object) -> No
     going = threading.Barrier(THREADS + 1)
 
     def slot() -> None:
-        claim = worker_api.claim(store, worker, plan=PLAN)
+        claim = worker_api.claim(store, worker, machine=PLAN)
         assert claim is not None
         for step in range(1, 1_000_000):
             if stop.is_set():

@@ -62,9 +62,14 @@ def measure(store: Store, rounds: int) -> dict[str, list[float]]:
         ):
             training(store)
             done = let_go(service.find(store, "1").attempt)
-            timed(times, name, partial(request, store, 1, "me"), done)
+            timed(times, name, partial(request, store, 1, service.Principal("me")), done)
             if again is not None:
-                timed(times, again, partial(take_up, store, 1, "me"), partial(runs, store))
+                timed(
+                    times,
+                    again,
+                    partial(take_up, store, 1, service.Principal("me")),
+                    partial(runs, store),
+                )
     return times
 
 

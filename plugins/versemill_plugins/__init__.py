@@ -1,7 +1,7 @@
 """What Versemill brings along: corpora, tokenizers, samplers, cells, decoders and trackers.
 
-They register through the same hooks as anybody else's. This module and `options` stay light:
-neither torch nor an implementation is imported before its first use.
+They register through the same hooks as anybody else's. This module, `options` and `estimates` stay
+light: neither torch nor an implementation is imported before its first use.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from versemill.plugins import hookimpl
+from versemill_plugins import estimates
 from versemill_plugins.options import (
     CharacterOptions,
     GruOptions,
@@ -58,6 +59,7 @@ def versemill_register_tokenizers(register: Registrar) -> None:
         summary="one id per character, vocabulary sorted",
         options=CharacterOptions,
         revision=_FIRST,
+        estimate=estimates.char,
     )
 
 
@@ -69,12 +71,14 @@ def versemill_register_samplers(register: Registrar) -> None:
         "versemill_plugins.samplers.random:RandomSampler",
         summary="non-overlapping windows in random order, state zero for each batch",
         revision=_FIRST,
+        estimate=estimates.random,
     )
     register(
         "consecutive",
         "versemill_plugins.samplers.consecutive:ConsecutiveSampler",
         summary="adjacent windows, state carried from step to step",
         revision=_FIRST,
+        estimate=estimates.consecutive,
     )
 
 
@@ -87,6 +91,7 @@ def versemill_register_cells(register: Registrar) -> None:
         summary="plain (Elman) recurrent cell, tanh or relu",
         options=RnnOptions,
         revision=_FIRST,
+        estimate=estimates.rnn,
     )
     register(
         "gru",
@@ -94,12 +99,14 @@ def versemill_register_cells(register: Registrar) -> None:
         summary="gated recurrent unit, reset gate before or after the product",
         options=GruOptions,
         revision=_FIRST,
+        estimate=estimates.gru,
     )
     register(
         "lstm",
         "versemill_plugins.cells.lstm:Lstm",
         summary="long short-term memory with forget gate",
         revision=_FIRST,
+        estimate=estimates.lstm,
     )
 
 
@@ -109,7 +116,7 @@ def versemill_register_decoders(register: Registrar) -> None:
     register(
         "greedy",
         "versemill_plugins.decoders.greedy:Greedy",
-        summary="the most likely character, always",
+        summary="the most likely token, always",
         stage="choice",
         revision=_FIRST,
     )
@@ -124,7 +131,7 @@ def versemill_register_decoders(register: Registrar) -> None:
     register(
         "top-k",
         "versemill_plugins.decoders.top_k:TopK",
-        summary="draw from the k most likely characters",
+        summary="draw from the k most likely tokens",
         options=TopKOptions,
         stage="count",
         revision=_FIRST,
@@ -132,7 +139,7 @@ def versemill_register_decoders(register: Registrar) -> None:
     register(
         "top-p",
         "versemill_plugins.decoders.top_p:TopP",
-        summary="draw from the fewest characters that reach probability p",
+        summary="draw from the fewest tokens that reach probability p",
         options=TopPOptions,
         stage="share",
         revision=_FIRST,
@@ -140,7 +147,7 @@ def versemill_register_decoders(register: Registrar) -> None:
     register(
         "repetition-penalty",
         "versemill_plugins.decoders.repetition_penalty:RepetitionPenalty",
-        summary="make characters of the last lines less likely",
+        summary="make tokens of the last lines less likely",
         options=RepetitionPenaltyOptions,
         stage="penalty",
         revision=_FIRST,

@@ -46,6 +46,20 @@ def test_every_block_runs(name: str, tmp_path: Path, newcomer: dict[str, str]) -
     assert trained
     assert all("after '" in author.printed[command] for command in trained)  # lyrics
 
+    if name == "tokenizers.md":
+        compare_figures(author.printed["versemill jobs"])
+
+
+def compare_figures(listing: str) -> None:
+    """The figures of jobs with and without pairs are of the same kind."""
+    figures = [
+        [float(figure) for figure in re.findall(r"\d+\.\d+", line)[:2]]
+        for line in listing.splitlines()
+        if "双字" in line or "单字" in line
+    ]
+    (one, other) = figures
+    assert all(1 / 2 < a / b < 2 for a, b in zip(one, other, strict=True)), listing
+
 
 def test_what_is_shown_and_not_run() -> None:
     console = [

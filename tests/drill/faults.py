@@ -119,7 +119,7 @@ def drain_worker(drill: Campaign) -> str | None:
     if (member := _any_member(drill)) is None:
         return None
     try:
-        told = service.drain(drill.work.store, member.name, "drill")
+        told = service.drain(drill.work.store, member.name, service.Principal("drill"))
     except (DatabaseError, UnknownNameError):
         return None
     if member.pid not in [worker.pid for worker in told]:
@@ -248,7 +248,7 @@ def kill_broker(drill: Campaign) -> str | None:
 def multiply_messages(drill: Campaign) -> str | None:
     """Messages arrive many times, and not in order."""
     assert isinstance(drill.stack, Servers)
-    wake = celery_client.wake(drill.work.settings, warn=lambda _: None)
+    wake = celery_client.wake(drill.work.settings)
     for _ in range(5):
         wake()
     drill.stack.reorder_messages(copies=4)

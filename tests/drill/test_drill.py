@@ -14,10 +14,12 @@ from drill import sabotage
 from drill.__main__ import STACKS, drill
 from drill.findings import Findings, examine
 from drill.workload import SMALL, TEXT, Workload
+from people import ANN
 from versemill.checkpoints.file import Checkpoint, write
 from versemill.config.recipes import apply_overrides
 from versemill.jobs import service
 from versemill.jobs.execution import checkpoints, worker_api
+from versemill.jobs.service import Submission
 from versemill.jobs.states import State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import (
@@ -66,7 +68,8 @@ class Aftermath:
         self.undisturbed, self.job = self.trained(), self.trained()
 
     def trained(self) -> int:
-        job = service.submit(self.store, self.config, TEXT, [], owner="ann")
+        submission = Submission(config=self.config, text=TEXT, plugins=[])
+        job = service.enqueue(self.store, submission, ANN).job
         claim = worker_api.claim(self.store, worker_api.register_worker(self.store, "gpu-1", 1))
         assert claim is not None
         rows = [

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from versemill.config.recipes import apply_overrides
 from versemill.errors import DatabaseError, JobStateError, UnknownNameError
 from versemill.jobs import celery_client, service
+from versemill.jobs.service import Principal, Submission
 from versemill.jobs.states import State
 from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
@@ -69,10 +70,11 @@ class Workload:
         self.submits += 1
         name = f"drill-{self.submits}"
         config = resolve(apply_overrides({}, SMALL | KINDS[kind]), Registry.discover())
-        wake = celery_client.wake(self.settings, warn=lambda _: None)
-        owner = OWNERS[self.submits % len(OWNERS)]
+        wake = celery_client.wake(self.settings)
+        owner = Principal(OWNERS[self.submits % len(OWNERS)])
+        submission = Submission(config=config, text=TEXT, plugins=[], name=name)
         try:
-            job = service.submit(self.store, config, TEXT, [], owner=owner, name=name, wake=wake)
+            job = service.enqueue(self.store, submission, owner, wake=wake).job
         except DatabaseError:
             found = self._look_for(name)
             if found is None:

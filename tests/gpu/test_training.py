@@ -76,7 +76,7 @@ def test_every_decoder_writes_on_it() -> None:
 def test_a_checkpoint_from_it_writes_on_the_cpu(tmp_path: Path) -> None:
     run = run_on("cuda", config())
     finish(run)
-    state = through_file(run.state(), tmp_path)
+    state = through_file(run.state(), tmp_path).to_checkpoint()
     assert {tensor.device.type for tensor in state.tensors.values()} == {"cpu"}
     model = TrainedModel.from_checkpoint(state, REGISTRY)
     assert model.generate("la", decoders=["greedy"]) == run.trained().generate(

@@ -26,7 +26,7 @@ def alone(tmp_path: Path, sqlite_url: str) -> Iterator[Stage]:
 
 
 def machine(stage: Stage, job: JobView) -> str:
-    return str(service.details(stage.store, job.id).plan)
+    return str(service.details(stage.store, job.id).machine)
 
 
 def test_a_job_is_trained_on_it_paused_and_resumed(alone: Stage) -> None:
@@ -34,10 +34,10 @@ def test_a_job_is_trained_on_it_paused_and_resumed(alone: Stage) -> None:
     alone.start_worker("--devices", "0")
     alone.until_training(job)
     alone.until_checkpoint(job)
-    service.request_pause(alone.store, job.id, "ann")
+    service.request_pause(alone.store, job.id, service.Principal("ann"))
     paused = alone.until_state(job, "paused")
     assert machine(alone, job).startswith("cuda ")
-    service.resume(alone.store, job.id, "ann")
+    service.resume(alone.store, job.id, service.Principal("ann"))
     done = alone.until_state(job, "succeeded")
     assert done.step > paused.step > 0
 

@@ -14,7 +14,10 @@ from torch import nn
 import versemill_plugins
 from versemill.config.job import ModelOptions
 from versemill.nn.network import LanguageModel
+from versemill.plugins.estimates import cell_size
 from versemill.plugins.registry import Registry
+from versemill.plugins.selection import Selected
+from versemill.testing.cells import floats_kept
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +57,14 @@ def random_state(cell: Cell) -> State:
 
 def close(ours: Tensor, theirs: Tensor) -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+@every_variant
+def test_the_estimate_is_all_that_is_kept(name: str, options: dict[str, str]) -> None:
+    selected = Selected(registration=REGISTRY.find("cell", name), options=options)
+    size = cell_size(selected, E, H)
+    kept = floats_kept(build(name, options), E, times=100)
+    assert size.activations <= kept < 1.02 * size.activations
 
 
 def by_gate(name: str, columns: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import pair_tokenizer
+from versemill.plugins.registry import Registry
 from versemill.testing import (
     CellTests,
     CorpusTests,
@@ -43,6 +45,13 @@ class TestCharacters(TokenizerTests):
 class TestCharactersWithoutUnknown(TokenizerTests):
     name = "char"
     options = {"unknown": False}  # noqa: RUF012
+
+
+class TestPairs(TokenizerTests):
+    """Tokens of several characters keep what those of one do."""
+
+    name = "pair"
+    registry = Registry([pair_tokenizer])
 
 
 class TestRandom(SamplerTests):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 import versemill_plugins
 from versemill.errors import UnknownNameError
 from versemill.plugins import ConfigError
-from versemill.plugins.registry import Registry, parse_spec
+from versemill.plugins.registry import Registry
+from versemill.plugins.selection import from_spec
 
 REGISTRY = Registry([versemill_plugins])
 NO_HISTORY = torch.zeros(1, 0, dtype=torch.int64)
@@ -36,8 +37,8 @@ scores = st.lists(
 
 
 def stage(spec: str):
-    registration, options = parse_spec("decoder", spec, REGISTRY)
-    return registration.load()(**options)
+    selected = from_spec("decoder", spec, REGISTRY)
+    return selected.load()(**selected.options)
 
 
 def row(values: list[float]) -> torch.Tensor:
@@ -187,7 +188,7 @@ def test_a_chain_applies_one_stage_after_the_other() -> None:
     ],
 )
 def test_a_specification_gives_options(spec: str, options: dict[str, float]) -> None:
-    assert parse_spec("decoder", spec, REGISTRY)[1] == options
+    assert from_spec("decoder", spec, REGISTRY).options == options
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ def test_a_specification_gives_options(spec: str, options: dict[str, float]) -> 
 )
 def test_an_option_out_of_range_is_refused_by_name(spec: str, field: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse_spec("decoder", spec, REGISTRY)
+        from_spec("decoder", spec, REGISTRY)
     name = re.split("[=:]", spec)[0]
     assert caught.value.field == f"decoder {name}.{field}"
 
@@ -217,10 +218,10 @@ def test_an_option_out_of_range_is_refused_by_name(spec: str, field: str) -> Non
 @pytest.mark.parametrize("spec", ["greedy=1", "repetition-penalty:window"])
 def test_a_malformed_specification_is_refused(spec: str) -> None:
     with pytest.raises(ConfigError, match=r"generation\.decoders"):
-        parse_spec("decoder", spec, REGISTRY)
+        from_spec("decoder", spec, REGISTRY)
 
 
 @pytest.mark.parametrize("spec", ["", "=1", "tempratur=1"])
 def test_an_unknown_stage_lists_what_there_is(spec: str) -> None:
     with pytest.raises(UnknownNameError, match="greedy, repetition-penalty, temperature"):
-        parse_spec("decoder", spec, REGISTRY)
+        from_spec("decoder", spec, REGISTRY)

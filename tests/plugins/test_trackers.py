@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
 
-from versemill.plugins import Ending, EpochReport, Finished, HeldOut, Lyric, Progress, Run, Tracker
+from versemill.plugins import (
+    AttemptStart,
+    Ending,
+    EpochReport,
+    Finished,
+    HeldOut,
+    Lyric,
+    Progress,
+    Tracker,
+)
 from versemill_plugins.trackers.jsonl import JsonLines
 from versemill_plugins.trackers.tensorboard import TensorBoard
 
@@ -65,7 +74,9 @@ def report(step: int, lyrics: tuple[Lyric, ...] = ()) -> EpochReport:
 def attempt(tracker: Tracker, number: int, step: int, up_to: int) -> Tracker:
     reported = step - 20 if step == 40 else step // 20 * 20  # validating at 40
     config = {"cell": "gru"}
-    run = Run(job=1, name="歌", attempt=number, step=step, reported=reported, config=config)
+    run = AttemptStart(
+        job=1, name="歌", attempt=number, step=step, reported=reported, config=config
+    )
     tracker.started(run)
     if reported < step and step % 20 == 0:
         tracker.reported(report(step, (LYRIC, LYRIC)))

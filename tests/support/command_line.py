@@ -9,9 +9,11 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from people import ANN
 from versemill.config.job import JobConfig, TrainingOptions
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
+from versemill.jobs.service import Submission
 from versemill.jobs.states import State
 from versemill.text.corpus import Text
 
@@ -38,7 +40,7 @@ TINY_OPTIONS = tuple(part for setting in TINY for part in ("--set", setting))
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Completed:
     """What a command did."""
 
     code: int
@@ -65,7 +67,7 @@ def environment(home: Path) -> dict[str, str]:
     return kept | {"VERSEMILL_HOME": str(home), "VERSEMILL_USER": "ann"}
 
 
-def run_process(home: Path, *arguments: str, timeout: float = 120) -> Outcome:
+def run_process(home: Path, *arguments: str, timeout: float = 120) -> Completed:
     """The command in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-m", "versemill", *arguments],
@@ -74,7 +76,7 @@ def run_process(home: Path, *arguments: str, timeout: float = 120) -> Outcome:
         timeout=timeout,
         check=False,
     )
-    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return Completed(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 CONFIG = JobConfig(
@@ -96,7 +98,8 @@ class Floor:
         self.store = store
 
     def submit(self, name: str | None = None, config: JobConfig = CONFIG) -> JobView:
-        return service.submit(self.store, config, TEXT, [], owner="ann", name=name)
+        submission = Submission(config=config, text=TEXT, plugins=[], name=name)
+        return service.enqueue(self.store, submission, ANN).job
 
     def running(self, name: str | None = None, config: JobConfig = CONFIG) -> Claim:
         job = self.submit(name, config)

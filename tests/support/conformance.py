@@ -25,6 +25,8 @@ class Only:
             options=options,
             distribution="x",
             version="0",
+            revision="0",
+            estimate=getattr(implementation, "estimate", None),
             stage=stage,
         )
 

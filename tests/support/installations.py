@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import delete, select
 
 from jobs_floor import Floor
+from people import BOB
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.states import State
@@ -82,7 +83,7 @@ def trained(floor: Floor, best: bytes = b"weights") -> Claim:
 
 def fill(floor: Floor) -> Claim:
     """Rows of every kind, and no worker; the job returned is queued again, half trained."""
-    service.add_corpus(floor.store, "诗集", Text(("春眠不觉晓\n",)), "/tmp/poems.txt", "bob")
+    service.add_corpus(floor.store, "诗集", Text(("春眠不觉晓\n",)), "/tmp/poems.txt", BOB)
     for end in (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.PAUSED):
         claim = trained(floor, best=LARGE if end is State.SUCCEEDED else b"weights")
         worker_api.finish(floor.store, claim, end, message="it ended", result={"copied": 0.1 + 0.2})

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
 
+from people import ANN
 from versemill.config.job import JobConfig, TrainingOptions
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.execution.worker_api import LyricRow, MetricRow
+from versemill.jobs.service import Submission
 from versemill.jobs.states import FailureClass, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Base, Job, Worker
+from versemill.plugins.record import PluginRecord
 from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
@@ -46,8 +49,9 @@ class Floor:
 
     def submit(self, name: str | None = None, *, text: Text = TEXT, **changed: Any) -> JobView:
         config = replace(CONFIG, **changed)
-        plugins = [{"kind": "cell", "name": "gru", "distribution": "versemill", "version": "0"}]
-        return service.submit(self.store, config, text, plugins, owner="ann", name=name)
+        plugins = [PluginRecord(kind="cell", name="gru", distribution="versemill", version="0")]
+        submission = Submission(config=config, text=text, plugins=plugins, name=name)
+        return service.enqueue(self.store, submission, ANN).job
 
     def worker(self) -> WorkerRecord:
         return worker_api.register_worker(self.store, f"gpu-{next(self._numbers)}", 1)
@@ -105,7 +109,7 @@ class Floor:
         *,
         step: int,
         data: bytes = b"weights",
-        made_with: Sequence[dict[str, Any]] = (),
+        made_with: Sequence[PluginRecord] = (),
         **flags: bool,
     ) -> int:
         flags = flags or {"is_last": True}

@@ -11,6 +11,8 @@ import torch
 
 import versemill_plugins
 from versemill.checkpoints import file as checkpoint_file
+from versemill.checkpoints.file import Checkpoint
+from versemill.checkpoints.state import TrainingState
 from versemill.config.job import ModelOptions, TrainingOptions
 from versemill.nn.machine import KernelPlan
 from versemill.plugins.registry import Registry
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from versemill.checkpoints.file import Checkpoint
     from versemill.config.job import JobConfig
     from versemill.generation.model import TrainedModel
     from versemill.plugins.run_events import Event
@@ -41,7 +42,7 @@ def verse(seed: int, length: int) -> str:
 PARTS = Parts(verse(1, 150) + "xyz" + verse(5, 150), (verse(2, 80), verse(3, 60)), (verse(4, 50),))
 
 
-def config(**tables: Any) -> JobConfig:
+def config(*, registry: Registry = REGISTRY, **tables: Any) -> JobConfig:
     """A small job; `tables` of a job file go over the ones here."""
     base: dict[str, dict[str, Any]] = {
         # From the options' own defaults, whatever the recipe says.
@@ -54,7 +55,7 @@ def config(**tables: Any) -> JobConfig:
     table: dict[str, Any] = {"prefixes": ["la", "?"], **base, **tables}
     for section, values in base.items():
         table[section] = {**values, **tables.get(section, {})}
-    return resolve(table, REGISTRY)
+    return resolve(table, registry)
 
 
 def plan(dtype: str = "float32") -> KernelPlan:
@@ -62,9 +63,16 @@ def plan(dtype: str = "float32") -> KernelPlan:
 
 
 def training(
-    job: JobConfig, parts: Parts = PARTS, *, dtype: str = "float32", **settings: Any
+    job: JobConfig,
+    parts: Parts = PARTS,
+    *,
+    dtype: str = "float32",
+    state: TrainingState | Checkpoint | None = None,
+    **settings: Any,
 ) -> Training:
-    return Training(parts, job, REGISTRY, plan=plan(dtype), **settings)
+    if isinstance(state, Checkpoint):
+        state = TrainingState.from_checkpoint(state)
+    return Training(parts, job, REGISTRY, plan=plan(dtype), state=state, **settings)
 
 
 def finish(run: Training) -> Finished:
@@ -90,17 +98,18 @@ def take(run: Training, count: int) -> list[Event]:
     return list(itertools.islice(run, count))
 
 
-def through_file(state: Checkpoint, folder: Path) -> Checkpoint:
-    """A checkpoint after being written and read back."""
+def through_file(state: TrainingState, folder: Path) -> TrainingState:
+    """A state after being written and read back."""
     path = folder / "checkpoint.safetensors"
-    checkpoint_file.write(state, path)
-    return checkpoint_file.read(path)
+    checkpoint_file.write(state.to_checkpoint(), path)
+    return TrainingState.from_checkpoint(checkpoint_file.read(path))
 
 
-def same_tensors(one: Checkpoint, other: Checkpoint) -> bool:
-    """Whether two checkpoints hold the same tensors, bit for bit."""
-    return one.tensors.keys() == other.tensors.keys() and all(
-        torch.equal(tensor, other.tensors[name]) for name, tensor in one.tensors.items()
+def same_tensors(one: TrainingState, other: TrainingState) -> bool:
+    """Whether the checkpoints of two states hold the same tensors, bit for bit."""
+    ours, theirs = one.to_checkpoint().tensors, other.to_checkpoint().tensors
+    return ours.keys() == theirs.keys() and all(
+        torch.equal(tensor, theirs[name]) for name, tensor in ours.items()
     )
 
 

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from sqlalchemy import select, text, update
 
+from people import ANN
 from processes import started
 from versemill.config.recipes import apply_overrides
 from versemill.errors import DatabaseError
 from versemill.jobs import service
 from versemill.jobs.execution import checkpoints, worker_api
+from versemill.jobs.service import Submission
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Job, Worker
 from versemill.jobs.storage.unit_of_work import Store
@@ -88,7 +90,8 @@ class Stage:
     def submit(self, **overrides: Any) -> JobView:
         values = SMALL | {key.replace("__", "."): value for key, value in overrides.items()}
         config = resolve(apply_overrides({}, values), Registry.discover())
-        return service.submit(self.store, config, TEXT, [], owner="ann", name=None)
+        submission = Submission(config=config, text=TEXT, plugins=[])
+        return service.enqueue(self.store, submission, ANN).job
 
     def start_worker(self, *arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
         with (self.home / f"worker-{len(self.workers)}.log").open("wb") as log:
@@ -162,7 +165,7 @@ class Stage:
 
         def machines() -> bool:
             with self.store.reading() as session:  # written by the poller, which comes last
-                return any(session.scalars(select(Worker.plans)))
+                return any(session.scalars(select(Worker.machines)))
 
         self.until(machines)
 

@@ -33,6 +33,13 @@ def test_the_check_notices_a_heavy_import() -> None:
         "from versemill.plugins.registry import Registry\n"
         "from versemill.plugins.resolution import resolve\n"
         "resolve({'recipe': 'classic', 'cell': 'gru'}, Registry.discover())",
+        "from versemill.plugins.registry import Registry\n"
+        "from versemill.plugins.resolution import resolve\n"
+        "from versemill.plugins.selection import Selection\n"
+        "from versemill.text.corpus import Text\n"
+        "from versemill.training.feasibility import check\n"
+        "registry = Registry.discover()\n"
+        "check(Text(('ab' * 10**4,)), Selection(resolve({}, registry), registry))",
         "import io, sys\n"
         "from versemill.cli.error_reporting import perform\n"
         "kept, sys.stdout = sys.stdout, io.StringIO()\n"
@@ -43,7 +50,15 @@ def test_the_check_notices_a_heavy_import() -> None:
         "from versemill.plugins.registry import Registry\n"
         "Registry.discover().find('corpus', 'starter-zh').load()(NoOptions())",
     ],
-    ids=["package", "registry", "discover", "resolve", "plugins-list", "read-a-corpus"],
+    ids=[
+        "package",
+        "registry",
+        "discover",
+        "resolve",
+        "feasibility",
+        "plugins-list",
+        "read-a-corpus",
+    ],
 )
 def test_light_work_loads_nothing_heavy(code: str) -> None:
     assert loaded_by(code) == []

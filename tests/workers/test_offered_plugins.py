@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import threading
 from multiprocessing import get_context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from people import ANN
 from versemill.config.recipes import apply_overrides
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
+from versemill.jobs.service import Submission
 from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
 from versemill.settings import Settings
@@ -56,24 +58,23 @@ def test_a_plugin_that_appears_and_one_that_changed(
     registry = Registry.discover()
     config = resolve(apply_overrides({}, SMALL | ENDLESS | {"sampler": "mine"}), registry)
     records = [registry.find("sampler", "mine").record({})]
-    job = service.submit(alone.store, config, TEXT, records, owner="ann")
+    submission = Submission(config=config, text=TEXT, plugins=records)
+    job = service.enqueue(alone.store, submission, ANN).job
     first, words = version(place), f"needs sampler 'mine' from mine.py = {version(place)}"
     place.unlink()
 
     alone.start_worker("--name", "attic")
     alone.until_ready()
-    assert service.waiting(alone.store, job.id) == (
-        f"{words}; no live worker has it; install it where one runs"
-    )
+    assert str(service.waiting(alone.store, job.id)) == f"{words}; no live worker has it"
     place.write_text(PLUGIN)  # the worker sees that by itself
     alone.until_training(job)
     alone.until_checkpoint(job)
-    service.request_pause(alone.store, job.id, "ann")
+    service.request_pause(alone.store, job.id, ANN)
     step = alone.until_state(job, "paused").step
 
     place.write_text(PLUGIN + "# another version\n")
-    service.resume(alone.store, job.id, "ann")
-    alone.until(lambda: "attic has" in (service.waiting(alone.store, job.id) or ""))
+    service.resume(alone.store, job.id, ANN)
+    alone.until(lambda: "attic has" in str(service.waiting(alone.store, job.id)))
     shown = command(alone, "show", str(job.id))
     assert f"waits      {words}; no live worker has it; worker attic has sampler 'mine' " in shown
     assert f"versemill resume {job.id} --accept-change" in shown
@@ -86,8 +87,8 @@ def test_a_plugin_that_appears_and_one_that_changed(
     told = alone.messages(job)
     assert "resumed; a change of its plugins is accepted" in told
     assert f"goes on changed, as ann accepted: {change}" in told
-    needed: list[dict[str, Any]] = service.details(alone.store, job.id).needs
-    assert version(place) in {need["version"] for need in needed}
+    needed = service.details(alone.store, job.id).needs
+    assert version(place) in {requirement.version for requirement in needed}
 
 
 def test_a_trainer_that_lacks_a_plugin_hands_its_job_back(
@@ -96,7 +97,8 @@ def test_a_trainer_that_lacks_a_plugin_hands_its_job_back(
     monkeypatch.setenv("VERSEMILL_HOME", str(tmp_path))
     config = resolve(apply_overrides({}, SMALL), Registry.discover())
     record = {"kind": "cell", "name": "gru", "distribution": "versemill", "version": "999"}
-    job = service.submit(alone.store, config, TEXT, [record], owner="ann")
+    submission = Submission(config=config, text=TEXT, plugins=[record])
+    job = service.enqueue(alone.store, submission, ANN).job
     claim = worker_api.claim(alone.store, worker_api.register_worker(alone.store, "here", 1))
     assert claim is not None
     context = get_context("forkserver")

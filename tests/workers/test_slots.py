@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import delete
 
+from people import ANN
 from versemill.checkpoints.file import Checkpoint, read
 from versemill.jobs import service
 from versemill.jobs.execution import checkpoints, recovery
@@ -116,10 +117,10 @@ def test_pause_and_resume_change_nothing(alone: Stage) -> None:
     alone.start_worker()
     alone.until_state(undisturbed, "succeeded")
     alone.until_training(disturbed)
-    service.request_pause(alone.store, disturbed.id, "ann")
+    service.request_pause(alone.store, disturbed.id, ANN)
     paused = alone.until_state(disturbed, "paused")
     assert 0 < paused.step < alone.job(undisturbed).step
-    service.resume(alone.store, disturbed.id, "ann")
+    service.resume(alone.store, disturbed.id, ANN)
     alone.until_state(disturbed, "succeeded")
     assert_same_end(alone, undisturbed, disturbed)
 
@@ -129,7 +130,7 @@ def test_more_epochs_equal_a_longer_job(alone: Stage) -> None:
     long = alone.submit(training__epochs=30, training__schedule="constant")
     alone.start_worker()
     alone.until_state(short, "succeeded")
-    service.resume(alone.store, short.id, "ann", epochs=30)
+    service.resume(alone.store, short.id, ANN, epochs=30)
     alone.until_state(short, "succeeded")
     alone.until_state(long, "succeeded")
     assert_same_end(alone, short, long)
@@ -189,13 +190,13 @@ def test_cancel_keeps_a_checkpoint_and_retry_goes_on_from_it(stage: Stage) -> No
     stage.start_worker()
     stage.until_training(job)
     asked = time.monotonic()
-    service.request_cancel(stage.store, job.id, "ann")
+    service.request_cancel(stage.store, job.id, ANN)
     job = stage.until_state(job, "cancelled")
     assert time.monotonic() - asked < 20
     (row,) = [r for r in checkpoints.checkpoints(stage.store, job.id) if r.is_last]
     assert row.step == job.step
     stage.until(lambda: stage.trainer() is None)
-    service.retry(stage.store, job.id, "ann")
+    service.retry(stage.store, job.id, ANN)
     stage.until_training(job)
     assert f"resumed from step {row.step:,}" in stage.messages(job)
 
@@ -257,7 +258,7 @@ def test_a_fenced_off_worker_kills_its_trainer_and_writes_nothing_more(alone: St
     alone.freeze(alone.workers[-1])
     alone.expire_lease(job)
     assert recovery.sweep(alone.store) == [job.id]
-    service.request_cancel(alone.store, job.id, "ann")  # so that nobody claims it again
+    service.request_cancel(alone.store, job.id, ANN)  # so that nobody claims it again
     before = service.curve(alone.store, job.id)
     os.kill(alone.workers[-1].pid, signal.SIGCONT)
     alone.until(lambda: has_ended(trainer), seconds=20)
@@ -272,7 +273,7 @@ def test_divergence_fails_with_epoch_and_step_and_keeps_the_last_good_checkpoint
     job = alone.submit(**ENDLESS)
     alone.start_worker()
     alone.until_training(job)
-    service.request_pause(alone.store, job.id, "ann")
+    service.request_pause(alone.store, job.id, ANN)
     good = alone.until_state(job, "paused").step
     bad = alone.submit(training__optimizer="sgd", training__learning_rate=1e30)
     bad = alone.until_state(bad, "failed")

@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import checkpoints
 from worker_stage import ENDLESS, Stage
@@ -59,7 +60,7 @@ def test_a_job_that_yields_lets_those_go_first_that_wait(alone: Stage) -> None:
     alone.start_worker()
     alone.until_training(long)
     short = alone.submit()
-    service.request_yield(alone.store, long.id, "ann")
+    service.request_yield(alone.store, long.id, ANN)
     alone.until_state(short, "succeeded")
     alone.until_training(long)
     (first, second) = service.details(alone.store, long.id).attempts

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import update
 
+from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import checkpoints
 from versemill.jobs.storage.columns import db_now
@@ -51,7 +52,7 @@ def test_what_was_freed_is_in_the_log_and_in_the_story(alone: Stage) -> None:
     kept, going = alone.submit(**ENDLESS), alone.submit()
     alone.start_worker()
     alone.until_checkpoint(kept)
-    service.request_cancel(alone.store, kept.id, "ann")
+    service.request_cancel(alone.store, kept.id, ANN)
     going = alone.until_state(going, "succeeded")
     (best,) = [row for row in checkpoints.checkpoints(alone.store, going.id) if row.is_best]
     # As if they were of real models.

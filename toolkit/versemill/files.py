@@ -1,14 +1,23 @@
-"""Opening a file that somebody named: a regular one, or none at all."""
+"""Files and folders: opened only if regular, private where they are ours, replaced as a whole."""
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 import stat
-from typing import IO, TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+PRIVATE_UMASK = 0o077
+"""For processes that write nothing but what is private."""
+_PRIVATE, _BY_UMASK = 0o600, 0o666
+_COMPONENT_BYTES = 200  # file systems allow 255
+_NAME_SHOWN = 40
 
 
 class IrregularFileError(OSError):
@@ -37,3 +46,104 @@ def open_regular(path: Path) -> IO[bytes]:
 def _require_regular(mode: int, path: Path) -> None:
     if not stat.S_ISREG(mode):
         raise IrregularFileError(errno.EINVAL, "not a regular file", str(path))
+
+
+def make_private_folder(folder: Path) -> None:
+    """Makes a folder, and those above it that are missing, for their owner alone.
+
+    What is there already is left as it is.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [place for place in (folder, *folder.parents) if not place.is_dir()]
+    for place in reversed(missing):
+        try:
+            place.mkdir(mode=0o700)
+        except FileExistsError:  # somebody else made it meanwhile
+            if not place.is_dir():
+                raise _no_folder(place) from None
+
+
+def _no_folder(place: Path) -> OSError:
+    return NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+
+
+def make_private_file(path: Path) -> None:
+    """Makes an empty file for its owner alone, unless something is there already.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    with suppress(FileExistsError):
+        os.close(_open_new(path, _PRIVATE))
+
+
+def private_opener(path: str, flags: int) -> int:
+    """For `open(..., opener=private_opener)`: a new file is its owner's alone, a link refused."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE)
+
+
+@contextmanager
+def temporary_beside(target: Path, *, private: bool) -> Iterator[Path]:
+    """An empty file in the folder of `target`, gone at the end of the block unless moved.
+
+    Nobody can foresee its name, and so lay a link there that would be followed.
+
+    Args:
+        target: for which it is written.
+        private: whether it is its owner's alone; otherwise as the umask says.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    name = f".{target.name[:_NAME_SHOWN]}.{secrets.token_hex(8)}.partial"
+    partial = target.with_name(name)
+    try:
+        os.close(_open_new(partial, _PRIVATE if private else _BY_UMASK))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from None
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing(target: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+    """A file to be written that takes the place of `target` once it is whole and on the disk.
+
+    After an error `target` is as it was. A link at `target` is replaced, not followed.
+
+    Args:
+        target: whose folder must be there.
+        private: as for `temporary_beside`.
+
+    Yields:
+        The file; its `name` is its path until then.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with temporary_beside(target, private=private) as partial:
+        with open(partial, "r+b", opener=private_opener) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+
+
+def _open_new(path: Path, mode: int) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.open(path, flags, mode)
+
+
+def safe_component(name: str) -> str:
+    """A name as one component of a path that leads nowhere else, whoever chose the name.
+
+    Slashes and what cannot be seen become `_`; a long name is cut. Names that jobs can be given
+    stay as they are.
+    """
+    safe = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in str(name))
+    safe = safe.encode(errors="replace")[:_COMPONENT_BYTES].decode(errors="ignore")
+    return safe if safe.strip(".") else f"_{safe}"

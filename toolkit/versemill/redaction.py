@@ -13,6 +13,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, unquote_plus
 
+from versemill.escaping import harmless, one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -90,6 +92,8 @@ def holds_secret(value: str, *urls: str) -> bool:
 class RedactingFormatter(logging.Formatter):
     """Formats records, tracebacks included, without the secrets of the URLs given.
 
+    A message takes one line, and neither it nor a traceback steers the terminal that shows it.
+
     Args:
         urls: whose secrets are hidden.
         format: of a line, as `logging.Formatter` takes it.
@@ -102,7 +106,12 @@ class RedactingFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as text."""
-        return redacted(super().format(record), *self._urls)
+        return harmless(redacted(super().format(record), *self._urls))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of the base class
+        """The message on one line, as the format says."""
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
 
 
 def _one_shown(url: str) -> str:

@@ -8,19 +8,26 @@ from __future__ import annotations
 
 def main() -> None:
     """Reads the options, registers the worker, serves."""
-    import signal
+    import os
     import sys
+
+    if not sys.flags.safe_path:
+        # Its fork server, and so every trainer, would import from the present folder as it does.
+        os.execv(sys.executable, [sys.executable, "-P", *sys.orig_argv[1:]])  # noqa: S606
+
+    import signal
 
     # Until the worker has handlers of its own, Ctrl-C ends it without a word.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
     from versemill.errors import VersemillError
+    from versemill.escaping import one_line
     from versemill_workers.start import serve
 
     try:
         serve(sys.argv[1:])
     except VersemillError as error:
-        sys.exit(f"versemill worker: {error}")
+        sys.exit(f"versemill worker: {one_line(error)}")
 
 
 if __name__ == "__main__":

@@ -22,13 +22,13 @@ class Slot:
         device: `cpu` or `cuda`.
         gpu: index of the GPU as `nvidia-smi` counts; None on CPU.
         threads: CPU threads of one operation.
-        plan: the kind of machine it is (`KernelPlan.machine`); None until a trainer has said.
+        machine: the kind of machine it is (`KernelPlan.machine`); None until a trainer has said.
     """
 
     device: str
     gpu: int | None
     threads: int
-    plan: str | None = None
+    machine: str | None = None
 
     def environment(self) -> dict[str, str]:
         """Variables that show a trainer its device and no other."""

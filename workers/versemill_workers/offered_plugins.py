@@ -10,13 +10,14 @@ import json
 import logging
 from typing import TYPE_CHECKING
 
-from versemill.plugins.requirements import Plugin
+from versemill.plugins.requirements import offered_from_json
 from versemill_workers.trainer import entry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.context import ForkServerContext
 
+    from versemill.plugins.requirements import OfferedPlugin
     from versemill_workers.devices import Slot
 
 logger = logging.getLogger("versemill.worker")
@@ -35,7 +36,7 @@ def machine(context: ForkServerContext, slot: Slot) -> str:
     return answer.decode()
 
 
-def plugins(context: ForkServerContext, slot: Slot) -> tuple[Plugin, ...]:
+def plugins(context: ForkServerContext, slot: Slot) -> tuple[OfferedPlugin, ...]:
     """The plugins that a trainer would find now; none if finding them hangs or ends a process.
 
     Raises:
@@ -50,7 +51,7 @@ def plugins(context: ForkServerContext, slot: Slot) -> tuple[Plugin, ...]:
             PLUGINS_SECONDS,
         )
         return ()
-    return tuple(Plugin(**plugin) for plugin in json.loads(answer))
+    return offered_from_json(json.loads(answer))
 
 
 def _answer(

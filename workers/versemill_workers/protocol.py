@@ -45,7 +45,7 @@ class Order:
         output: file in `spool` that takes what the trainer prints.
         resume: file in `spool` that holds the checkpoint to go on from; None to begin.
         inexact: allow another kernel plan on resume.
-        needs: the plugins that the job needs (`needs.to_json`).
+        requirements: what the job requires of plugins (`requirements.to_json`).
         accepted_by: who allows other versions of them on resume; None if nobody does.
         device: `cpu` or `cuda`.
         environment: variables to set before anything is computed.
@@ -64,7 +64,7 @@ class Order:
     output: str
     resume: str | None
     inexact: bool
-    needs: list[dict[str, JSONValue]]
+    requirements: list[dict[str, JSONValue]]
     accepted_by: str | None
     device: str
     environment: dict[str, str]

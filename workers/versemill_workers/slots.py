@@ -101,8 +101,8 @@ class Crew:
         Raises:
             OSError: no process can be started.
         """
-        plans = sorted({slot.plan for slot in slots if slot.plan is not None})
-        self._worker = replace(self._worker, plans=plans)
+        machines = sorted({slot.machine for slot in slots if slot.machine is not None})
+        self._worker = replace(self._worker, machines=machines)
         self._any_slot = slots[0]
         self._take_stock()
         for slot in slots:
@@ -141,7 +141,9 @@ class Crew:
     def _work_once(self, slot: Slot) -> bool:
         """Whether there was a job."""
         try:
-            claim = worker_api.claim(self._store, self._worker, plan=slot.plan, only=self._only)
+            claim = worker_api.claim(
+                self._store, self._worker, machine=slot.machine, only=self._only
+            )
         except DatabaseError as error:
             logger.warning("cannot claim: %s", error)
             return False
@@ -177,7 +179,7 @@ class Crew:
                     break
                 if not self._free.empty() and worker_api.runnable(
                     self._store,
-                    plans=self._worker.plans,
+                    machines=self._worker.machines,
                     plugins=self._worker.plugins,
                     only=self._only,
                 ):

@@ -19,6 +19,7 @@ from multiprocessing import forkserver
 from typing import TYPE_CHECKING
 
 from versemill.errors import DatabaseError, VersemillError
+from versemill.files import PRIVATE_UMASK
 from versemill.jobs.execution import worker_api
 from versemill.jobs.storage.filesystems import refuse_network_filesystem
 from versemill.jobs.storage.libpq_environment import PREFIX, with_libpq_environment
@@ -52,6 +53,7 @@ def serve(arguments: Sequence[str]) -> None:
         VersemillError: a wrong option, or a database that cannot be used.
     """
     options = _parser().parse_args(arguments)
+    os.umask(PRIVATE_UMASK)  # what trainers and trackers write, too, is nobody else's to read
     settings = Settings.from_environment()
     database_url = with_libpq_environment(settings.database_url)
     settings = replace(settings, database_url=database_url)
@@ -188,7 +190,7 @@ def _warm_up(context: ForkServerContext, slots: list[Slot], crew: Crew) -> None:
     while not crew.handing_over.is_set():
         try:
             machines = {slot.gpu: offered_plugins.machine(context, slot) for slot in slots}
-            crew.get_going([replace(slot, plan=machines[slot.gpu]) for slot in slots])
+            crew.get_going([replace(slot, machine=machines[slot.gpu]) for slot in slots])
         except (OSError, EOFError) as error:  # the fork server has died; the next try starts it
             logger.warning("cannot start a trainer: %s; trying again", error)
             crew.handing_over.wait(_AGAIN_SECONDS)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from versemill.plugins import Ending, Run, Tracker
+from versemill.plugins import AttemptStart, Ending, Tracker
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,11 +22,13 @@ class JsonLines(Tracker):
 
     Every line has `event`, `at` (ISO 8601, UTC) and `attempt`; the rest depends on `event`:
 
-    - `started`: the fields of `versemill.plugins.Run`;
+    - `started`: the fields of `versemill.plugins.AttemptStart`;
     - `progress`: those of `versemill.plugins.Progress`; `train_perplexity` is on the training text;
     - `report`, at the end of each epoch: those of `versemill.plugins.EpochReport`;
-      `valid_perplexity` is held-out perplexity per character, null where not measured;
+      `valid_perplexity` is held-out perplexity, null where not measured;
     - `ended`: those of `versemill.plugins.Ending`.
+
+    Perplexities and speeds are per character.
 
     Going on from a checkpoint, it first drops what an earlier attempt told and this one will tell
     again: by step, `progress` and `report` have neither gap nor overlap.
@@ -37,7 +39,7 @@ class JsonLines(Tracker):
         self._path = folder / FILE
         self._attempt = 0
 
-    def started(self, run: Run) -> None:
+    def started(self, run: AttemptStart) -> None:
         """Cuts off what will be told again."""
         self._attempt = run.attempt
         if self._path.exists():

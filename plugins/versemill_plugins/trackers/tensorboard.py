@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from versemill.errors import PluginError
-from versemill.plugins import Ending, Run, Tracker
+from versemill.plugins import AttemptStart, Ending, Tracker
 
 try:
     from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
     from versemill.plugins import EpochReport, HeldOut, Progress
 
-_TRAINING = "On the text it is trained on: shows whether it learns, not how well it writes."
+_TRAINING = (
+    "Per character, on the text it is trained on: shows whether it learns, not how well it writes."
+)
 _HELD_OUT = "Per character, on text kept out of training: the figure to compare runs by."
 _TAGS = {
     "perplexity/validation": _HELD_OUT,
@@ -40,8 +42,9 @@ _LYRICS = "lyrics"
 class TensorBoard(Tracker):
     """Writes an event file per attempt: perplexities, speed and lyrics, by optimizer step.
 
-    `perplexity/validation` is held-out perplexity per character; `perplexity/training` (by epoch)
-    and `perplexity/training_running` are on the training text and say nothing of quality.
+    `perplexity/validation` is held-out perplexity; `perplexity/training` (by epoch) and
+    `perplexity/training_running` are on the training text and say nothing of quality. All are per
+    character.
     `best/validation` and `best/test` are those of the best weights at the end.
     `speed/characters_per_second` and the texts under `lyrics` go with them.
 
@@ -57,7 +60,7 @@ class TensorBoard(Tracker):
         self._writer = EventFileWriter(str(folder))
         self._step = 0
 
-    def started(self, run: Run) -> None:
+    def started(self, run: AttemptStart) -> None:
         """Marks where this attempt goes on."""
         self._step = run.step
         if run.attempt > 1:

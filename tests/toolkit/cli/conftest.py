@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from command_line import TINY_OPTIONS, Floor, Outcome, run_process
+from command_line import TINY_OPTIONS, Completed, Floor, run_process
 from versemill.cli.error_reporting import perform
 from versemill.jobs.storage.unit_of_work import Store
 
@@ -40,14 +40,14 @@ def home(tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.fixture
-def command(home: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Outcome]:
+def command(home: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[..., Completed]:
     """Runs a command in this process."""
 
-    def run(*arguments: object) -> Outcome:
+    def run(*arguments: object) -> Completed:
         capfdbinary.readouterr()
         code = perform([str(argument) for argument in arguments])
         captured = capfdbinary.readouterr()
-        return Outcome(code, captured.out.decode(), captured.err.decode())
+        return Completed(code, captured.out.decode(), captured.err.decode())
 
     return run
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
+from pair_tokenizer import PairTokenizer, cut
 from small_runs import REGISTRY, config, verse
 from versemill.errors import CorpusError
 from versemill.evaluation.perplexity import (
@@ -18,8 +20,13 @@ from versemill.evaluation.perplexity import (
     unseen_share,
 )
 from versemill.nn.network import LanguageModel, build_model
+from versemill.plugins import NoOptions
+from versemill.plugins.selection import Selection
 from versemill_plugins.options import CharacterOptions
 from versemill_plugins.tokenizers.char import CharacterTokenizer
+
+if TYPE_CHECKING:
+    from versemill.plugins import Tokenizer
 
 SEEN = "abcdefg \n"
 UNSEEN = 0.03
@@ -29,9 +36,9 @@ def tokenizer(*, unknown: bool, seen: str = SEEN) -> CharacterTokenizer:
     return CharacterTokenizer.train(seen, CharacterOptions(unknown=unknown))
 
 
-def model_for(tokens: CharacterTokenizer, *, scale: float = 3) -> LanguageModel:
+def model_for(tokens: Tokenizer, *, scale: float = 3) -> LanguageModel:
     job = config(cell="lstm", model={"layers": 2})
-    model = build_model(job, len(tokens.tokens), REGISTRY).double()
+    model = build_model(Selection(job, REGISTRY), len(tokens.tokens)).double()
     with torch.no_grad():  # far from uniform, so that every character counts
         for parameter in model.parameters():
             parameter.mul_(scale)
@@ -66,7 +73,7 @@ def naive(
 
 def measured(
     model: LanguageModel,
-    tokens: CharacterTokenizer,
+    tokens: Tokenizer,
     segments: list[str],
     *,
     parallel: bool = False,
@@ -115,6 +122,32 @@ def test_the_probabilities_of_all_characters_sum_to_one(unknown: bool) -> None:
     total = sum(map(probability, SEEN))
     others = CODE_POINTS - len(SEEN)
     assert total + others * probability("分") == pytest.approx(1, abs=1e-10)
+
+
+def naive_in_pairs(model: LanguageModel, tokens: PairTokenizer, text: str) -> float:
+    """Nats of a text, pair by pair; an unknown pair is said once and both characters spelled."""
+    nats, states, last = 0.0, model.initial_state(1), tokens.unknown_id
+    alone = sum(len(token) == 1 for token in tokens.tokens)
+    with torch.no_grad():
+        for pair in cut(text):
+            y, states = model(torch.tensor([[last]]), states)
+            (last,) = tokens.encode(pair)
+            nats -= float(model.logits(y[0]).log_softmax(dim=1)[0, last])
+            if last == tokens.unknown_id:
+                nats += len(pair) * math.log(CODE_POINTS - alone)
+    return nats
+
+
+@pytest.mark.parametrize("text", ["abcdef", "abzzcd", "zz", "abcdz", "acab分", verse(3, 300)])
+def test_tokens_of_two_characters_are_counted_by_characters(text: str) -> None:
+    tokens = PairTokenizer.train("abcdefghg", NoOptions())  # the last token is a single one
+    model = model_for(tokens)
+    figures = measured(model, tokens, [text])
+    unknown = sum(len(pair) for pair in cut(text) if pair not in tokens.tokens)
+    assert figures.characters == len(text)
+    assert figures.unknown_share == pytest.approx(unknown / len(text))
+    nats = naive_in_pairs(model, tokens, text)
+    assert figures.nats_per_character * len(text) == pytest.approx(nats, rel=1e-10)
 
 
 def test_streams_side_by_side_give_nearly_the_same_figure() -> None:

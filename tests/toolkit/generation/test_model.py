@@ -340,7 +340,8 @@ def test_a_lyric_says_how_it_was_made(model: TrainedModel) -> None:
 def test_a_checkpoint_writes_the_same_lyrics(tmp_path: Path) -> None:
     run = training(config())
     finish(run)
-    again = TrainedModel.from_checkpoint(through_file(run.state(), tmp_path), REGISTRY)
+    read = through_file(run.state(), tmp_path).to_checkpoint()
+    again = TrainedModel.from_checkpoint(read, REGISTRY)
     assert again.step == run.trained().step
     assert again.generate("la", length=40, decoders=HOT) == run.trained().generate(
         "la", length=40, decoders=HOT
@@ -349,14 +350,14 @@ def test_a_checkpoint_writes_the_same_lyrics(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("missing", ["config", "vocabulary", "unseen", "step"])
 def test_a_checkpoint_without_a_part_is_refused(missing: str) -> None:
-    state = training(config()).state()
+    state = training(config()).state().to_checkpoint()
     del state.meta[missing]
     with pytest.raises(CheckpointError, match=missing):
         TrainedModel.from_checkpoint(state, REGISTRY)
 
 
 def test_a_checkpoint_with_weights_of_another_shape_is_refused() -> None:
-    state = training(config()).state()
+    state = training(config()).state().to_checkpoint()
     state.tensors["model.output_bias"] = torch.zeros(3)
     with pytest.raises(CheckpointError, match="does not fit"):
         TrainedModel.from_checkpoint(state, REGISTRY)

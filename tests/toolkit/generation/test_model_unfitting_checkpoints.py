@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 import versemill
 import versemill_plugins
 from damage import mutated, mutations
-from small_runs import PARTS, REGISTRY, config
+from small_runs import PARTS, REGISTRY, config, training
 from versemill.checkpoints import file as checkpoint_file
 from versemill.checkpoints.file import Checkpoint
+from versemill.checkpoints.state import TrainingState
 from versemill.errors import CheckpointError
 from versemill.generation.model import TrainedModel
 from versemill.nn.machine import KernelPlan
@@ -46,7 +47,7 @@ def trained() -> Checkpoint:
     run = Training(PARTS, config(), REGISTRY, plan=KernelPlan.current(threads=1))
     for _ in run:
         pass
-    return run.state()
+    return run.state().to_checkpoint()
 
 
 def changed(found: Checkpoint, **values: Any) -> Checkpoint:
@@ -190,7 +191,7 @@ def test_a_run_does_not_go_on_from_what_does_not_fit(
     with pytest.raises(CheckpointError):
         Training(
             PARTS, config(), REGISTRY, plan=KernelPlan.current(threads=1),
-            state=changed(trained, **values),
+            state=TrainingState.from_checkpoint(changed(trained, **values)),
         )  # fmt: skip
 
 
@@ -214,7 +215,7 @@ def test_a_run_does_not_go_on_from_other_tensors(
 ) -> None:
     odd = dataclasses.replace(trained, tensors={**trained.tensors, name: tensor})
     with pytest.raises(CheckpointError):
-        Training(PARTS, config(), REGISTRY, plan=KernelPlan.current(threads=1), state=odd)
+        training(config(), state=odd)
 
 
 @settings(max_examples=25)

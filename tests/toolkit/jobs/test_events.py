@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.states import FailureClass, State
@@ -17,14 +18,18 @@ if TYPE_CHECKING:
     from jobs_floor import Floor
 
 READING = {
-    *("corpora", "corpus_text", "curve", "details", "find", "jobs", "live_workers", "lyrics"),
+    *("list_corpora", "corpus_text", "curve", "details", "find", "jobs", "live_workers", "lyrics"),
     *("output", "text_by_hash", "thinned_curve", "waiting"),
+    *("find_text", "named_text", "offered_corpora", "prepare"),
     *("drained_by", "latest_checkpoint", "load_text", "peek_request", "read_checkpoint"),
     *("resumable_checkpoints", "runnable"),
 }
 """Functions of the two fronts that write nothing."""
 
-ELSEWHERE = {"add_corpus", "remove_corpus", "register_worker", "beat", "forget_worker", "remove"}
+ELSEWHERE = {
+    *("add_corpus", "add_corpus_from_path", "remove_corpus", "remove"),
+    *("register_worker", "beat", "forget_worker"),
+}
 """Those that have to do with no job, or leave none."""
 
 Act = Callable[..., Any]
@@ -33,22 +38,26 @@ Act = Callable[..., Any]
 def life(floor: Floor) -> Iterator[Act]:
     """One job to which everything happens; yields each function that has just been called."""
     store = floor.store
-    job_id = floor.submit("one").id
-    yield service.submit
-    service.request_pause(store, job_id, "ann")
+    table = {"corpus": "starter-zh", "name": "one"}
+    job_id = service.submit(store, table, ANN, service.TextSources(limit=1 << 20)).job.id
+    yield from (service.submit, service.enqueue)
+    service.request_pause(store, job_id, ANN)
     yield service.request_pause
-    service.resume(store, job_id, "ann")
+    service.resume(store, job_id, ANN)
     yield service.resume
-    service.request_cancel(store, job_id, "ann")
+    service.request_pause(store, job_id, ANN)
+    service.carry_on(store, job_id, ANN)
+    yield service.carry_on
+    service.request_cancel(store, job_id, ANN)
     yield service.request_cancel
-    service.retry(store, job_id, "ann", from_scratch=True)
+    service.retry(store, job_id, ANN, from_scratch=True)
     yield service.retry
     claim = floor.claim(job_id)
     yield worker_api.claim
     yield from _attempt(floor, claim)
-    service.request_yield(store, job_id, "ann")
+    service.request_yield(store, job_id, ANN)
     yield service.request_yield
-    service.drain(store, claim.worker_name, "ann")
+    service.drain(store, claim.worker_name, ANN)
     yield service.drain
     floor.fail(claim, FailureClass.STALLED)
     yield worker_api.fail_or_retry
@@ -110,7 +119,7 @@ def test_only_the_whole_job_takes_its_log_along(floor: Floor) -> None:
     kept = log(floor)
     for _ in life(floor):
         pass
-    service.remove(floor.store, service.find(floor.store, "one").id)
+    service.remove(floor.store, service.find(floor.store, "one").id, ANN)
     assert log(floor) == kept
 
 
@@ -128,4 +137,5 @@ def test_every_move_says_who_and_why(floor: Floor) -> None:
 
 
 def _not_functions() -> set[str]:
-    return {name for name in worker_api.__all__ if name.isupper() or name[0].isupper()}
+    names = {*service.__all__, *worker_api.__all__}
+    return {name for name in names if name.isupper() or name[0].isupper()}

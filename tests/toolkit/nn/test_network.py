@@ -11,6 +11,7 @@ from small_runs import REGISTRY, config
 from versemill.config.job import ModelOptions
 from versemill.nn.network import LanguageModel, build_model, detached
 from versemill.plugins.cell import Cell
+from versemill.plugins.selection import Selection
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -178,7 +179,7 @@ def test_a_minimal_cell_serves_embedded_and_one_hot(size: int) -> None:
 def test_the_weights_come_from_the_seed_alone() -> None:
     def weights(seed: int) -> Tensor:
         torch.rand(3)  # moves the global generator
-        model = build_model(config(training={"seed": seed}), V, REGISTRY)
+        model = build_model(Selection(config(training={"seed": seed}), REGISTRY), V)
         return torch.cat([p.flatten() for p in model.parameters()])
 
     assert torch.equal(weights(1), weights(1))
@@ -187,7 +188,7 @@ def test_the_weights_come_from_the_seed_alone() -> None:
 
 def test_building_leaves_the_global_generator_alone() -> None:
     before = torch.get_rng_state()
-    build_model(config(), V, REGISTRY)
+    build_model(Selection(config(), REGISTRY), V)
     assert torch.equal(torch.get_rng_state(), before)
 
 

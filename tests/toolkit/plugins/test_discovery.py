@@ -62,7 +62,7 @@ def test_a_file_is_a_plugin_however_it_names_its_module(folder: Path, target: st
     (folder / "fancy.py").write_text(corpus("fancy", target))
     assert read("fancy") == "text"
     content = (folder / "fancy.py").read_bytes()
-    assert Registry.discover().find("corpus", "fancy").record({}) == {
+    assert Registry.discover().find("corpus", "fancy").record({}).to_json() == {
         "kind": "corpus",
         "name": "fancy",
         "distribution": "fancy.py",

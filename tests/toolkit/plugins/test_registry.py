@@ -208,8 +208,8 @@ def test_a_summary_is_brought_into_the_one_form() -> None:
 def test_a_revision_is_what_jobs_keep_and_else_the_version() -> None:
     registry = Registry([offering("fancy"), offering("steady", revision="1.2")])
     fancy, steady = (registry.find("cell", name) for name in ("fancy", "steady"))
-    assert (fancy.version, fancy.record({})["version"]) == ("0", "0")
-    assert (steady.version, steady.record({})["version"]) == ("0", "1.2")
+    assert (fancy.version, fancy.record({}).version) == ("0", "0")
+    assert (steady.version, steady.record({}).version) == ("0", "1.2")
 
 
 @pytest.mark.parametrize("revision", ["", "first", "1.", "1.2rc1", "123456789012", "१", 1, 1.2])
@@ -290,7 +290,7 @@ def test_discover_finds_installed_distributions(
     distribution(tmp_path, "captor", GOOD.format(name="gru"))
     monkeypatch.syspath_prepend(tmp_path)
     registry = Registry.discover()
-    assert registry.find("cell", "aardvark").record({"beak": 3}) == {
+    assert registry.find("cell", "aardvark").record({"beak": 3}).to_json() == {
         "kind": "cell",
         "name": "aardvark",
         "distribution": "aardvark",

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 import versemill_plugins
 from versemill.plugins import requirements
 from versemill.plugins.discovery import Source
+from versemill.plugins.record import PluginRecord
 from versemill.plugins.registry import Registry
 from versemill.plugins.requirements import (
-    Need,
-    Plugin,
+    OfferedPlugin,
+    Requirement,
     any_version,
     at_least,
     exactly,
@@ -22,13 +23,12 @@ from versemill.plugins.requirements import (
 )
 
 
-def plugin(version: str, *, distribution: str = "dist-y", kind: str = "cell") -> Plugin:
-    return Plugin(kind=kind, name="x", distribution=distribution, version=version)
+def plugin(version: str, *, distribution: str = "dist-y", kind: str = "cell") -> OfferedPlugin:
+    return OfferedPlugin(kind=kind, name="x", distribution=distribution, version=version)
 
 
-def record(version: str, *, kind: str = "cell", name: str = "x") -> dict[str, Any]:
-    told = {"kind": kind, "name": name, "distribution": "dist-y", "version": version}
-    return {**told, "options": {}}
+def record(version: str, *, kind: str = "cell", name: str = "x") -> PluginRecord:
+    return PluginRecord(kind=kind, name=name, distribution="dist-y", version=version)
 
 
 @pytest.mark.parametrize(
@@ -50,15 +50,17 @@ def record(version: str, *, kind: str = "cell", name: str = "x") -> dict[str, An
 def test_a_later_version_will_do_where_there_is_an_order(
     submitted: str, found: str, *, will_do: bool
 ) -> None:
-    (need,) = at_least([record(submitted)])
-    assert need.met_by(plugin(found)) is will_do
+    (requirement,) = at_least([record(submitted)])
+    assert requirement.met_by(plugin(found)) is will_do
 
 
 def test_another_kind_name_or_distribution_will_not_do() -> None:
-    (need,) = at_least([record("1.2")])
-    assert not need.met_by(plugin("1.2", kind="sampler"))
-    assert not need.met_by(plugin("1.2", distribution="dist-z"))
-    assert not need.met_by(Plugin(kind="cell", name="y", distribution="dist-y", version="1.2"))
+    (requirement,) = at_least([record("1.2")])
+    assert not requirement.met_by(plugin("1.2", kind="sampler"))
+    assert not requirement.met_by(plugin("1.2", distribution="dist-z"))
+    assert not requirement.met_by(
+        OfferedPlugin(kind="cell", name="y", distribution="dist-y", version="1.2")
+    )
 
 
 def test_a_checkpoint_needs_its_very_version_and_decoders_may_be_later() -> None:
@@ -66,14 +68,14 @@ def test_a_checkpoint_needs_its_very_version_and_decoders_may_be_later() -> None
     cell, other = exactly([record("1.3")], [record("1.2"), decoder])
     assert cell.met_by(plugin("1.3"))
     assert not cell.met_by(plugin("1.4"))
-    later = Plugin(kind="decoder", name="hot", distribution="dist-y", version="3.1")
+    later = OfferedPlugin(kind="decoder", name="hot", distribution="dist-y", version="3.1")
     assert other.met_by(later)
 
 
 def test_once_a_change_is_accepted_any_of_its_name_will_do() -> None:
-    (need,) = any_version([record("1.2")])
-    assert need.met_by(plugin("0.1", distribution="dist-z"))
-    assert not need.met_by(plugin("1.2", kind="sampler"))
+    (requirement,) = any_version([record("1.2")])
+    assert requirement.met_by(plugin("0.1", distribution="dist-z"))
+    assert not requirement.met_by(plugin("1.2", kind="sampler"))
 
 
 def test_neither_corpus_nor_trackers_are_needed() -> None:
@@ -81,7 +83,7 @@ def test_neither_corpus_nor_trackers_are_needed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("need", "words"),
+    ("requirement", "words"),
     [
         (at_least([record("1.2")])[0], "cell 'x' from dist-y ≥ 1.2"),
         (at_least([record("12ab56789012")])[0], "cell 'x' from dist-y = 12ab56789012"),
@@ -89,8 +91,8 @@ def test_neither_corpus_nor_trackers_are_needed() -> None:
         (any_version([record("1.2")])[0], "cell 'x'"),
     ],
 )
-def test_in_words(need: Need, words: str) -> None:
-    assert str(need) == words
+def test_in_words(requirement: Requirement, words: str) -> None:
+    assert str(requirement) == words
 
 
 def test_what_is_lacking() -> None:
@@ -99,7 +101,7 @@ def test_what_is_lacking() -> None:
     assert lacking((), []) == []
 
 
-def test_equal_needs_have_one_digest_and_come_back() -> None:
+def test_equal_requirements_have_one_digest_and_come_back() -> None:
     one, other = record("1.2"), record("1.2", kind="sampler")
     stored = requirements.to_json(at_least([one, other, one]))
     assert stored == requirements.to_json(at_least([other, one]))
@@ -124,13 +126,13 @@ def built_ins(version: str) -> Registry:
 @pytest.mark.parametrize(("made", "found"), [("0.1.0", "9.9.9"), ("9.9.9", "0.1.0")])
 def test_a_version_of_the_product_with_the_same_results_will_do(made: str, found: str) -> None:
     records = [r.record({}) for r in built_ins(made).all()]
-    wanted = exactly([r for r in records if r["kind"] in LOCKED], records)
+    wanted = exactly([r for r in records if r.kind in LOCKED], records)
     assert lacking(wanted, offered(built_ins(found))) == []
 
 
 def test_what_0_1_0_recorded_will_do() -> None:
     told = {"kind": "cell", "name": "lstm", "distribution": "versemill", "version": "0.1.0"}
-    assert lacking(exactly([told]), offered(built_ins("9.9.9"))) == []
+    assert lacking(exactly([PluginRecord.from_json(told)]), offered(built_ins("9.9.9"))) == []
 
 
 def test_a_revision_raised_by_other_results_will_not_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from conformance import Only, failures
-from versemill.plugins import Cell, NoOptions, Text
+from versemill.plugins import Cell, CellSize, NoOptions, Text, TokenizerBounds
 from versemill.testing import CellTests, CorpusTests, DecoderTests, SamplerTests, TokenizerTests
 from versemill.testing.suite import outcomes
 
@@ -128,6 +128,20 @@ class WritesIntoInput(Good):
         return found
 
 
+class Miscounts(Good):
+    @staticmethod
+    def estimate(input_size, hidden_size, options):
+        parameters = (input_size + hidden_size + 1) * hidden_size
+        return CellSize(parameters=parameters, activations=hidden_size, output_size=hidden_size)
+
+
+class KeepsLess(Good):
+    @staticmethod
+    def estimate(input_size, hidden_size, options):
+        parameters = (input_size + hidden_size) * hidden_size
+        return CellSize(parameters=parameters, activations=9 * hidden_size, output_size=hidden_size)
+
+
 CELLS = {
     "test_shapes": WrongSize,
     "test_dtypes": OnlyFloat32,
@@ -142,6 +156,8 @@ CELLS = {
     "test_it_can_be_saved_and_loaded": Unsaved,
     "test_it_is_deterministic": Counts,
     "test_inputs_are_left_alone": WritesIntoInput,
+    "test_the_estimate_counts_its_parameters": Miscounts,
+    "test_the_estimate_is_not_above_what_is_kept": KeepsLess,
 }
 
 
@@ -198,6 +214,12 @@ class Carries(Windows):
     carries_state: ClassVar[bool] = True
 
 
+class NeedsOneLess(Windows):
+    @staticmethod
+    def estimate(batch_size, window, options):
+        return batch_size * window + 2
+
+
 SAMPLERS = {
     "test_starts_have_their_shape": Int32,
     "test_windows_stay_in_the_training_text": Leaks,
@@ -206,6 +228,7 @@ SAMPLERS = {
     "test_nothing_else_is_drawn_from": DrawsElsewhere,
     "test_a_short_text_has_no_steps": NeedsMore,
     "test_carried_rows_go_on": Carries,
+    "test_the_estimate_is_exact": NeedsOneLess,
 }
 
 
@@ -350,11 +373,24 @@ class OtherEachTime(Characters):
         return cls(tokens[turn:] + tokens[:turn])
 
 
+class TakesForOthers(Characters):
+    def encode(self, text):
+        return [self.tokens.index(c) if c in self.tokens else 0 for c in text]
+
+
+class HasFewer(Characters):
+    @staticmethod
+    def estimate(text, options):
+        return TokenizerBounds(tokens_at_least=1 + len(set(text)), ids_at_most=len(text))
+
+
 TOKENIZERS = {
     "test_text_comes_back": LowerCase,
     "test_ids_are_in_range": OutOfRange,
     "test_json_comes_back": LosesOrder,
     "test_it_is_deterministic": OtherEachTime,
+    "test_unseen_characters_are_not_taken_for_others": TakesForOthers,
+    "test_the_estimate_bounds_it": HasFewer,
 }
 
 SUITES = [

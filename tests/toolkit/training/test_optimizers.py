@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import itertools
-import math
-
 import pytest
 import torch
 from torch import nn
@@ -91,37 +88,6 @@ def test_adamw_equals_torchs() -> None:
         loss_of(theirs, number).backward()
         optimizer.step()
     torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
-
-
-def rates(steps: int, **options: object) -> list[float]:
-    settings = TrainingOptions(learning_rate=2.0, **options)
-    optimization = Optimization(layer(), settings, steps)
-    return [optimization.learning_rate(number) for number in range(steps + 1)]
-
-
-def test_a_constant_rate_is_constant() -> None:
-    assert rates(5) == [2.0] * 6
-
-
-def test_warm_up_is_linear() -> None:
-    assert rates(6, warmup_steps=4) == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0, 2.0]
-
-
-def test_the_cosine_goes_from_the_peak_to_a_tenth() -> None:
-    cosine = rates(10, schedule="cosine", warmup_steps=2)
-    assert cosine[:3] == [1.0, 2.0, 2.0]
-    assert cosine[6] == pytest.approx(2.0 * (0.1 + 0.9 / 2))  # half way
-    assert cosine[10] == pytest.approx(0.2)
-    assert all(earlier > later for earlier, later in itertools.pairwise(cosine[2:]))
-
-
-def test_beyond_its_end_the_cosine_stays_low() -> None:
-    settings = TrainingOptions(learning_rate=2.0, schedule="cosine")
-    assert Optimization(layer(), settings, 10).learning_rate(50) == pytest.approx(0.2)
-
-
-def test_a_warm_up_longer_than_the_run_still_ends_finite() -> None:
-    assert all(math.isfinite(rate) for rate in rates(3, schedule="cosine", warmup_steps=10))
 
 
 def test_the_schedule_sets_the_rate_of_each_step() -> None:

@@ -69,7 +69,7 @@ def test_the_reported_loss_is_the_mean_over_the_epoch(every_step: None) -> None:
     losses: list[float] = []
     for event in run:
         if isinstance(event, Progress) and event.phase == "training":
-            losses = run.state().tensors["losses"].tolist()
+            losses = run.state().losses.tolist()
             assert event.train_perplexity == pytest.approx(math.exp(sum(losses) / len(losses)))
         if isinstance(event, EpochReport):
             assert event.train_perplexity == pytest.approx(math.exp(sum(losses) / len(losses)))
@@ -126,7 +126,7 @@ def test_the_end_measures_the_best_weights_exactly() -> None:
     valid = [e.valid_perplexity for e in epochs]
     assert last.best_epoch == 1 + valid.index(min(valid))
     assert last.best_epoch < 6
-    best = TrainedModel.from_checkpoint(run.state(), REGISTRY, best=True)
+    best = TrainedModel.from_checkpoint(run.state().to_checkpoint(), REGISTRY, best=True)
     assert best.step == epochs[last.best_epoch - 1].step
     for part in ("validation", "test"):
         expected = best.evaluate(getattr(PARTS, part), part=part)
@@ -260,7 +260,7 @@ def test_a_validation_that_is_not_finite_ends_the_run() -> None:
 
 def test_held_out_text_never_reaches_the_vocabulary() -> None:
     run = training(config(), Parts(PARTS.training, ("夜" * 30,)))
-    tokens = run.state().meta["vocabulary"]["characters"]
+    tokens = run.state().vocabulary["characters"]
     assert set(tokens) == set(PARTS.training)
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from versemill.checkpoints.file import Checkpoint
+    from versemill.checkpoints.state import TrainingState
 
 B, T, UPDATES = 32, 35, 20
 H = 32  # of 256, to be fast; benchmarks/classic_agreement.py takes all
@@ -44,9 +44,9 @@ def classic_run(cell: str, dtype: str, **tables: object) -> tuple[Training, str]
     return Training(Parts(parts.training), job, REGISTRY, plan=plan(dtype)), parts.training
 
 
-def as_textbook(cell: str, state: Checkpoint) -> dict[str, Tensor]:
+def as_textbook(cell: str, state: TrainingState) -> dict[str, Tensor]:
     """Our weights under the textbook's names."""
-    model = state.part("model")
+    model = state.weights
     named = {"W_hq": model["output_weight"].t(), "b_q": model["output_bias"]}
     for gate, W_x, W_h, b in zip(
         GATES[cell],

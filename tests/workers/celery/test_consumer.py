@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import json
 import signal
 import subprocess
 import sys
+import zlib
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lossy_proxy import LossyProxy, Mode
+from people import ANN
 from servers import Valkey, free_port
 from versemill.checkpoints.file import Checkpoint, read
 from versemill.jobs import celery_client, service
@@ -23,7 +27,6 @@ from worker_stage import ENDLESS, TEXT, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from celery import Celery
 
@@ -63,10 +66,8 @@ def app(redis: Valkey) -> Celery:
 
 
 def wake(broker_url: str) -> None:
-    def fail(warning: str) -> None:
-        raise AssertionError(warning)
-
-    celery_client.wake(replace(Settings.from_environment(), broker_url=broker_url), warn=fail)()
+    settings = replace(Settings.from_environment(), broker_url=broker_url)
+    assert celery_client.wake(settings)() is None
 
 
 def await_listening(stage: Stage, *, times: int = 1) -> None:
@@ -75,7 +76,7 @@ def await_listening(stage: Stage, *, times: int = 1) -> None:
 
 def await_warm(stage: Stage) -> None:
     """Waits until a worker can start trainers; before, it claims nothing."""
-    stage.until(lambda: any(worker.plans for worker in service.live_workers(stage.store)))
+    stage.until(lambda: any(worker.machines for worker in service.live_workers(stage.store)))
 
 
 def await_heard(stage: Stage, redis: Valkey, *, seconds: float = HEARING) -> None:
@@ -174,7 +175,7 @@ def test_a_job_is_seen_by_inspect_and_orders_are_refused(
         wake(redis.url)
         listening.until_training(job)
         seen = inspect.active()[name]
-        service.request_cancel(listening.store, job.id, "ann")
+        service.request_cancel(listening.store, job.id, ANN)
         listening.until_state(job, "cancelled")
         return seen
 
@@ -186,14 +187,21 @@ def test_a_job_is_seen_by_inspect_and_orders_are_refused(
     assert inspect.ping() == {name: {"ok": "pong"}}
 
 
-def letter(body: bytes, *, task: str = celery_client.TASK, kind: str = "application/json") -> bytes:
+def letter(
+    body: bytes,
+    *,
+    task: str = celery_client.TASK,
+    kind: str = "application/json",
+    compression: object = None,
+) -> bytes:
     """A message as kombu puts it into Redis."""
+    headers = {"task": task, "id": "1"}
     return json.dumps(
         {
             "body": base64.b64encode(body).decode(),
             "content-type": kind,
             "content-encoding": "utf-8",
-            "headers": {"task": task, "id": "1"},
+            "headers": headers if compression is None else {**headers, "compression": compression},
             "properties": {
                 "body_encoding": "base64",
                 "delivery_tag": "1",
@@ -210,6 +218,10 @@ NOT_OURS = {
     "arguments": letter(CALL.replace(b"[]", b'["touch"]')),
     "a chain": letter(CALL.replace(b'"chain": null', b'"chain": [{"task": "os.system"}]')),
     "no call": letter(b"17"),
+    "compressed": letter(zlib.compress(CALL), compression="application/x-gzip"),
+    "an unknown compression": letter(b"swordfish", compression="swordfish"),
+    "an odd compression": letter(CALL, compression=["swordfish"]),
+    "a number for a type": letter(CALL).replace(b'"application/json"', b"17"),
 }
 NO_MESSAGE = {
     "bytes": b"\x80\x04N.",
@@ -239,6 +251,51 @@ def test_what_is_no_message_of_ours_costs_a_line(listening: Stage, redis: Valkey
     assert max(map(len, log.splitlines())) < 400
     assert "Traceback" not in log
     assert "touch" not in log
+    assert "swordfish" not in log
+
+
+def bomb(megabytes: int) -> bytes:
+    """Compressed zeros."""
+    packer = bz2.BZ2Compressor()
+    zeros = bytes(2**20)
+    return b"".join(packer.compress(zeros) for _ in range(megabytes)) + packer.flush()
+
+
+def most_memory(stage: Stage) -> int:
+    """Most that the worker's own process has taken so far, in bytes."""
+    status = Path(f"/proc/{stage.workers[0].pid}/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
+
+
+def test_small_messages_never_become_large(listening: Stage, redis: Valkey, app: Celery) -> None:
+    await_warm(listening)
+    client = redis.client()
+    before = most_memory(listening)
+    packed = bomb(400)
+    assert len(packed) < 50_000
+    client.lpush(celery_client.QUEUE, letter(packed, compression="application/x-bz2"))
+    client.lpush(celery_client.QUEUE, b'{"body": ' + b"[" * 20_000_000 + b"]" * 20_000_000 + b"}")
+    listening.until(lambda: listening.log().count("dropped a message") == 2)
+    # The same over the remote control, where every worker gets it.
+    order = {"method": "ping", "arguments": {}, "destination": None}
+    exchange = app.control.mailbox.exchange
+    with app.connection_for_write() as connection:
+        connection.Producer(serializer="json").publish(
+            order, exchange=exchange, declare=[exchange], compression="bzip2"
+        )
+    listening.until(lambda: listening.log().count("dropped a message") == 3, seconds=30)
+    client.close()
+    assert most_memory(listening) - before < 200_000_000
+    assert "Traceback" not in listening.log()
+
+
+def test_workers_are_not_chosen_by_patterns_that_take_for_ever(
+    listening: Stage, app: Celery
+) -> None:
+    (name,) = listening.until(app.control.inspect(timeout=5, limit=1).ping)
+    choice = {"pattern": "(.*)*" * 10 + "!", "matcher": "pcre"}
+    assert app.control.broadcast("ping", reply=True, timeout=2, **choice) == []
+    assert app.control.inspect(timeout=5, limit=1).ping() == {name: {"ok": "pong"}}
 
 
 @pytest.mark.parametrize("mode", [Mode.SILENT, Mode.DEAF], ids=["half-open", "deaf"])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select, update
 
+from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import checkpoints
 from versemill.jobs.storage.tables import CheckpointChunk, StoredCheckpoint
@@ -35,7 +36,7 @@ def paused(stage: Stage) -> tuple[JobView, list[checkpoints.CheckpointRow]]:
     job = stage.submit(training__epochs=400, training__patience=0)
     stage.start_worker()
     stage.until_checkpoint(job)
-    service.request_pause(stage.store, job.id, "ann")
+    service.request_pause(stage.store, job.id, ANN)
     job = stage.until_state(job, "paused")
     rows = checkpoints.resumable_checkpoints(stage.store, job.id)
     assert [(row.is_last, row.is_best) for row in rows] == [(True, False), (False, True)]
@@ -52,7 +53,7 @@ def assert_whole_curve(stage: Stage, job: JobView) -> None:
 def test_a_damaged_last_checkpoint_costs_the_way_from_the_best(stage: Stage) -> None:
     job, (last, best) = paused(stage)
     damage(stage, last.id)
-    service.resume(stage.store, job.id, "ann")
+    service.resume(stage.store, job.id, ANN)
     job = stage.until_state(job, "succeeded")
     told = stage.messages(job)
     fallen = next(m for m in told if "looking for an older one" in m)
@@ -66,7 +67,7 @@ def test_a_job_whose_checkpoints_are_all_damaged_begins_anew(alone: Stage) -> No
     job, rows = paused(alone)
     for row in rows:
         damage(alone, row.id)
-    service.resume(alone.store, job.id, "ann")
+    service.resume(alone.store, job.id, ANN)
     job = alone.until_state(job, "succeeded")
     told = alone.messages(job)
     for row in rows:
@@ -89,7 +90,7 @@ def test_a_checkpoint_that_was_stored_spoilt_is_given_up(alone: Stage) -> None:
             update(StoredCheckpoint).where(StoredCheckpoint.id == last.id).values(sha256=digest)
         )
         uow.commit()
-    service.resume(alone.store, job.id, "ann")
+    service.resume(alone.store, job.id, ANN)
     job = alone.until_state(job, "succeeded")
     told = alone.messages(job)
     assert any(m.startswith(f"checkpoint {last.id} (step {last.step:,}) deleted: ") for m in told)

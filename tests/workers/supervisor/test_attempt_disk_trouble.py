@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import checkpoints
 from worker_stage import ENDLESS, Stage, has_ended
@@ -57,7 +58,7 @@ def test_a_pause_waits_for_room(alone: Stage) -> None:
     alone.start_worker()
     trainer = alone.until_training(job)
     with no_room(trainer):
-        service.request_pause(alone.store, job.id, "ann")
+        service.request_pause(alone.store, job.id, ANN)
         alone.until(lambda: has_said(alone, job, "File too large; trying again"))
     paused = alone.until_state(job, "paused")
     (row,) = [r for r in checkpoints.checkpoints(alone.store, job.id) if r.is_last]
@@ -70,11 +71,11 @@ def test_a_pause_without_room_leaves_the_last_checkpoint(alone: Stage) -> None:
     trainer = alone.until_training(job)
     alone.until_checkpoint(job)
     with no_room(trainer):
-        service.request_pause(alone.store, job.id, "ann")
+        service.request_pause(alone.store, job.id, ANN)
         alone.until_state(job, "paused")
         assert "no checkpoint within 30 s, the last one stands" in alone.messages(job)[-1]
         assert has_ended(trainer)
-    service.resume(alone.store, job.id, "ann")
+    service.resume(alone.store, job.id, ANN)
     alone.until(lambda: has_said(alone, job, "resumed from step"))
 
 

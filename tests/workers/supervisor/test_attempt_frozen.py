@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
+from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import recovery
 from versemill.jobs.storage.tables import Base
@@ -57,7 +58,7 @@ def train_elsewhere_and_pause(stage: Stage, job: JobView) -> None:
     heir = stage.start_worker("--name", "heir")
     stage.until(lambda: any(m.startswith("resumed") for m in stage.messages(job)))
     stage.until_checkpoint(job, after=stage.job(job).step)
-    service.request_pause(stage.store, job.id, "ann")
+    service.request_pause(stage.store, job.id, ANN)
     stage.until_state(job, "paused")
     heir.terminate()
     assert heir.wait(60) == 0

@@ -1,4 +1,4 @@
-"""The lock in the spool that says whether a worker is there, whoever clears up meanwhile."""
+"""Files of an attempt: the lock that says whether a worker is there, and the tracking folder."""
 
 from __future__ import annotations
 
@@ -6,11 +6,16 @@ import fcntl
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import update
 
-from versemill_workers.supervisor.spool import holding, remove_abandoned
+from versemill.jobs.execution import worker_api
+from versemill.jobs.storage.tables import Job
+from versemill_workers.supervisor.spool import holding, remove_abandoned, tracking_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from worker_stage import Stage
 
 WORKER = "3b1c1a52-0000-0000-0000-000000000000"
 
@@ -48,3 +53,21 @@ def test_a_worker_that_breaks_off_leaves_no_lock(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), holding(tmp_path, WORKER):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x/../../..", "..", "/etc", "a\nb", "长" * 100])
+def test_a_name_written_into_the_database_leads_nowhere_else(
+    alone: Stage, tmp_path: Path, name: str
+) -> None:
+    job = alone.submit()
+    with alone.store.unit_of_work() as uow:
+        uow.execute(update(Job).where(Job.id == job.id).values(name=name))
+        uow.commit()
+    claim = worker_api.claim(alone.store, worker_api.register_worker(alone.store, "here", 1))
+    assert claim is not None
+    assert claim.job_name == name
+    root = tmp_path / "tracking"
+    folder = tracking_folder(root, claim)
+    folder.mkdir(parents=True)
+    assert folder.resolve().parent == root
+    assert folder.name.startswith(f"{job.id}-")

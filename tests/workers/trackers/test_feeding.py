@@ -14,8 +14,9 @@ import psutil
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from people import ANN
 from versemill.jobs import service
-from versemill.plugins import Run
+from versemill.plugins import AttemptStart
 from versemill.plugins.registry import Registry
 from versemill.testing.resume_proof.comparison import first_difference, read_record
 from versemill_workers.trackers import feeding
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(400)
 
 WRONG = ["raises=reported", "exits", "hangs=progressed", "prints=reported", "absent"]
-RUN = Run(job=1, name="歌", attempt=1, step=0, reported=0, config={})
+RUN = AttemptStart(job=1, name="歌", attempt=1, step=0, reported=0, config={})
 PLUGIN = """
 import os, signal, sys, time
 from dataclasses import dataclass
@@ -191,7 +192,8 @@ class TestFeeding:
         assert time.monotonic() - before < 8.0
         (remark,) = remarks
         assert remark.startswith("tracker hangs is too slow: it was not told ")
-        (process,) = [c for c in psutil.Process().children() if "tracker_entry" in str(c.cmdline())]
+        children = psutil.Process().children()
+        (process,) = [c for c in children if "versemill_workers.trackers.process" in c.cmdline()]
         process.kill()
         process.wait()
 
@@ -242,9 +244,9 @@ def test_after_a_kill_they_go_on_without_gap_or_overlap(alone: Stage) -> None:
     followers = alone.until(lambda: _followers(alone, 2))
     step = alone.job(job).step
     trainer.kill()
-    alone.until(lambda: not any(f.is_running() for f in followers))
+    alone.until(lambda: all(map(_ended, followers)))
     alone.until_checkpoint(job, after=step + 100)
-    service.request_pause(alone.store, job.id, "ann")
+    service.request_pause(alone.store, job.id, ANN)
     alone.until_state(job, "paused")
     alone.until(lambda: not _followers(alone, 1))
 
@@ -257,6 +259,14 @@ def test_after_a_kill_they_go_on_without_gap_or_overlap(alone: Stage) -> None:
     assert reported == stored
     read = EventAccumulator(str(folder)).Reload()
     assert [e.step for e in read.Scalars("perplexity/training")] == stored
+
+
+def _ended(process: psutil.Process) -> bool:
+    """Whether it has ended, be it that its parent, these tests, has not asked how yet."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _followers(stage: Stage, least: int) -> list[psutil.Process]:

@@ -26,7 +26,7 @@ from versemill_workers.trainer.process import _Trainer
 
 ours, theirs = multiprocessing.Pipe()
 order = Order.from_json(sys.stdin.read())
-trainer = _Trainer(TrainerLine(theirs, lease_seconds=60), order, Registry.discover())
+trainer = _Trainer(TrainerLine(theirs, lease_seconds=60), order, Registry.discover(), None)
 trainer._hand_over()
 trainer._hand_over(final=True)
 print(json.dumps([receive(ours) for _ in range(2)]), flush=True)
@@ -78,7 +78,7 @@ def test_two_checkpoints_of_one_step_are_two_files(tmp_path: Path) -> None:
         output="output.txt",
         resume=None,
         inexact=False,
-        needs=[],
+        requirements=[],
         accepted_by=None,
         device="cpu",
         environment={},

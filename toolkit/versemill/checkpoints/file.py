@@ -20,7 +20,7 @@ from versemill.checkpoints.header import (
     refuse_absurd_meta,
 )
 from versemill.errors import CheckpointError
-from versemill.files import open_regular
+from versemill.files import open_regular, replacing
 from versemill.settings import physical_memory
 
 if TYPE_CHECKING:
@@ -80,19 +80,14 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
     tensors = {name: tensor.detach().contiguous() for name, tensor in checkpoint.tensors.items()}
     # One entry only: equal checkpoints are then equal files.
     header = {_KEY: f"{_digest(meta, tensors)} {meta}"}
-    partial = path.with_name(path.name + ".partial")
     try:
-        save_file(tensors, partial, metadata=header)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with replacing(path) as file:
+            save_file(tensors, file.name, metadata=header)
     except SafetensorError as error:  # how the library tells of a full disk
         number = re.search(r"os error (\d+)", str(error))
         if number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read(path: Path) -> Checkpoint:

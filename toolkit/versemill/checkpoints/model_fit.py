@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from versemill.config.job import JobConfig
-    from versemill.plugins.registry import Registry
+    from versemill.plugins.selection import Selection
 
 _SPARE_ELEMENTS = 1 << 22  # a cell may make constants that it does not save
 _CALLS_PER_WEIGHT = 100
@@ -30,24 +30,23 @@ _SPARE_CALLS = 10_000
 
 
 def build_fitting_model(
-    config: JobConfig, vocabulary_size: int, registry: Registry, weights: Mapping[str, Tensor]
+    selection: Selection, vocabulary_size: int, weights: Mapping[str, Tensor]
 ) -> LanguageModel:
-    """The network of `config` with these weights, on CPU in float32.
+    """The network of a job with these weights, on CPU in float32.
 
     Args:
-        config: from the checkpoint; nothing of it is believed.
+        selection: of the checkpoint's job; nothing of it is believed.
         vocabulary_size: V.
-        registry: where the cell is looked up.
         weights: the network's tensors by name.
 
     Raises:
         CheckpointError: other layers, names or shapes than the weights have, or a weight that is
             not finite.
     """
-    _refuse_other_sizes(config, vocabulary_size, weights)
+    _refuse_other_sizes(selection.config, vocabulary_size, weights)
     try:
         with torch.device("meta"), _Bounded(weights):
-            shapes = build_model(config, vocabulary_size, registry).state_dict()
+            shapes = build_model(selection, vocabulary_size).state_dict()
     except (RuntimeError, TypeError):  # a stranger's cell; loading compares its shapes as well
         shapes = None
     difference = None if shapes is None else shape_difference(weights, shapes)
@@ -57,7 +56,7 @@ def build_fitting_model(
         if not bool(weight.isfinite().all()):
             raise CheckpointError(f"the checkpoint's weight {name} is not finite")
     with _Bounded(weights):
-        model = build_model(config, vocabulary_size, registry)
+        model = build_model(selection, vocabulary_size)
     model.load_state_dict(dict(weights))
     return model
 

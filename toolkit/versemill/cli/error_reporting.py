@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from versemill.cli.exit_codes import FAILED, INTERRUPTED, USAGE
+from versemill.cli.terminal.output import say
 from versemill.cli.terminal.streams import OutputError
 from versemill.errors import VersemillError
 from versemill.phrases import shown
@@ -54,14 +55,16 @@ def _refuse_unreadable(arguments: Sequence[str]) -> None:
 
 def _complain(error: click.ClickException | VersemillError) -> int:
     """Tells it in one line and returns the exit code."""
-    from versemill.cli.terminal.tables import printable
-
-    message = str(error)
     if isinstance(error, click.UsageError):
         message = _where_to_look(error)
     elif isinstance(error, click.ClickException):
         message = error.format_message()
-    click.echo(f"versemill: {printable(' '.join(message.split()))}", err=True)
+    else:
+        from versemill.cli.terminal.advice import with_advice
+
+        message = with_advice(error)
+    message = " ".join(message.split())
+    say(f"versemill: {message}", err=True)
     return USAGE if isinstance(error, click.UsageError) else FAILED
 
 
@@ -92,7 +95,7 @@ def _blame(error: Exception) -> int:
 def _where_to_look(error: click.UsageError) -> str:
     """The message with the help that would have told."""
     path = error.ctx.command_path if error.ctx else "versemill"
-    message = error.format_message().rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".")
     return f"{message}{'' if message.endswith('?') else ';'} see `{path} --help`"
 
 

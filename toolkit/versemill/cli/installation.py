@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
+from versemill.cli.terminal.output import say, say_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterable, Iterator
 
+    from versemill.jobs.notices import Notice
+    from versemill.jobs.service import NamedByFile, Principal, Queued, TextSources, Wake
     from versemill.jobs.storage.unit_of_work import Store
     from versemill.jobs.views import JobView
     from versemill.settings import Settings
@@ -28,18 +31,40 @@ class Installation:
     settings: Settings
     store: Store
 
+    @property
+    def principal(self) -> Principal:
+        """Who calls the command."""
+        from versemill.jobs.service import Principal
+
+        return Principal(self.settings.user)
+
     def job(self, key: str) -> JobView:
         """The job meant by id, name or `@last` (one's own newest); raises `UnknownNameError`."""
         from versemill.jobs.service import find
 
-        return find(self.store, key, owner=self.settings.user)
+        return find(self.store, key, self.principal)
+
+    def job_id(self, key: str | None) -> int | None:
+        """The id of the job meant, if one is; raises as `job`."""
+        return None if key is None else self.job(key).id
+
+    def sources(self, named: NamedByFile | None = None) -> TextSources:
+        """What the texts of corpora may be read from, standard input among it.
+
+        Args:
+            named: what of a job's corpus a job file says.
+        """
+        from versemill.jobs.service import TextSources
+
+        stdin = None if sys.stdin is None else sys.stdin.buffer  # closed by whoever started us
+        return TextSources(limit=self.settings.corpus_limit, stdin=stdin, named=named)
 
     @property
-    def wake(self) -> Callable[[], None]:
-        """Tells workers that there may be work; a broker that is away costs a note on stderr."""
+    def wake(self) -> Wake:
+        """Tells workers that there may be work."""
         from versemill.jobs.celery_client import wake
 
-        return wake(self.settings, warn=note)
+        return wake(self.settings)
 
 
 @contextmanager
@@ -58,15 +83,48 @@ def installation() -> Iterator[Installation]:
 
 def note(message: str) -> None:
     """A remark on stderr, where no script mistakes it for a result."""
-    from versemill.cli.terminal.tables import harmless
+    say(message, err=True)
 
-    click.echo(harmless(message), err=True)
+
+def note_all(notices: Iterable[Notice]) -> None:
+    """Tells what a use case has to tell beside its result."""
+    from versemill.cli.terminal.advice import told
+    from versemill.jobs.notices import PluginPrinted
+
+    for notice in notices:
+        if isinstance(notice, PluginPrinted):
+            say_text(notice.output, err=True, end="")
+        else:
+            note(told(notice))
+
+
+def ending_told(here: Installation, job: JobView) -> str:
+    """How a job ended, or stands, and what can be done next."""
+    from versemill.cli.terminal.advice import failure_told
+    from versemill.cli.terminal.wording import ending, label
+    from versemill.jobs.service import details
+
+    if job.state != "failed":
+        return ending(job)
+    why = failure_told(job, details(here.store, job.id))
+    return f"{label(job)} failed: {why}; `versemill show {job.id}` tells more"
 
 
 def note_waiting(here: Installation, job: JobView) -> None:
     """Says why a job waits, unless a free slot may take it at once."""
+    from versemill.cli.terminal.advice import told
     from versemill.jobs.service import waiting
 
     why = waiting(here.store, job.id)
     if why is not None:
-        note(why)
+        note(told(why, job_id=job.id))
+
+
+def tell_queued(here: Installation, queued: Queued) -> None:
+    """Says that a job is queued again, and why it waits."""
+    from versemill.cli.terminal.wording import label
+
+    job = queued.job
+    note_all(queued.notices)
+    say(f"{label(job)} is queued, at epoch {job.epoch} of {job.epochs}")
+    note_waiting(here, job)

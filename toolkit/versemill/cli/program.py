@@ -11,14 +11,14 @@ SECTIONS: dict[str, dict[str, str]] = {
         "demo": "commands.demo:demo",
         "run": "commands.run:run",
         "submit": "commands.submit:submit",
-        "worker": "commands.workers:worker",
+        "worker": "commands.worker:worker",
     },
     "Look": {
         "jobs": "commands.jobs:jobs",
         "show": "commands.show:show",
         "curve": "commands.curve:curve",
-        "lyrics": "commands.generate:lyrics",
-        "logs": "commands.show:logs",
+        "lyrics": "commands.lyrics:lyrics",
+        "logs": "commands.logs:logs",
         "workers": "commands.workers:workers",
     },
     "Write and measure": {
@@ -27,13 +27,13 @@ SECTIONS: dict[str, dict[str, str]] = {
         "checkpoints": "commands.checkpoints:checkpoints",
     },
     "Steer": {
-        "wait": "commands.steer:wait",
-        "pause": "commands.steer:pause",
-        "yield": "commands.steer:yield_",
-        "resume": "commands.steer:resume",
-        "cancel": "commands.steer:cancel",
-        "retry": "commands.steer:retry",
-        "rm": "commands.steer:rm",
+        "wait": "commands.wait:wait",
+        "pause": "commands.pause:pause",
+        "yield": "commands.yield_:yield_",
+        "resume": "commands.resume:resume",
+        "cancel": "commands.cancel:cancel",
+        "retry": "commands.retry:retry",
+        "rm": "commands.rm:rm",
     },
     "Set up": {
         "corpora": "commands.corpora:corpora",
@@ -93,7 +93,9 @@ def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) ->
     if wanted:
         from importlib.metadata import version
 
-        click.echo(f"versemill {version('versemill')}")
+        from versemill.cli.terminal.output import say
+
+        say(f"versemill {version('versemill')}")
         ctx.exit()
 
 
@@ -122,4 +124,6 @@ def program(ctx: click.Context) -> None:
                  versemill generate @last --prefix 分开 --length 100
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        from versemill.cli.terminal.output import say_text
+
+        say_text(ctx.get_help())

@@ -1,4 +1,7 @@
-"""Configuration of a job: frozen dataclasses of options."""
+"""Configuration of a job: frozen dataclasses of options.
+
+A token is what one step reads and writes: a character, unless another tokenizer says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ class ModelOptions:
     Attributes:
         hidden_size: H, width of every recurrent layer.
         layers: number of recurrent layers.
-        embedding_size: E, width of the character embedding; 0 feeds one-hot vectors.
+        embedding_size: E, width of the tokens' embedding; 0 feeds one-hot vectors.
         dropout: share dropped, between layers and before the output, in training.
         embedding_dropout: share of embedding features dropped, in training.
         tied: use the embedding as output weights (a projection joins H and E if they differ).
@@ -47,7 +50,7 @@ class TrainingOptions:
     Attributes:
         epochs: passes over the training text.
         batch_size: B, windows in a step.
-        window: T, characters in a window; gradients are truncated there.
+        window: T, tokens in a window; gradients are truncated there.
         optimizer: `sgd` (plain) or `adamw`.
         learning_rate: peak learning rate.
         weight_decay: decoupled weight decay (adamw only).
@@ -87,14 +90,15 @@ class GenerationOptions:
         lines: end the text when it has so many lines, those of the prefix counted and blank ones
             not; 0 is off.
         stop: end the text before the first of these that is written after the prefix.
-        decoders: the chain, each `NAME`, `NAME=VALUE` or `NAME:KEY=VALUE,KEY=VALUE`.
+        decoders: the chain, each `NAME`, `NAME=VALUE` or `NAME:KEY=VALUE,KEY=VALUE`; an empty one
+            draws from what the model predicts.
         seed: of the draws; the same seed gives the same text.
     """
 
     length: Annotated[int, Gt(0), Le(1_000_000)] = 50
     lines: Annotated[int, Ge(0)] = 0
     stop: Annotated[tuple[StopText, ...], MaxLen(16)] = ()
-    decoders: Annotated[tuple[str, ...], MaxLen(100)] = ("greedy",)
+    decoders: Annotated[tuple[str, ...], MaxLen(100)] = ()
     seed: Annotated[int, Ge(0), Lt(2**63)] = 0
 
 

@@ -97,6 +97,8 @@ def usual_prefixes(recipe: str, corpus: str) -> tuple[str, ...]:
 
 
 RECIPES = {"classic": classic, "default": default}
+REFERENCE_CELL = "lstm"
+"""What `plugins check` shows a cell's speed beside."""
 _DEFAULT_CELL = {"classic": "rnn", "default": "gru"}
 
 

@@ -7,17 +7,21 @@ Options classes, ours and plugins', are plain frozen dataclasses whose fields ma
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Protocol, TypeVar
 
 from annotated_types import Ge, Gt, Lt
 
 from versemill.errors import ConfigError
 from versemill.normalisation import prepared
 from versemill.phrases import did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 JSONValue = None | bool | int | float | str | list["JSONValue"] | dict[str, "JSONValue"]
 
@@ -56,11 +60,11 @@ def validated(options: type[O], values: Mapping[str, Any], *, where: str) -> O:
     """
     values = _prepared(values, where)
     _refuse_unknown_fields(options, values, where)
-    from pydantic import TypeAdapter, ValidationError
+    from pydantic import ValidationError
 
     try:
         # JSON mode is strict about numbers yet takes a list for a tuple, as TOML needs.
-        return TypeAdapter(options).validate_json(_dumped(values, where), strict=True)
+        checked: O = _adapter(options).validate_json(_dumped(values, where), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = where
@@ -68,6 +72,15 @@ def validated(options: type[O], values: Mapping[str, Any], *, where: str) -> O:
             path = path if _is_branch(part) else _below(path, part)
         got = None if first["type"] == "missing" else first["input"]
         raise ConfigError(path, got, _in_words(first)) from None
+    return checked
+
+
+@functools.lru_cache(maxsize=64)
+def _adapter(options: type[O]) -> TypeAdapter[O]:
+    """What pydantic makes of an options class: a millisecond of work, so once for each."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(options)
 
 
 def refuse_unknown_keys(values: Mapping[str, Any], allowed: Sequence[str], *, where: str) -> None:

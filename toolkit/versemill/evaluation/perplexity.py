@@ -3,7 +3,8 @@
 Every held-out character is scored once, the first included, in evaluation mode and from zero
 state with a newline before it; costs are summed in float64 and divided by characters, whatever
 the tokenizer. A character the vocabulary lacks costs what it takes to say "unknown" plus
-log(1,114,112 - K) to say which of Unicode's code points it is, K being those that have an id.
+log(1,114,112 - K) to say which of Unicode's code points it is, K being those that have an id of
+their own. An `<unk>` that stands for several characters is said once, and each of them spelled.
 
 Shapes: B streams side by side, T time, V vocabulary.
 """
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 CODE_POINTS = 1_114_112
 WARM_UP = 256
-_CHUNK = 128  # characters per forward pass: bounds memory and the time between yields
+_CHUNK = 128  # ids of each stream per forward pass: bounds memory and the time between yields
 _STREAMS = 32
 _LEAST_STREAM = 4 * WARM_UP
 
@@ -45,7 +46,7 @@ class _Stream:
 
 
 def unseen_share(ids: Sequence[int]) -> float:
-    """Good-Turing estimate of the probability that the next character was never seen.
+    """Good-Turing estimate of the probability that the next id was never seen.
 
     The share of ids that occur once (one in N+1 if there are none). Serves models without
     `<unk>`, so that they too put some probability on every character there is.
@@ -81,24 +82,19 @@ def evaluation(
         segments: texts scored each from zero state (songs), or one continuous text.
         part: name of the held-out part, for the result.
         unseen: `unseen_share` of the training ids; used when there is no `<unk>`.
-        parallel: read one long text as several streams, each after 256 unscored characters of
+        parallel: read one long text as several streams, each after 256 unscored ids of
             warm-up: much faster, and nearly the same figure. Songs are exact either way.
     """
     encoded = [tokenizer.encode(segment) for segment in segments]
     characters = sum(map(len, segments))
     if characters == 0:
         raise CorpusError(f"there is no {part} text: hold some out with corpus_options.holdout")
-    unknown_id = tokenizer.unknown_id
-    if unknown_id is None:
-        # The share kept back for unseen characters makes every seen one a little dearer.
-        seen = sum(map(len, encoded))
-        unknown = characters - sum(len(tokenizer.decode(ids)) for ids in encoded)
-        nats = -seen * math.log1p(-unseen) - unknown * math.log(unseen)
-    else:
-        unknown = sum(ids.count(unknown_id) for ids in encoded)
-        nats = 0.0
-    known = len(tokenizer.tokens) - (unknown_id is not None)
-    nats += unknown * math.log(CODE_POINTS - known)
+    unknown = sum(map(_unknown_characters, itertools.repeat(tokenizer), segments, encoded))
+    nats = 0.0
+    if tokenizer.unknown_id is None:
+        # The share kept back for unseen characters makes every seen id a little dearer.
+        nats = -sum(map(len, encoded)) * math.log1p(-unseen) - unknown * math.log(unseen)
+    nats += unknown * math.log(CODE_POINTS - _characters_with_an_id(tokenizer))
     primer = primer_id(tokenizer)
     parallel = parallel and len(segments) == 1
     for batch in _batches([s for ids in encoded for s in _streams(ids, parallel=parallel)]):
@@ -113,6 +109,22 @@ def evaluation(
         perplexity=math.exp(min(mean, 700.0)),
         characters=characters,
         unknown_share=unknown / characters,
+    )
+
+
+def _unknown_characters(tokenizer: Tokenizer, text: str, ids: list[int]) -> int:
+    """How many characters of `text` no token but `<unk>` stands for; `ids` are what it became."""
+    unknown_id = tokenizer.unknown_id
+    times = 0 if unknown_id is None else ids.count(unknown_id)
+    if unknown_id is not None and not times:
+        return 0
+    known = tokenizer.decode([i for i in ids if i != unknown_id])
+    return max(times, len(text) - len(known))
+
+
+def _characters_with_an_id(tokenizer: Tokenizer) -> int:
+    return sum(
+        len(token) == 1 and i != tokenizer.unknown_id for i, token in enumerate(tokenizer.tokens)
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from versemill.plugins.hookspecs import STAGES
-from versemill.plugins.registry import parse_spec
+from versemill.plugins.selection import from_spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +53,7 @@ def with_stages(chain: Sequence[str], stages: Sequence[str], registry: Registry)
 
 
 def _found(spec: str, registry: Registry) -> Registration:
-    return parse_spec("decoder", spec, registry)[0]
+    return from_spec("decoder", spec, registry).registration
 
 
 def _place(new: Registration, chain: Sequence[tuple[Registration, str]]) -> int:

@@ -6,23 +6,26 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from versemill.checkpoints.model_fit import build_fitting_model
-from versemill.config.job import GenerationOptions, JobConfig
+from versemill.checkpoints.state import TrainingState
+from versemill.config.job import GenerationOptions
 from versemill.config.validation import validated
 from versemill.errors import CheckpointError, PluginError, UnknownNameError
 from versemill.evaluation.perplexity import evaluate
 from versemill.generation.decoder_chain import with_stages
 from versemill.generation.sampling import sample
 from versemill.normalisation import prepared
-from versemill.plugins.registry import Registry, parse_spec
 from versemill.plugins.run_events import HeldOut, Lyric
+from versemill.plugins.selection import Selection, from_spec
 from versemill.text.unknown_characters import UnknownCharacter, unknown_characters
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from versemill.checkpoints.file import Checkpoint
+    from versemill.config.job import JobConfig
     from versemill.nn.network import LanguageModel
     from versemill.plugins.contracts import Decoder, Tokenizer
+    from versemill.plugins.registry import Registry
 
 
 class TrainedModel:
@@ -66,16 +69,12 @@ class TrainedModel:
             CheckpointError: the checkpoint does not fit its own configuration.
             UnknownNameError: a plugin it needs is not installed.
         """
-        meta = checkpoint.meta
+        state = TrainingState.from_checkpoint(checkpoint)
+        weights = (best and state.best_weights) or state.weights
+        selection = Selection(state.config, registry)
         try:
-            config = JobConfig.from_json(meta["config"])
-            registry.find("cell", config.cell).validate(config.cell_options)
-            tokenizer_class = registry.find("tokenizer", config.tokenizer).load()
-            tokenizer: Tokenizer = tokenizer_class.from_json(meta["vocabulary"])
-            weights = (checkpoint.part("best") if best else {}) or checkpoint.part("model")
-            model = build_fitting_model(config, len(tokenizer.tokens), registry, weights)
-            unseen = float(meta["unseen"])
-            step = int((best and meta["best_step"]) or meta["step"])
+            tokenizer: Tokenizer = selection.tokenizer.load().from_json(state.vocabulary)
+            model = build_fitting_model(selection, len(tokenizer.tokens), weights)
         except (CheckpointError, PluginError, UnknownNameError):
             raise
         except (
@@ -83,7 +82,14 @@ class TrainedModel:
         ) as error:  # fmt: skip
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointError(f"the checkpoint does not fit its model: {reason}") from None
-        return cls(model, tokenizer, config, registry, unseen=unseen, step=step)
+        return cls(
+            model,
+            tokenizer,
+            state.config,
+            registry,
+            unseen=state.unseen_share,
+            step=(best and state.best_step) or state.step,
+        )
 
     def generate(self, prefix: str = "", **options: Any) -> str:
         """Prefix and continuation as one text; options as for `stream`."""
@@ -140,7 +146,7 @@ class TrainedModel:
             whole = tokenizer.unknown_id not in ids and tokenizer.decode(ids) == character
             return whole or character in spelt
 
-        return unknown_characters(text, known)
+        return unknown_characters(prepared(text, "prefix"), known)
 
     def evaluate(self, segments: Sequence[str], *, part: str) -> HeldOut:
         """The held-out figures on `segments`; see `versemill.evaluation.perplexity`."""
@@ -168,6 +174,6 @@ class TrainedModel:
 
     def _pieces(self, prefix: str, count: int, options: GenerationOptions) -> Iterator[list[str]]:
         """See `sample`; the chain is built first, so that a wrong one is refused at once."""
-        parsed = [parse_spec("decoder", spec, self._registry) for spec in options.decoders]
-        chain: list[Decoder] = [registration.load()(**given) for registration, given in parsed]
+        stages = [from_spec("decoder", spec, self._registry) for spec in options.decoders]
+        chain: list[Decoder] = [stage.load()(**stage.options) for stage in stages]
         return sample(self._model, self._tokenizer, chain, prefix, count, options)

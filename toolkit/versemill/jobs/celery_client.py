@@ -6,11 +6,11 @@ reordering it changes nothing but latency.
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import TYPE_CHECKING
 
 from versemill.errors import ConfigError
+from versemill.jobs.notices import BrokerAway
 from versemill.redaction import ENCODE, is_ambiguous, redacted, shown
 from versemill.settings import BROKER_URL
 
@@ -28,9 +28,6 @@ STEP_SECONDS = 1.0
 SEND_SECONDS = 1.5
 """Longest wait for all of it, looking up the host's name included."""
 _ALLOWED = "a URL such as redis://:password@host:6379/0"
-_SAFE = "the job is safe, workers find it within seconds"
-
-_log = logging.getLogger(__name__)
 
 
 def app(broker_url: str) -> Celery:
@@ -64,30 +61,30 @@ def app(broker_url: str) -> Celery:
     return made
 
 
-def wake(settings: Settings, *, warn: Callable[[str], None] | None = None) -> Callable[[], None]:
-    """What `service.submit` calls after its commit.
+def wake(settings: Settings) -> Callable[[], BrokerAway | None]:
+    """What use cases call once a job is queued: tells workers that there may be work.
 
     Args:
         settings: says which broker; with the embedded `memory://` there is nobody to tell, and
             Celery is not even imported.
-        warn: gets one line, without secrets, when the message could not be sent; a log entry
-            by default.
 
     Returns:
         A function that sends one message, tries for `SEND_SECONDS` at most, and never raises.
+        It returns why the message could not be sent, None if it was.
     """
     if settings.embedded:
         return lambda: None
-    tell = warn or _log.warning
 
-    def send() -> None:
+    def send() -> BrokerAway | None:
         try:
             _send(settings.broker_url)
         except ConfigError as error:
-            tell(f"{error}; {_SAFE}")
+            return BrokerAway(reason=str(error))
         except Exception as error:  # noqa: BLE001 - transports raise whatever they like
             reason = redacted(_reason(error), settings.broker_url)
-            tell(f"broker {shown(settings.broker_url)} did not answer: {reason}; {_SAFE}")
+            where = shown(settings.broker_url)
+            return BrokerAway(reason=f"broker {where} did not answer: {reason}")
+        return None
 
     return send
 

@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
-from datetime import datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from versemill.jobs.json_values import View
+
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from versemill.jobs.notices import WaitingReason
     from versemill.jobs.states import FailureClass, Outcome, Request, State
-
-
-class View:
-    """Something a listing shows."""
-
-    def to_json(self) -> dict[str, Any]:
-        """JSON values: times as ISO 8601 in UTC, numbers that are not finite as null."""
-        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}  # type: ignore[arg-type]
-
-
-def plain(value: object) -> object:
-    """A value as JSON has it."""
-    if isinstance(value, View):
-        return value.to_json()
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, tuple | list):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    return value
+    from versemill.plugins.record import PluginRecord
+    from versemill.plugins.requirements import OfferedPlugin, Requirement
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +24,7 @@ class JobView(View):
         state_shown: the state in one word for people: `interrupted` when its worker is gone
             and nobody has taken over yet, `pausing` and the like while a request is pending.
         epoch: the epoch in progress, from 1; 0 before the first.
-        train_perplexity: running mean of the epoch; alone it only shows memorising.
+        train_perplexity: running mean of the epoch, per character; alone it only shows memorising.
         worker: name of the worker that runs it now.
     """
 
@@ -131,21 +113,21 @@ class JobDetails(View):
 
     Attributes:
         waiting: why it waits, if it does and a free slot may not take it at once.
-        plan: the kind of machine that goes on with it bit for bit; None while any will do.
+        machine: the kind of machine that goes on with it bit for bit; None while any will do.
         plugins: those it was submitted with.
-        needs: those that a worker must have to go on with it.
+        requirements: those that a worker must have to go on with it.
         accepted_by: who has accepted that they change, until the next checkpoint.
     """
 
     job: JobView
     config: dict[str, Any]
-    plugins: list[dict[str, Any]]
+    plugins: tuple[PluginRecord, ...]
     content_hash: str
     inexact: bool
-    plan: str | None
-    needs: list[dict[str, Any]]
+    machine: str | None
+    requirements: tuple[Requirement, ...]
     accepted_by: str | None
-    waiting: str | None
+    waiting: WaitingReason | None
     result: dict[str, Any] | None
     events: tuple[EventView, ...]
     attempts: tuple[AttemptView, ...]
@@ -160,7 +142,7 @@ class JobDetails(View):
 
 @dataclass(frozen=True, kw_only=True)
 class CurvePoint(View):
-    """The figures of one report."""
+    """The figures of one report; perplexities and speed are per character."""
 
     epoch: int
     step: int
@@ -189,9 +171,9 @@ class WorkerView(View):
     """A live worker; `busy` of its `slots` run a job.
 
     Attributes:
-        plans: the kinds of machine its slots are; None until it has found out.
+        machines: the kinds of machine its slots are; None until it has found out.
         drained_by: who told it to hand its jobs over and end.
-        plugins: those it has that jobs may need; None until it has found out.
+        plugins: those it has that jobs may require; None until it has found out.
     """
 
     id: str
@@ -203,9 +185,9 @@ class WorkerView(View):
     version: str
     started_at: datetime
     seen_at: datetime
-    plans: list[str] | None
+    machines: list[str] | None
     drained_by: str | None
-    plugins: list[dict[str, Any]] | None
+    plugins: tuple[OfferedPlugin, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True)

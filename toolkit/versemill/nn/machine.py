@@ -77,8 +77,7 @@ class KernelPlan:
             was, now = stored.to_json(), wanted.to_json()
             changed = ", ".join(f"{k} {was[k]!r} → {now[k]!r}" for k in was if was[k] != now[k])
             raise PlanMismatchError(
-                f"cannot continue bit for bit: {changed}; resume on a machine like the first, "
-                "or allow small differences with --inexact"
+                f"cannot continue bit for bit: {changed}; it can on a machine like the first"
             )
         return wanted
 

@@ -15,9 +15,9 @@ from versemill.nn.cross_entropy import linear_cross_entropy
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from versemill.config.job import JobConfig, ModelOptions
+    from versemill.config.job import ModelOptions
     from versemill.plugins.cell import Cell, Noise, State, Step
-    from versemill.plugins.registry import Registry
+    from versemill.plugins.selection import Selection
 
 States: TypeAlias = "tuple[State, ...]"
 """The state of every layer, bottom first."""
@@ -67,7 +67,7 @@ class LanguageModel(nn.Module):
         return cast("list[Cell]", list(self.cells))
 
     def initial_state(self, batch_size: int) -> States:
-        """The state before the first character."""
+        """The state before the first id."""
         like = self.output_bias
         return tuple(
             cell.initial_state(batch_size, device=like.device, dtype=like.dtype)
@@ -113,7 +113,7 @@ class LanguageModel(nn.Module):
         return nn.functional.linear(y, self._output_weight(), self.output_bias)
 
     def stepper(self) -> Callable[[Tensor, States], tuple[Tensor, States]]:
-        """A function `(ids_B, states) -> (logits_BV, states)` for one character at a time.
+        """A function `(ids_B, states) -> (logits_BV, states)` for one id at a time.
 
         It reads the weights as they are now; make a new one after training goes on.
         """
@@ -162,15 +162,16 @@ class LanguageModel(nn.Module):
         return weight
 
 
-def build_model(config: JobConfig, vocabulary_size: int, registry: Registry) -> LanguageModel:
+def build_model(selection: Selection, vocabulary_size: int) -> LanguageModel:
     """The network of a job, on CPU in float32, its weights drawn from the training seed alone."""
-    cell = registry.find("cell", config.cell).load()
+    config, options = selection.config, selection.cell.options
+    cell = selection.cell.load()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         return LanguageModel(
             vocabulary_size,
             config.model,
-            lambda input_size, hidden_size: cell(input_size, hidden_size, **config.cell_options),
+            lambda input_size, hidden_size: cell(input_size, hidden_size, **options),
         )
 
 

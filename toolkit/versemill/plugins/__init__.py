@@ -16,14 +16,23 @@ if TYPE_CHECKING:
     from versemill.config.validation import NoOptions, Options
     from versemill.errors import ConfigError, CorpusError
     from versemill.plugins.cell import Cell, Noise, State
-    from versemill.plugins.contracts import Corpus, Decoder, Sampler, Tokenizer
+    from versemill.plugins.contracts import (
+        CellSize,
+        Corpus,
+        Decoder,
+        Sampler,
+        Tokenizer,
+        TokenizerBounds,
+    )
     from versemill.plugins.hookspecs import Registrar, hookimpl
     from versemill.plugins.run_events import EpochReport, Finished, HeldOut, Lyric, Progress
-    from versemill.plugins.tracker import Ending, Run, Tracker
+    from versemill.plugins.tracker import AttemptStart, Ending, Tracker
     from versemill.text.corpus import Text
 
 __all__ = [
+    "AttemptStart",
     "Cell",
+    "CellSize",
     "ConfigError",
     "Corpus",
     "CorpusError",
@@ -38,11 +47,11 @@ __all__ = [
     "Options",
     "Progress",
     "Registrar",
-    "Run",
     "Sampler",
     "State",
     "Text",
     "Tokenizer",
+    "TokenizerBounds",
     "Tracker",
     "hookimpl",
 ]
@@ -51,10 +60,17 @@ _PLACES = {
     "versemill.config.validation": ("NoOptions", "Options"),
     "versemill.errors": ("ConfigError", "CorpusError"),
     "versemill.plugins.cell": ("Cell", "Noise", "State"),
-    "versemill.plugins.contracts": ("Corpus", "Decoder", "Sampler", "Tokenizer"),
+    "versemill.plugins.contracts": (
+        "CellSize",
+        "Corpus",
+        "Decoder",
+        "Sampler",
+        "Tokenizer",
+        "TokenizerBounds",
+    ),
     "versemill.plugins.hookspecs": ("Registrar", "hookimpl"),
     "versemill.plugins.run_events": ("EpochReport", "Finished", "HeldOut", "Lyric", "Progress"),
-    "versemill.plugins.tracker": ("Ending", "Run", "Tracker"),
+    "versemill.plugins.tracker": ("Ending", "AttemptStart", "Tracker"),
     "versemill.text.corpus": ("Text",),
 }
 _MODULES = {name: module for module, names in _PLACES.items() for name in names}

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from torch import Generator
 
 State: TypeAlias = tuple[Tensor, ...]
-"""What a cell carries from character to character: a flat tuple of tensors, batch in dim 0."""
+"""What a cell carries from id to id: a flat tuple of tensors, batch in dim 0."""
 
 Noise: TypeAlias = tuple[Tensor, ...]
 """Masks that hold for one window."""
 
 Step: TypeAlias = Callable[[Tensor, State], tuple[Tensor, State]]
-"""`step(g_BG, state) -> (y_BH, state)`: one character, weights frozen."""
+"""`step(g_BG, state) -> (y_BH, state)`: one id, weights frozen."""
 
 
 class Cell(nn.Module, ABC):
@@ -40,7 +40,7 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def initial_state(self, batch_size: int, *, device: torch.device, dtype: torch.dtype) -> State:
-        """The state before the first character, batch in dim 0 of every tensor."""
+        """The state before the first id, batch in dim 0 of every tensor."""
 
     @abstractmethod
     def recur(
@@ -48,11 +48,11 @@ class Cell(nn.Module, ABC):
     ) -> tuple[Tensor, State]:
         """Runs the recurrence over a window.
 
-        Law: running T characters in chunks, each from the state of the one before, equals one
+        Law: running T ids in chunks, each from the state of the one before, equals one
         pass. No randomness except what `noise` brings.
 
         Returns:
-            The outputs `y_TBH` and the state after the last character.
+            The outputs `y_TBH` and the state after the last id.
         """
 
     def project(self, x_TBE: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class Cell(nn.Module, ABC):
         return None
 
     def prepare(self) -> Step:
-        """A function for one character with frozen weights, for generation.
+        """A function for one id with frozen weights, for generation.
 
         The default runs `recur` on a window of one.
         """

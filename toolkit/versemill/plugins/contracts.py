@@ -1,15 +1,21 @@
 """What plugins provide and what the core asks of them.
 
 Importing this module never imports torch, so that a corpus can be listed, read and submitted
-without it. The cell contract is a `torch.nn.Module` and therefore has a room of its own,
+without it. The cell contract is a `torch.nn.Module` and is therefore in a module of its own,
 `versemill.plugins.cell`.
 
-Shapes: B batch, V vocabulary, L characters so far, S steps of an epoch.
+A plugin may register an **estimate** beside an implementation (`register(…, estimate=function)`):
+what a job needs at least, from the settings alone and without torch, so that one that cannot be
+trained is refused when it is submitted. What has no estimate is taken to need nothing.
+
+Shapes: B batch, V vocabulary, L ids so far, S steps of an epoch.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +23,51 @@ if TYPE_CHECKING:
     import torch
 
     from versemill.text.corpus import Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSize:
+    """How large one layer of a cell is.
+
+    Attributes:
+        parameters: numbers that are trained, exactly.
+        activations: floats that the layer itself keeps for the backward pass for each id of a
+            window, at least; its inputs and weights not counted.
+        output_size: H of its outputs, exactly: the input size of the next layer.
+    """
+
+    parameters: int
+    activations: int
+    output_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerBounds:
+    """What is known of a tokenizer before it is built.
+
+    A bound that is not close lets a job in that fails later; one that does not hold refuses a job
+    that could be trained.
+
+    Attributes:
+        tokens_at_least: V, the number of its tokens, is not less.
+        ids_at_most: the text is turned into no more ids.
+    """
+
+    tokens_at_least: int
+    ids_at_most: int
+
+
+CellEstimate: TypeAlias = Callable[[int, int, Any], CellSize]
+"""`estimate(input_size, hidden_size, options)` of a cell: the size of one such layer."""
+
+SamplerEstimate: TypeAlias = Callable[[int, int, Any], int]
+"""`estimate(batch_size, window, options)` of a sampler: ids of the shortest text with a step."""
+
+TokenizerEstimate: TypeAlias = Callable[[str, Any], TokenizerBounds]
+"""`estimate(text, options)` of a tokenizer: bounds for this training text, found quickly."""
+
+Estimate: TypeAlias = CellEstimate | SamplerEstimate | TokenizerEstimate
+"""What may stand as `estimate` in `register`; `options` is an instance of the options class."""
 
 
 class Corpus(Protocol):

@@ -8,11 +8,14 @@ matter, since a name may be taken only once.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, get_args
 
 import pluggy
 
 from versemill.config.validation import NoOptions, Options
+
+if TYPE_CHECKING:
+    from versemill.plugins.contracts import Estimate
 
 PROJECT = "versemill"
 
@@ -36,6 +39,7 @@ class Registrar(Protocol):
         options: type[Options] = NoOptions,
         stage: Stage | None = None,
         revision: str | None = None,
+        estimate: Estimate | None = None,
     ) -> None:
         """Offers one implementation.
 
@@ -52,10 +56,13 @@ class Registrar(Protocol):
             revision: the version of the distribution with which the results of this last changed,
                 such as `"1.2"`: what jobs and their checkpoints are locked to, so that a newer
                 version that gives the same results strands none. Not given: its present version.
+            estimate: of a cell, sampler or tokenizer: a function that says what a job needs at
+                least, without torch; see `versemill.plugins.contracts`. Not given: nothing is
+                refused on its account before the job is trained.
 
         Raises:
-            PluginError: for a malformed or already taken name, target, summary, stage or revision.
-                The whole plugin is then disabled.
+            PluginError: for a malformed or already taken name, target, summary, stage, revision or
+                estimate. The whole plugin is then disabled.
         """
 
 

@@ -26,6 +26,7 @@ from versemill.errors import PluginError, UnknownNameError
 from versemill.plugins.discovery import find_sources
 from versemill.plugins.isolation import captured
 from versemill.plugins.registry import Registry
+from versemill.processes import module_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,7 +101,7 @@ def tell_apart(module: str, arguments: Sequence[str], *, seconds: float) -> Told
 def _run(module: str, arguments: list[str], seconds: float) -> int | None:
     """Exit code of the process; None if it had to be ended from here."""
     process = subprocess.Popen(  # noqa: S603 - this very Python and room
-        [sys.executable, "-P", "-m", module, *arguments],
+        module_command(module, *arguments),
         env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

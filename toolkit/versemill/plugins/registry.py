@@ -14,14 +14,18 @@ import pluggy
 
 from versemill.config.validation import NoOptions, Options, validated
 from versemill.errors import ConfigError, PluginError, UnknownNameError
+from versemill.escaping import harmless
 from versemill.normalisation import prepared_name
 from versemill.plugins import hookspecs
 from versemill.plugins.discovery import FOLDER_PACKAGE, Source, find_sources
 from versemill.plugins.hookspecs import STAGES, Stage
 from versemill.plugins.isolation import OverdueError, captured, limited
+from versemill.plugins.record import PluginRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
+
+    from versemill.config.validation import JSONValue
 
 Kind = Literal["corpus", "tokenizer", "sampler", "cell", "decoder", "tracker"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -39,6 +43,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MESSAGE_READ = 1000  # characters
 _REVISION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}){0,9}")
 _TARGET = re.compile(r"([A-Za-z_][\w.]*)?:[A-Za-z_]\w*")
+_ESTIMATED: tuple[Kind, ...] = ("cell", "sampler", "tokenizer")
 _NAMED_IN_LISTS = ("decoder", "tracker")  # their options stand beside their names, in no table
 _METHODS: dict[Kind, tuple[str, ...]] = {
     "tokenizer": ("train", "from_json", "to_json", "encode", "decode"),
@@ -60,6 +65,7 @@ class Registration:
         distribution: the distribution that brought it.
         version: that distribution's version.
         revision: the version with which its results last changed: what jobs are locked to.
+        estimate: what it says of its size before it is loaded; ask by `plugins.estimates`.
         stage: of a decoder, what it does to the distribution; None if its author does not say.
     """
 
@@ -71,6 +77,7 @@ class Registration:
     distribution: str
     version: str
     revision: str
+    estimate: Callable[..., object] | None = None
     stage: Stage | None = None
 
     @property
@@ -95,7 +102,7 @@ class Registration:
         except BaseException as error:  # a stranger's import may raise anything
             raise PluginError(f"{self.label} cannot be loaded: {in_short(error)}") from error
         if printed.text:
-            sys.stderr.write(printed.text)
+            sys.stderr.write(harmless(printed.text))
         if unfit:
             raise PluginError(f"{self.label} cannot be loaded: {attribute} {unfit}")
         return found
@@ -110,14 +117,15 @@ class Registration:
         where = f"{self.kind}_options" if in_table else f"{self.kind} {self.name}"
         return validated(self.options, values, where=where)
 
-    def record(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """What jobs and checkpoints keep to recognise this plugin, and the options it was given.
-
-        Its `version` is the revision, which equals the distribution's version if none was said.
-        """
-        told = {"kind": self.kind, "name": self.name}
-        about = {"distribution": self.distribution, "version": self.revision}
-        return {**told, **about, "options": dict(options)}
+    def record(self, options: Mapping[str, JSONValue]) -> PluginRecord:
+        """What jobs and checkpoints keep to recognise this plugin, and the options it was given."""
+        return PluginRecord(
+            kind=self.kind,
+            name=self.name,
+            distribution=self.distribution,
+            version=self.revision,
+            options=options,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,9 +186,10 @@ class Registry:
         except KeyError:
             left_out = len(self.disabled)
             plural = "plugins are" if left_out > 1 else "plugin is"
-            hint = f"{left_out} {plural} disabled: `versemill plugins list` says why"
+            hint = f"{left_out} {plural} disabled" if left_out else ""
+            reason = "disabled" if left_out else ""
             known = self._known[kind]
-            raise UnknownNameError(kind, name, known, hint=hint if left_out else "") from None
+            raise UnknownNameError(kind, name, known, hint=hint, reason=reason) from None
 
     def has(self, kind: Kind, name: str) -> bool:
         """Whether something of that kind has that name."""
@@ -266,6 +275,7 @@ class _Registrar:
         options: type[Options] = NoOptions,
         stage: Stage | None = None,
         revision: object = None,
+        estimate: object = None,
     ) -> None:
         # What a stranger passes may be anything, whatever the protocol says.
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -290,6 +300,11 @@ class _Registrar:
                 f"revision {revision!r:.50} of {self._kind} {name!r} is not allowed: "
                 "a version such as '1.2'"
             )
+        if estimate is not None and not (callable(estimate) and self._kind in _ESTIMATED):
+            allowed = "a function" if self._kind in _ESTIMATED else "left out for this kind"
+            raise PluginError(
+                f"estimate {estimate!r:.50} of {self._kind} {name!r} is not allowed: {allowed}"
+            )
         self._offered.append(
             Registration(
                 kind=self._kind,
@@ -301,6 +316,7 @@ class _Registrar:
                 distribution=self._distribution,
                 version=self._version,
                 revision=self._version if revision is None else str(revision),
+                estimate=estimate if callable(estimate) else None,
             )
         )
 
@@ -360,48 +376,6 @@ def _unfit(kind: Kind, found: Any) -> str:
         return "" if issubclass(found, Tracker) else unfit
     missing = [m for m in _METHODS[kind] if not any(m in vars(base) for base in found.__mro__)]
     return f"has no {', '.join(missing)}, which every {kind} needs" if missing else ""
-
-
-def parse_spec(
-    kind: Literal["decoder", "tracker"], spec: str, registry: Registry
-) -> tuple[Registration, dict[str, Any]]:
-    """Reads one stage of a decoder chain, or one tracker.
-
-    Args:
-        kind: which of the two.
-        spec: `NAME`, `NAME=VALUE` (sets the first option) or `NAME:KEY=VALUE,KEY=VALUE`.
-        registry: where it is looked up.
-
-    Returns:
-        The registration and its validated options.
-
-    Raises:
-        UnknownNameError: nothing of that kind and name.
-        ConfigError: the options are malformed or not allowed.
-    """
-    where = "trackers" if kind == "tracker" else "generation.decoders"
-    name, mark, rest = re.fullmatch(r"([^=:]*)([=:]?)(.*)", spec, re.DOTALL).groups()  # type: ignore[union-attr]
-    registration = registry.find(kind, name.strip())
-    known = [f.name for f in fields(registration.options)]
-    if mark == "=" and not known:
-        raise ConfigError(where, spec, f"{name} takes no value")
-    pairs = [f"{known[0]}={rest}"] if mark == "=" else [p for p in rest.split(",") if p]
-    values: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise ConfigError(where, spec, "write NAME=VALUE or NAME:KEY=VALUE")
-        values[key.strip()] = _number(value.strip())
-    return registration, registration.validate(values)
-
-
-def _number(value: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
 
 
 def in_short(error: BaseException) -> str:

@@ -1,7 +1,7 @@
-"""What a job needs of plugins, and whether those that somebody has will do.
+"""What a job requires of plugins, and whether those that somebody has will do.
 
-A job needs the plugins that compute its steps and write its lyrics. It does not need its corpus
-plugin, since its text is stored, nor trackers.
+A job requires the plugins that compute its steps and write its lyrics. It does not require its
+corpus plugin, since its text is stored, nor trackers.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from versemill.plugins.discovery import is_fingerprint
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from versemill.config.validation import JSONValue
+    from versemill.plugins.record import PluginRecord
     from versemill.plugins.registry import Registry
 
-_NEEDED = ("cell", "sampler", "tokenizer", "decoder")
+_REQUIRED = ("cell", "sampler", "tokenizer", "decoder")
 _MOST_PLUGINS = 1000
 _MOST_CHARACTERS = 200  # of a distribution's name or version, which its metadata may make up
 
-Record = dict[str, Any]
-
 
 @dataclass(frozen=True, kw_only=True)
-class Plugin:
+class OfferedPlugin:
     """Something that a plugin offers, by what tells it from others of its name.
 
     Attributes:
@@ -43,8 +43,8 @@ class Plugin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Need:
-    """A plugin that a job needs.
+class Requirement:
+    """A plugin that a job requires.
 
     Attributes:
         distribution: the one it has to come from; None if any will do.
@@ -66,7 +66,7 @@ class Need:
         bound = "≥" if self._parsed is not None else "="
         return f"{named} from {self.distribution} {bound} {self.version}"
 
-    def met_by(self, plugin: Plugin) -> bool:
+    def met_by(self, plugin: OfferedPlugin) -> bool:
         """Whether this plugin will do."""
         if (plugin.kind, plugin.name) != (self.kind, self.name):
             return False
@@ -96,63 +96,74 @@ def parsed_version(version: str) -> Version | None:
         return None
 
 
-def at_least(records: Iterable[Mapping[str, Any]]) -> tuple[Need, ...]:
-    """What a job needs that was submitted with these plugins and has no checkpoint yet."""
-    return tuple(_need(record) for record in records if record.get("kind") in _NEEDED)
+def at_least(records: Iterable[PluginRecord]) -> tuple[Requirement, ...]:
+    """What a job requires that was submitted with these plugins and has no checkpoint yet."""
+    return tuple(_required(record) for record in records if record.kind in _REQUIRED)
 
 
 def exactly(
-    made_with: Sequence[Mapping[str, Any]], records: Iterable[Mapping[str, Any]] = ()
-) -> tuple[Need, ...]:
-    """What a job needs to go on from a checkpoint.
+    made_with: Sequence[PluginRecord], records: Iterable[PluginRecord] = ()
+) -> tuple[Requirement, ...]:
+    """What a job requires to go on from a checkpoint.
 
     Args:
         made_with: the plugins recorded in the checkpoint.
         records: those it was submitted with; what the checkpoint does not depend on, such as
             decoders, may be later.
     """
-    locked = {record["kind"] for record in made_with}
-    others = [record for record in records if record.get("kind") not in locked]
-    return tuple(_need(record, exact=True) for record in made_with) + at_least(others)
+    locked = {record.kind for record in made_with}
+    others = [record for record in records if record.kind not in locked]
+    return tuple(_required(record, exact=True) for record in made_with) + at_least(others)
 
 
-def any_version(records: Iterable[Mapping[str, Any]]) -> tuple[Need, ...]:
-    """What a job needs once somebody has accepted that its plugins have changed."""
-    return tuple(Need(kind=need.kind, name=need.name) for need in at_least(records))
+def any_version(records: Iterable[PluginRecord]) -> tuple[Requirement, ...]:
+    """What a job requires once somebody has accepted that its plugins have changed."""
+    return tuple(Requirement(kind=found.kind, name=found.name) for found in at_least(records))
 
 
-def lacking(needs: Iterable[Need], plugins: Iterable[Plugin]) -> list[Need]:
-    """The needs that none of the plugins meets."""
+def lacking(
+    requirements: Iterable[Requirement], plugins: Iterable[OfferedPlugin]
+) -> list[Requirement]:
+    """The requirements that none of the plugins meets."""
     has = list(plugins)
-    return [need for need in needs if not any(need.met_by(plugin) for plugin in has)]
+    return [wanted for wanted in requirements if not any(wanted.met_by(plugin) for plugin in has)]
 
 
-def offered(registry: Registry) -> tuple[Plugin, ...]:
-    """What a registry has of that which jobs need; absurdly long or many ones are left out."""
+def offered(registry: Registry) -> tuple[OfferedPlugin, ...]:
+    """What a registry has of that which jobs require; absurdly long or many are left out."""
     found = (
-        Plugin(kind=r.kind, name=r.name, distribution=r.distribution, version=r.revision)
+        OfferedPlugin(kind=r.kind, name=r.name, distribution=r.distribution, version=r.revision)
         for r in registry.all()
-        if r.kind in _NEEDED and max(len(r.distribution), len(r.revision)) <= _MOST_CHARACTERS
+        if r.kind in _REQUIRED and max(len(r.distribution), len(r.revision)) <= _MOST_CHARACTERS
     )
     return tuple(found)[:_MOST_PLUGINS]
 
 
-def to_json(needs: Iterable[Need]) -> list[Record]:
-    """Needs as JSON values, each once and in one order."""
-    return [asdict(need) for need in sorted(set(needs), key=str)]
+def offered_from_json(stored: Iterable[Mapping[str, str]]) -> tuple[OfferedPlugin, ...]:
+    """Offered plugins that were stored as JSON values of their fields."""
+    return tuple(OfferedPlugin(**plugin) for plugin in stored)
 
 
-def from_json(records: Iterable[Mapping[str, Any]]) -> tuple[Need, ...]:
+def to_json(requirements: Iterable[Requirement]) -> list[dict[str, JSONValue]]:
+    """Requirements as JSON values, each once and in one order."""
+    return [asdict(wanted) for wanted in sorted(set(requirements), key=str)]
+
+
+def from_json(stored: Iterable[Mapping[str, Any]]) -> tuple[Requirement, ...]:
     """Inverse of `to_json`."""
-    return tuple(Need(**record) for record in records)
+    return tuple(Requirement(**wanted) for wanted in stored)
 
 
-def digest(records: list[Record]) -> str:
-    """What equal needs have in common."""
-    return hashlib.sha256(json.dumps(records, sort_keys=True).encode()).hexdigest()
+def digest(stored: list[dict[str, JSONValue]]) -> str:
+    """What equal requirements, as `to_json` gives them, have in common."""
+    return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
 
 
-def _need(record: Mapping[str, Any], *, exact: bool = False) -> Need:
-    kind, name = str(record["kind"]), str(record["name"])
-    distribution, version = str(record["distribution"]), str(record["version"])
-    return Need(kind=kind, name=name, distribution=distribution, version=version, exact=exact)
+def _required(record: PluginRecord, *, exact: bool = False) -> Requirement:
+    return Requirement(
+        kind=record.kind,
+        name=record.name,
+        distribution=record.distribution,
+        version=record.version,
+        exact=exact,
+    )

@@ -9,11 +9,13 @@ from versemill.config.job import JobConfig
 from versemill.config.recipes import JobTable, completed
 from versemill.config.validation import refuse_unknown_keys, validated
 from versemill.errors import ConfigError
-from versemill.plugins.registry import Kind, Registry, parse_spec
+from versemill.plugins.selection import Selection
 from versemill.text.options import TextOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from versemill.plugins.registry import Kind, Registry
 
 _TEXT_FIELDS = tuple(f.name for f in fields(TextOptions))
 
@@ -59,9 +61,9 @@ def resolve(table: Mapping[str, Any], registry: Registry) -> JobConfig:
     elif corpus_options:
         refuse_unknown_keys(corpus_options, _TEXT_FIELDS, where="corpus_options")
     config = validated(JobConfig, stored, where="")
-    for spec in config.generation.decoders:
-        parse_spec("decoder", spec, registry)
-    followers = [parse_spec("tracker", spec, registry)[0].name for spec in config.trackers]
-    if len(set(followers)) < len(followers):
+    selection = Selection(config, registry)
+    selection.decoders  # noqa: B018 - looked up, so that an unknown one is refused
+    trackers = [tracker.registration.name for tracker in selection.trackers]
+    if len(set(trackers)) < len(trackers):
         raise ConfigError("trackers", list(config.trackers), "each tracker once")
     return config

@@ -1,4 +1,7 @@
-"""What a training run tells whoever follows it. Light: trackers read it without torch."""
+"""What a training run tells whoever follows it. Light: trackers read it without torch.
+
+Perplexities and speeds are per character whatever the tokenizer, so that runs can be compared.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ class HeldOut:
         bits_per_character: the same in bits.
         perplexity: exp(nats_per_character).
         characters: characters scored.
-        unknown_share: share of them that the vocabulary lacks.
+        unknown_share: share of them that no token but `<unk>` stands for.
     """
 
     part: str
@@ -59,8 +62,10 @@ class Progress:
         steps: steps planned for the whole run.
         epoch: epoch in progress, from 1.
         epochs: epochs planned.
-        train_perplexity: running mean of this epoch so far, on the *training* text.
-        characters_per_second: training speed, validation not counted.
+        train_perplexity: of this epoch so far, on the *training* text, per character: exp of the
+            mean cross-entropy per id times the ids per character of that text.
+        characters_per_second: training speed, validation not counted; ids divided by the ids per
+            character.
         seconds_left: estimate at this speed, validation not counted.
         phase: `training`, `validating` or `writing`.
     """
@@ -83,9 +88,9 @@ class EpochReport:
         step: optimizer steps done.
         epoch: the epoch that ended, from 1.
         epochs: epochs planned.
-        train_perplexity: exp of the epoch's mean cross-entropy on the *training* text.
+        train_perplexity: of the epoch, on the *training* text, per character as in `Progress`.
         valid_perplexity: held-out perplexity per character; None where not measured.
-        characters_per_second: training speed.
+        characters_per_second: training speed, as in `Progress`.
         seconds_left: estimate for the rest.
         best: whether the weights are the best on validation so far.
         lyrics: one text per prefix when a report was due.

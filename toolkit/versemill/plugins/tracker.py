@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 CALL_SECONDS = 10.0
 """Time a tracker has for one call."""
 
-Outcome = Literal["finished", "stopped", "failed", "lost"]
+HowEnded = Literal["finished", "stopped", "failed", "lost"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class AttemptStart:
     """An attempt at a job, as it begins.
 
     Attributes:
@@ -56,7 +56,7 @@ class Ending:
         result: the figures of the best weights, if it `finished`.
     """
 
-    outcome: Outcome
+    outcome: HowEnded
     error: str | None = None
     result: Finished | None = None
 
@@ -77,7 +77,7 @@ class Tracker:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def started(self, run: Run) -> None:
+    def started(self, run: AttemptStart) -> None:
         """The attempt begins, or goes on from `run.step`."""
 
     def progressed(self, progress: Progress) -> None:

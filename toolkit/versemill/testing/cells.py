@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from versemill.plugins.contracts import CellSize
+from versemill.plugins.estimates import asked
 from versemill.testing.suite import Suite, require
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from versemill.plugins.registry import Kind, Registration
 
 T, B, E, H = 7, 3, 4, 5
+SIZES = [(4, 5), (1, 1), (5, 3), (3, 8)]
+"""Input and hidden size, for what depends on both."""
 EXACT = 1e-9  # two ways to the same figure, in float64
 NUMERIC = 1e-4  # a gradient by finite differences, in float64
 
@@ -28,11 +32,16 @@ class CellTests(Suite):
 
     kind: ClassVar[Kind] = "cell"
 
-    def build(self, seed: int = 3, dtype: torch.dtype = torch.float64) -> Cell:
+    def build(
+        self,
+        seed: int = 3,
+        dtype: torch.dtype = torch.float64,
+        sizes: tuple[int, int] = (E, H),
+    ) -> Cell:
         """A new cell from E to H, its weights drawn from the seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            cell: Cell = self.registration().load()(E, H, **self.keywords())
+            cell: Cell = self.registration().load()(*sizes, **self.keywords())
         return cell.to(dtype)
 
     def test_shapes(self) -> None:
@@ -159,7 +168,7 @@ class CellTests(Suite):
         )  # fmt: skip
         require(
             _near(cell.project(x), alone),
-            "project of a window differs from project of its characters one by one",
+            "project of a window differs from project of each time and row alone",
             why="the engine calls project on the whole embedding table and gathers rows",
             mend="what looks at other times belongs into recur; no norm over time or batch",
         )
@@ -227,6 +236,42 @@ class CellTests(Suite):
             mend="no in-place operation (ending in _) on g_TBG or the state",
         )
 
+    def test_the_estimate_counts_its_parameters(self) -> None:
+        """An estimate, where there is one, tells parameters and output size exactly."""
+        for input_size, hidden_size in SIZES:
+            said = self._estimate(input_size, hidden_size)
+            if said is None:
+                return
+            cell = self.build(sizes=(input_size, hidden_size))
+            counted = sum(parameter.numel() for parameter in cell.parameters())
+            require(
+                (said.parameters, said.output_size) == (counted, cell.output_size),
+                f"from {input_size} to {hidden_size} the estimate says {said.parameters} "
+                f"parameters and outputs of {said.output_size}; there are {counted}, and "
+                f"{cell.output_size}",
+                why="jobs are refused by it that would fit into memory, or let in that do not",
+                mend="count every nn.Parameter: weights of input and state, biases",
+            )
+
+    def test_the_estimate_is_not_above_what_is_kept(self) -> None:
+        """An estimate, where there is one, claims no more activations than are kept."""
+        for input_size, hidden_size in SIZES:
+            said = self._estimate(input_size, hidden_size)
+            if said is None:
+                return
+            cell = self.build(sizes=(input_size, hidden_size))
+            kept = floats_kept(cell, input_size)
+            require(
+                said.activations <= kept,
+                f"from {input_size} to {hidden_size} the estimate says {said.activations} floats "
+                f"kept for each id; {kept:.1f} are",
+                why="jobs would be refused that fit into memory",
+                mend="count what recur keeps for the backward pass, or say 0",
+            )
+
+    def _estimate(self, input_size: int, hidden_size: int) -> CellSize | None:
+        return asked(self.selected(), CellSize, input_size, hidden_size)
+
     def _projected(self) -> tuple[Cell, Tensor]:
         cell = self.build()
         with torch.no_grad():
@@ -261,8 +306,25 @@ def _all_near(ours: State, theirs: State) -> bool:
     return all(_near(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
+def floats_kept(cell: Cell, input_size: int, times: int = T) -> float:
+    """Floats that a layer keeps for the backward pass for each id, its input and weights aside."""
+    x_TBE = torch.randn(times, B, input_size, dtype=torch.float64)
+    aside = {tensor.data_ptr() for tensor in (x_TBE, *cell.parameters())}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes() // tensor.element_size()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        outputs = cell.recur(cell.project(x_TBE), _state(cell))  # held, so that nothing is freed
+    del outputs
+    return sum(size for place, size in kept.items() if place not in aside) / (times * B)
+
+
 def seconds_a_window(registration: Registration) -> float:
-    """Time for one training window of 32 times 35 characters, 128 to 256: the best of five."""
+    """Time for one training window of 32 times 35 ids, 128 to 256: the best of five."""
     cell: Cell = registration.load()(128, 256, **registration.validate({}))
     x_TBE = torch.randn(35, 32, 128)
     state = cell.initial_state(32, device=x_TBE.device, dtype=x_TBE.dtype)

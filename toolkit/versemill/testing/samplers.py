@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from versemill.plugins.estimates import asked
 from versemill.testing.suite import Suite, require
 
 if TYPE_CHECKING:
@@ -122,6 +123,21 @@ class SamplerTests(Suite):
                 "carries_state is missing, or True while rows do not go on where they ended",
                 why="the state of one window would be taken to a place that does not follow it",
                 mend="carries_state: ClassVar[bool] = False, or lay windows end to end in a row",
+            )
+
+    def test_the_estimate_is_exact(self) -> None:
+        """An estimate, where there is one, is the shortest text that has a step."""
+        for _, B, T in CASES:
+            shortest = asked(self.selected(), int, B, T)
+            if shortest is None:
+                return
+            steps, before = (self.build(n, B, T).steps for n in (shortest, max(0, shortest - 1)))
+            require(
+                steps >= 1 and before == 0,
+                f"the estimate says {shortest} ids for a batch of {B} and a window of {T}; "
+                f"they give {steps} steps, one id less gives {before}",
+                why="jobs would be refused whose text is long enough, or let in to fail",
+                mend="say the least length for which steps is 1, the last target included",
             )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from versemill.plugins.registry import Kind, Registration, Registry
+from versemill.plugins.selection import Selected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,6 +55,10 @@ class Suite:
         """The options as the plugin gets them."""
         return self.registration().validate(self.options)
 
+    def selected(self) -> Selected:
+        """The plugin under test with its options."""
+        return Selected(registration=self.registration(), options=self.keywords())
+
 
 @functools.cache
 def _installed() -> Registry:
@@ -61,7 +66,7 @@ def _installed() -> Registry:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class CheckResult:
     """What one check found; `what`, `why` and `mend` are empty when it passed."""
 
     check: str
@@ -72,14 +77,14 @@ class Outcome:
     mend: str = ""
 
 
-def outcomes(suite: type[Suite]) -> Iterator[Outcome]:
+def outcomes(suite: type[Suite]) -> Iterator[CheckResult]:
     """Runs every check of a suite, each on an instance of its own; never raises."""
     for check in sorted(name for name in dir(suite) if name.startswith("test_")):
         rule = (getattr(suite, check).__doc__ or check).strip().splitlines()[0]
         try:
             getattr(suite(), check)()
         except ConformanceError as broken:
-            yield Outcome(
+            yield CheckResult(
                 check=check,
                 rule=rule,
                 passed=False,
@@ -88,7 +93,7 @@ def outcomes(suite: type[Suite]) -> Iterator[Outcome]:
                 mend=broken.mend,
             )
         except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
-            yield Outcome(
+            yield CheckResult(
                 check=check,
                 rule=rule,
                 passed=False,
@@ -97,4 +102,4 @@ def outcomes(suite: type[Suite]) -> Iterator[Outcome]:
                 mend="run the check in pytest to see where it was raised",
             )
         else:
-            yield Outcome(check=check, rule=rule, passed=True)
+            yield CheckResult(check=check, rule=rule, passed=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, ClassVar
 
+from versemill.plugins.contracts import TokenizerBounds
+from versemill.plugins.estimates import asked
 from versemill.testing.suite import Suite, require
 
 if TYPE_CHECKING:
@@ -20,11 +22,11 @@ class TokenizerTests(Suite):
 
     kind: ClassVar[Kind] = "tokenizer"
 
-    def train(self) -> Tokenizer:
-        """A tokenizer of TEXT, with the suite's options."""
+    def train(self, text: str = TEXT) -> Tokenizer:
+        """A tokenizer of that text, with the suite's options."""
         registration = self.registration()
         tokenizer: Tokenizer = registration.load().train(
-            TEXT, registration.options_from(self.options)
+            text, registration.options_from(self.options)
         )
         return tokenizer
 
@@ -49,6 +51,36 @@ class TokenizerTests(Suite):
             why="an id is a row of the embedding",
             mend="turn what is not in the vocabulary into unknown_id, or leave it out",
         )
+
+    def test_unseen_characters_are_not_taken_for_others(self) -> None:
+        """What the vocabulary lacks becomes `unknown_id` or is left out, never another text."""
+        tokenizer = self.train()
+        text = STRANGE + TEXT + STRANGE
+        known = set(range(len(tokenizer.tokens))) - {tokenizer.unknown_id}
+        back = tokenizer.decode([i for i in tokenizer.encode(text) if i in known])
+        rest = iter(STRANGE + tokenizer.decode(tokenizer.encode(TEXT)) + STRANGE)
+        require(
+            all(character in rest for character in back),
+            f"{text!r} came back as {back!r}, the unknown left out",
+            why="figures are per character, and an unseen one taken for another costs too little",
+            mend="keep no token for what stands in for other text, but unknown_id",
+        )
+
+    def test_the_estimate_bounds_it(self) -> None:
+        """An estimate, where there is one, says no more tokens and no fewer ids than there are."""
+        for text in (TEXT, TEXT[:1], TEXT[:1] * 40, TEXT[::-1] * 3):
+            said = asked(self.selected(), TokenizerBounds, text)
+            if said is None:
+                return
+            tokenizer = self.train(text)
+            tokens, ids = len(tokenizer.tokens), len(tokenizer.encode(text))
+            require(
+                said.tokens_at_least <= tokens and ids <= said.ids_at_most,
+                f"for {text!r:.40} the estimate says at least {said.tokens_at_least} tokens and at "
+                f"most {said.ids_at_most} ids; there are {tokens}, and {ids}",
+                why="jobs would be refused that can be trained",
+                mend="say 1 token, and as many ids as there may be: bounds need not be close",
+            )
 
     def test_json_comes_back(self) -> None:
         """`from_json(to_json())`, through JSON text, encodes and decodes the same."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from versemill.plugins.isolation import OverdueError, captured, limited
 from versemill.plugins.run_events import EpochReport, Finished, HeldOut, Lyric, Progress
-from versemill.plugins.tracker import CALL_SECONDS, Ending, Run, Tracker
+from versemill.plugins.tracker import CALL_SECONDS, AttemptStart, Ending, Tracker
 from versemill.testing.suite import ConformanceError, Suite, require
 
 if TYPE_CHECKING:
@@ -114,9 +114,9 @@ def _folder() -> Iterator[Path]:
             os.chdir(before)
 
 
-def _run(attempt: int, step: int) -> Run:
-    config = {"corpus": "starter-zh", "cell": "gru", "training": {"epochs": 3}}
-    return Run(job=1, name="分开", attempt=attempt, step=step, reported=0, config=config)
+def _run(attempt: int, step: int) -> AttemptStart:
+    config = {"corpus": "songs", "cell": "a-cell", "training": {"epochs": 3}}
+    return AttemptStart(job=1, name="分开", attempt=attempt, step=step, reported=0, config=config)
 
 
 def _progress(step: int, figure: float | None) -> Progress:
@@ -158,4 +158,4 @@ _RESULT = Finished(
     step=60, epoch=3, best_epoch=2, stopped_early=False, held_out={"validation": _HELD_OUT}
 )
 _FINISHED = Ending(outcome="finished", result=_RESULT)
-_LYRIC = Lyric(step=40, prefix="分开", text="分开\n<b>*不*</b> 🌙\n", seed=0, decoder="greedy")
+_LYRIC = Lyric(step=40, prefix="分开", text="分开\n<b>*不*</b> 🌙\n", seed=0, decoder="a-stage=1")

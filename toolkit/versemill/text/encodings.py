@@ -39,10 +39,7 @@ _SAMPLE = 1 << 16  # bytes looked at for a guess
 _LONGEST = 4  # bytes of a character in any of the encodings
 _FEWEST = 32  # characters beyond ASCII: with fewer, several encodings look alike
 _MARGIN = 0.07  # share of disorder by which a guess must be ahead of all others
-_NAME_IT = (
-    "name the right one with `versemill corpora add NAME PATH` and --encoding, one of "
-    + ", ".join(ENCODINGS)
-)
+_NAME_IT = "name the right one, one of " + ", ".join(ENCODINGS)
 _GLIMPSE = 12  # characters
 _END_OF_FILE = "\x1a"  # Ctrl-Z, which programs of CP/M and DOS wrote at the end
 _DELETE = "\x7f"
@@ -93,10 +90,13 @@ def decode(data: bytes, *, name: str, encoding: str = UTF_8) -> str:
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"{name} is not {shown(encoding)}: byte 0x{data[error.start]:02x} at offset "
-            f"{error.start:,} ({error.reason}); {_mend(encoding)}"
+            f"{error.start:,} ({error.reason})",
+            reason=_wrong(encoding),
         ) from None
     except UnicodeError as error:  # UTF-16 and UTF-32 have errors without a place
-        raise CorpusError(f"{name} is not {shown(encoding)}: {error}; {_mend(encoding)}") from None
+        raise CorpusError(
+            f"{name} is not {shown(encoding)}: {error}", reason=_wrong(encoding)
+        ) from None
     text = text.removesuffix(_END_OF_FILE)
     found = CONTROL.search(text)
     if found:
@@ -141,7 +141,8 @@ def guessed_encoding(data: bytes, *, name: str) -> str:
             raise _binary(name, data, found[0][0], found.start())
         raise CorpusError(
             f"{name} is in no encoding that can be told (it is not UTF-8 from byte offset "
-            f"{_first_beyond_utf8(data):,} on); {_NAME_IT}"
+            f"{_first_beyond_utf8(data):,} on); {_NAME_IT}",
+            reason="encoding-unsure",
         )
     best, *others = candidates
     rivals = [
@@ -155,7 +156,8 @@ def guessed_encoding(data: bytes, *, name: str) -> str:
     if rivals or evidence < _FEWEST:
         raise CorpusError(
             f"the encoding of {name} cannot be told for sure: it is not UTF-8, and may be "
-            f"{_glimpses([best, *rivals])}; {_NAME_IT}"
+            f"{_glimpses([best, *rivals])}; {_NAME_IT}",
+            reason="encoding-unsure",
         )
     return best.encoding
 
@@ -214,11 +216,10 @@ def _glimpses(candidates: Sequence[_Candidate]) -> str:
 
 
 def _binary(name: str, data: bytes, control: int, offset: int) -> CorpusError:
-    utf_16 = "; if it is UTF-16, `versemill corpora add` takes it with --encoding utf-16-le or -be"
     return CorpusError(
         f"{name} looks like binary data: control character U+{control:04X} at byte "
-        f"offset {offset:,}; a corpus is plain text, in which only tabs and line ends may occur"
-        f"{utf_16 if 0 in data else ''}"
+        f"offset {offset:,}; a corpus is plain text, in which only tabs and line ends may occur",
+        reason="maybe-utf-16" if 0 in data else "",
     )
 
 
@@ -226,7 +227,7 @@ def _misread(name: str, encoding: str, control: int, offset: int) -> CorpusError
     """For control characters that only a wrong encoding makes of text."""
     where = f"control character U+{control:04X} at byte offset {offset:,}"
     if encoding != UTF_8:
-        return CorpusError(f"{name} is hardly {shown(encoding)}: {where}; {_mend(encoding)}")
+        return CorpusError(f"{name} is hardly {shown(encoding)}: {where}", reason="encoding-wrong")
     return CorpusError(
         f"{name} looks like binary data, or text that was decoded wrongly before: {where}; take "
         "the original file, or if it was UTF-8 read as Latin-1, undo that with "
@@ -234,7 +235,6 @@ def _misread(name: str, encoding: str, control: int, offset: int) -> CorpusError
     )
 
 
-def _mend(encoding: str) -> str:
-    if encoding == UTF_8:
-        return "convert it to UTF-8, or have it recognised: `versemill corpora add NAME PATH`"
-    return "leave out --encoding to have it recognised, or name the right one"
+def _wrong(encoding: str) -> str:
+    """The reason of an error about text that is not in this encoding."""
+    return "not-utf-8" if encoding == UTF_8 else "encoding-wrong"

@@ -265,7 +265,8 @@ def _field_of(record: dict[str, Any], where: str, field: str | None) -> str:
     if len(found) != 1:
         raise CorpusError(
             f"which field of {where} holds its text? It has {listed(list(record)) or 'none'}; "
-            "name one with --field, or as field in [corpus_options]"
+            "name one as field in [corpus_options]",
+            reason="field-unsure",
         )
     return found[0]
 

@@ -248,7 +248,7 @@ def _oddities(
     songs: Sequence[str], counts: Counter[str], longest: Sequence[LongLine]
 ) -> Iterator[Oddity]:
     """Everything odd, the worst first."""
-    original = "add the original file again and name its encoding with --encoding"
+    original = "add the original file again and name its encoding"
     yield from _of_characters(
         *(songs, counts, "\ufffd", "lost", "characters lost in an earlier conversion"),
         f"{original}; where they are lost there too, mend or delete those lines",
@@ -265,7 +265,7 @@ def _oddities(
             "characters that no standard knows",
             _having(counts, "Co", "Cn", "Cs"),
             "replace them by what they stood for; from Big5 with Hong Kong characters: "
-            "add the original file again with --encoding big5hkscs",
+            "add the original file again with the encoding big5hkscs",
         ),
         (
             "invisible",

@@ -8,11 +8,12 @@ from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     Convert: TypeAlias = Callable[[str], Iterable[str]]
 
 _FIRST_IDEOGRAPH = "\u2e80"
+_FEW = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,16 @@ def unknown_characters(
         UnknownCharacter(character=character, known_as=_known_form(character, known, convert))
         for character in unknown
     )
+
+
+def in_words(unknown: Sequence[UnknownCharacter]) -> str:
+    """Unknown characters, a few of them, each with the form that is known."""
+    told = [
+        f"{one.character!r} ({one.known_as!r} is known)" if one.known_as else repr(one.character)
+        for one in unknown[:_FEW]
+    ]
+    more = len(unknown) - _FEW
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
 
 
 def _known_form(character: str, known: Callable[[str], bool], convert: Convert) -> str | None:

@@ -1,6 +1,7 @@
 """Whether a job can be trained at all, said before it waits in a queue. Never imports torch.
 
-Both checks refuse only what cannot work; the trainer has the final word.
+Both checks refuse only what cannot work; the trainer has the final word. Cell, sampler and
+tokenizer are asked for their figures (`plugins.estimates`).
 
 Symbols: B batch, T window, V vocabulary, E embedding, H hidden, L layers.
 """
@@ -12,18 +13,21 @@ from typing import TYPE_CHECKING
 
 from versemill.errors import CorpusError, NotEnoughMemoryError
 from versemill.phrases import counted
+from versemill.plugins.estimates import cell_size, shortest_text, tokenizer_bounds
 from versemill.settings import physical_memory
 from versemill.text.splitting import split
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from versemill.config.job import JobConfig
+    from versemill.plugins.contracts import CellSize
+    from versemill.plugins.selection import Selection
     from versemill.text.corpus import Text
     from versemill.text.splitting import Parts
 
-_BYTES_PER_PARAMETER = 16  # value, gradient and two moments of the optimizer, 4 bytes each
+_BYTES_PER_PARAMETER = {"sgd": 8, "adamw": 16}  # value, gradient and two moments, 4 bytes each
 _BYTES_PER_ACTIVATION = 4
-_ACTIVATIONS_PER_UNIT = 8  # what a gated cell keeps for the backward pass
-_GATES = {"rnn": 1, "gru": 3, "lstm": 4}  # others count as one: an estimate must not refuse wrongly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +48,12 @@ class MemoryEstimate:
         return self.parameters + self.activations
 
 
-def check(text: Text, config: JobConfig, *, memory: int | None = None) -> Parts:
+def check(text: Text, selection: Selection, *, memory: int | None = None) -> Parts:
     """Refuses a job that cannot be trained.
 
     Args:
         text: the corpus's text.
-        config: the job.
+        selection: the job's plugins.
         memory: bytes of memory there are; by default this machine's.
 
     Returns:
@@ -58,29 +62,29 @@ def check(text: Text, config: JobConfig, *, memory: int | None = None) -> Parts:
     Raises:
         CorpusError: nothing is left to train on, or too little for one batch of windows.
         NotEnoughMemoryError: the network needs more memory than there is.
+        UnknownNameError: a plugin is missing.
     """
-    parts = split(text, config.text)
-    training = parts.training
-    needed = fewest_characters(config)
-    if config.tokenizer == "char" and len(training) < needed:
-        options = config.training
-        raise CorpusError(
-            f"the training text has {counted(len(training), 'character')}, but "
-            f"training.batch_size = {counted(options.batch_size, 'window')} of training.window = "
-            f"{options.window:,} need at least {needed:,}: lower them or use a longer text"
-        )
-    check_memory(config, len(set(training)) + 1, memory=memory)
+    parts = split(text, selection.config.text)
+    bounds = tokenizer_bounds(selection.tokenizer, parts.training)
+    needed = fewest_ids(selection)
+    if bounds is not None and bounds.ids_at_most < needed:
+        raise _too_short(selection.config, len(parts.training), bounds.ids_at_most, needed)
+    check_memory(selection, bounds.tokens_at_least if bounds else 1, memory=memory)
     return parts
 
 
 def check_memory(
-    config: JobConfig, vocabulary_size: int, *, memory: int | None = None, device: str = "cpu"
+    selection: Selection,
+    vocabulary_size: int,
+    *,
+    memory: int | None = None,
+    device: str = "cpu",
 ) -> None:
     """Refuses a network that needs more memory than there is.
 
     Args:
-        config: the job.
-        vocabulary_size: V.
+        selection: the job's plugins.
+        vocabulary_size: V, or less than it.
         memory: bytes of memory there are; by default this machine's.
         device: where steps are computed; elsewhere than on the CPU their activations do not count.
 
@@ -88,36 +92,55 @@ def check_memory(
         NotEnoughMemoryError: it does.
     """
     available = physical_memory() if memory is None else memory
-    estimate = estimate_memory(config, vocabulary_size)
+    estimate = estimate_memory(selection, vocabulary_size)
     needed = estimate.total if device == "cpu" else estimate.parameters
     if available is not None and needed > available:
-        raise _too_large(config, estimate, available)
+        raise _too_large(selection.config, estimate, available)
 
 
-def fewest_characters(config: JobConfig) -> int:
-    """Characters that one batch needs; samplers we do not know may overlap their windows."""
-    batch_size, window = config.training.batch_size, config.training.window
-    if config.sampler == "consecutive":
-        return batch_size * (window + 1)
-    return batch_size * window + 1 if config.sampler == "random" else window + 1
+def fewest_ids(selection: Selection) -> int:
+    """Ids of the shortest training text that has a step."""
+    options = selection.config.training
+    return shortest_text(selection.sampler, options.batch_size, options.window)
 
 
-def estimate_memory(config: JobConfig, vocabulary_size: int) -> MemoryEstimate:
+def estimate_memory(selection: Selection, vocabulary_size: int) -> MemoryEstimate:
     """What training needs at least, from the sizes alone."""
-    model, training = config.model, config.training
-    H, E, V = model.hidden_size, model.embedding_size, vocabulary_size
-    parameters, width = V * E, E or V
-    for _ in range(min(model.layers, 2)):  # from the second on, all layers are alike
-        layer = _GATES.get(config.cell, 1) * H * (width + H)
-        parameters += layer
-        width = H
-    parameters += max(0, model.layers - 2) * layer
-    parameters += 0 if model.tied and E else V * H
-    units = V + model.layers * _ACTIVATIONS_PER_UNIT * H
-    activations = training.batch_size * training.window * units
+    model, training = selection.config.model, selection.config.training
+    E, V = model.embedding_size, vocabulary_size
+    parameters, units, width = V * E + V, V, E or V
+    for layer, times in _layers(selection, width):
+        parameters += times * layer.parameters
+        units += times * layer.activations
+        width = layer.output_size
+    if not (model.tied and E):
+        parameters += V * width
+    elif width != E:
+        parameters += width * E
     return MemoryEstimate(
-        parameters=parameters * _BYTES_PER_PARAMETER,
-        activations=activations * _BYTES_PER_ACTIVATION,
+        parameters=parameters * _BYTES_PER_PARAMETER[training.optimizer],
+        activations=training.batch_size * training.window * units * _BYTES_PER_ACTIVATION,
+    )
+
+
+def _layers(selection: Selection, width: int) -> Iterator[tuple[CellSize, int]]:
+    """The size of each layer, bottom first, and how many of the kind follow each other."""
+    model = selection.config.model
+    left = model.layers
+    while left:
+        layer = cell_size(selection.cell, width, model.hidden_size)
+        times = left if layer.output_size == width else 1  # what follows has the same input
+        yield layer, times
+        left, width = left - times, layer.output_size
+
+
+def _too_short(config: JobConfig, characters: int, ids: int, needed: int) -> CorpusError:
+    options = config.training
+    unit = "" if ids == characters else f", which make at most {counted(ids, 'id')}"
+    return CorpusError(
+        f"the training text has {counted(characters, 'character')}{unit}, but "
+        f"training.batch_size = {counted(options.batch_size, 'window')} of training.window = "
+        f"{options.window:,} need at least {needed:,}: lower them or use a longer text"
     )
 
 

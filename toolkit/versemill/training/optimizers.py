@@ -1,4 +1,4 @@
-"""Optimizer, learning-rate schedule and gradient clipping.
+"""Optimizers and gradient clipping.
 
 PyTorch's optimizers are used through their functional form: the classes import the whole of
 `torch._dynamo` when the first one is made, which doubles the time until a trainer's first step.
@@ -6,22 +6,23 @@ PyTorch's optimizers are used through their functional form: the classes import 
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
 from torch.optim.adamw import adamw
 
 from versemill.errors import CheckpointError
+from versemill.training.schedules import learning_rate
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor, nn
 
     from versemill.config.job import TrainingOptions
 
 _BETAS = (0.9, 0.999)
 _EPSILON = 1e-8
-_FINAL_SHARE = 0.1  # the cosine ends at a tenth of the peak
 
 
 class Optimization:
@@ -54,19 +55,7 @@ class Optimization:
         if self._options.clip_norm:
             clip_gradients(self._parameters, self._options.clip_norm)
         with torch.no_grad():
-            self._update(self.learning_rate(number))
-
-    def learning_rate(self, number: int) -> float:
-        """Learning rate of step `number`, counted from 0."""
-        options = self._options
-        if number < options.warmup_steps:
-            return options.learning_rate * (number + 1) / options.warmup_steps
-        if options.schedule == "constant":
-            return options.learning_rate
-        span = max(1, self._total_steps - options.warmup_steps)
-        progress = min(1.0, (number - options.warmup_steps) / span)
-        share = _FINAL_SHARE + (1 - _FINAL_SHARE) * (1 + math.cos(math.pi * progress)) / 2
-        return options.learning_rate * share
+            self._update(learning_rate(self._options, number, self._total_steps))
 
     def tensors(self) -> dict[str, Tensor]:
         """The optimizer's memory by name, for a checkpoint."""
@@ -76,7 +65,7 @@ class Optimization:
             for index, tensor in enumerate(tensors)
         }
 
-    def load(self, tensors: dict[str, Tensor]) -> None:
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Inverse of `tensors`; raises `CheckpointError` for what does not fit."""
         own = self.tensors()
         odd = sorted(own.keys() ^ tensors.keys())

@@ -15,11 +15,11 @@ class Clock:
         self._mark = time.monotonic()
         self._last_yield = -math.inf  # the first step is told of at once
         self._seconds = 0.0
-        self._characters = 0
+        self._characters = 0.0
         self._steps = 0
 
-    def trained(self, characters: int) -> None:
-        """One step was done since the last mark."""
+    def trained(self, characters: float) -> None:
+        """One step was done since the last mark, on so many characters of the training text."""
         now = time.monotonic()
         self._seconds += now - self._mark
         self._mark = now

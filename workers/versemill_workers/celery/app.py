@@ -38,6 +38,8 @@ def build(broker_url: str, crew: Crew) -> Celery:
         app.conf.broker_transport_options = consumer.TRANSPORT
         consumer.keep_no_messages()
     consumer.refuse_orders()
+    consumer.decompress_nothing()
+    consumer.drop_long_messages(app)
 
     @app.task(name=celery_client.TASK)  # type: ignore[untyped-decorator]
     def work() -> None:

@@ -7,12 +7,15 @@ Jobs that are running never notice.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import kombu.matcher
+import kombu.message
 from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.control import Panel, nok
@@ -22,7 +25,9 @@ from versemill.redaction import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
+    from celery import Celery
     from kombu.connection import Connection
     from kombu.message import Message
 
@@ -43,6 +48,9 @@ TRANSPORT = {
 RETRY_SECONDS = 5.0
 WATCH_SECONDS = 5.0
 MESSAGE_BYTES = 10_000
+LONGEST = 100_000
+"""Bytes, or characters, beyond which a message is dropped without having been parsed."""
+_DROPPED = "dropped a message that is not one of Versemill's"
 
 ANSWERED = frozenset(
     (
@@ -128,10 +136,17 @@ class Listener(Consumer):  # type: ignore[misc]
             if _rings(message):
                 take(message)
             else:
-                logger.warning("dropped a message that is not one of Versemill's")
-                message.ack_log_error(logger, self.connection_errors)  # type: ignore[no-untyped-call]
+                self._drop(message)
 
         return on_message
+
+    def on_decode_error(self, message: Message, exc: Exception) -> None:  # noqa: ARG002
+        """Called with a message that kombu has found unreadable, which Celery would log."""
+        self._drop(message)
+
+    def _drop(self, message: Message) -> None:
+        logger.warning(_DROPPED)
+        message.ack_log_error(logger, self.connection_errors)  # type: ignore[no-untyped-call]
 
     def reconnect(self, why: str) -> None:
         """Has the consumer's own thread drop its connection and make a new one."""
@@ -177,12 +192,51 @@ def keep_no_messages() -> None:
     Channel.do_restore = False
 
 
+def decompress_nothing() -> None:
+    """Has kombu refuse compressed messages in this process.
+
+    It would decompress them before anything else, and a few kilobytes can become gigabytes.
+    """
+    kombu.message.decompress = _refuse_to_decompress  # type: ignore[attr-defined]
+
+
+def _refuse_to_decompress(_body: object, _compression: object) -> NoReturn:
+    raise ValueError("compressed")
+
+
+def drop_long_messages(app: Celery) -> None:
+    """Has the app's transport leave long messages unparsed in this process.
+
+    As JSON, 100 MB of brackets become gigabytes of lists. Transports that do not parse messages
+    themselves are left as they are.
+    """
+    transport = app.connection_for_read().get_transport_cls()
+    module: Any = importlib.import_module(transport.__module__)
+    parse = getattr(module, "loads", None)
+    if parse is not None and not isinstance(parse, _ShortOnly):
+        module.loads = _ShortOnly(parse)
+
+
+class _ShortOnly:
+    """Parses a message of the transport's; one that is too long becomes an empty message."""
+
+    def __init__(self, parse: Callable[[str | bytes], Any]) -> None:
+        self._parse = parse
+
+    def __call__(self, message: str | bytes) -> Any:
+        if len(message) <= LONGEST:
+            return self._parse(message)
+        delivery = {"exchange": "", "routing_key": celery_client.QUEUE}
+        return {"body": "", "properties": {"delivery_tag": "too long", "delivery_info": delivery}}
+
+
 def refuse_orders() -> None:
     """Has Celery's remote control answer questions and refuse orders, in this process.
 
     Whoever can reach the broker could otherwise end workers, have them listen elsewhere or
-    write files.
+    write files. Workers are not chosen by regular expressions, which can take for ever.
     """
+    kombu.matcher.register("pcre", lambda *_: False)
     for name in set(Panel.data) - ANSWERED:
         Panel.data[name] = _refused
 

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, TypeVar
 from versemill.errors import CheckpointError, DatabaseError, FencedError, RefusedDataError
 from versemill.jobs.execution import worker_api
 from versemill.jobs.states import FailureClass, Request, State
-from versemill.plugins.requirements import exactly
+from versemill.plugins.record import records_from_json
+from versemill.plugins.requirements import exactly, to_json
 from versemill.redaction import redacted
 from versemill_workers.protocol import Order, SupervisorLine, in_words
 from versemill_workers.supervisor.checkpoint_upload import Upload
@@ -183,7 +184,7 @@ class Supervisor:
             output=OUTPUT,
             resume=self._restore() if claim.attempt > 1 else None,
             inexact=claim.inexact,
-            needs=claim.needs,
+            requirements=to_json(claim.requirements),
             accepted_by=claim.accepted_by,
             device=self._slot.device,
             environment=self._slot.environment(),
@@ -337,7 +338,8 @@ class Supervisor:
         elif word is not None and kind == "unfit":
             self._find_unfit(word)
         elif word is not None:
-            self._fail(FailureClass(word["failure"]), word["message"], how=how)
+            failure = FailureClass(word["failure"])
+            self._fail(failure, word["message"], how=how, cause=word.get("error"))
         elif self._killed_for == "stall":
             silence = f"no sign of life for {STALL_SECONDS:.0f} s after step {self._step:,}"
             self._fail(FailureClass.STALLED, silence, how=how)
@@ -351,9 +353,11 @@ class Supervisor:
         """Leaves a job to those who have its plugins."""
         self.unfit = True
         made_with = word.get("made_with")
-        needs = None if made_with is None else exactly(made_with, self._claim.plugins)
+        required = None
+        if made_with is not None:
+            required = exactly(records_from_json(made_with), self._claim.plugins)
         message = f"{word['message']}; handed back"
-        worker_api.hand_back(self._store, self._claim, message=message, needs=needs)
+        worker_api.hand_back(self._store, self._claim, message=message, requirements=required)
 
     def _condemn(self, checkpoint_id: int, why: str) -> None:
         """Gives up a checkpoint whose bytes are those stored and yet no checkpoint."""
@@ -363,8 +367,17 @@ class Supervisor:
     def _died(self, how: str) -> str:
         return f"the trainer on {self._claim.worker_name} died at step {self._step:,} ({how})"
 
-    def _fail(self, failure: FailureClass, error: str, *, how: str | None = None) -> None:
-        worker_api.fail_or_retry(self._store, self._claim, failure, error=error, exit=how)
+    def _fail(
+        self,
+        failure: FailureClass,
+        error: str,
+        *,
+        how: str | None = None,
+        cause: Message | None = None,
+    ) -> None:
+        worker_api.fail_or_retry(
+            self._store, self._claim, failure, error=error, exit=how, cause=cause
+        )
 
     def _give_up(self, failure: FailureClass, error: str) -> None:
         self.kill()

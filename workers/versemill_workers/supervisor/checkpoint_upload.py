@@ -6,6 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from versemill.jobs.execution import worker_api
+from versemill.plugins.record import records_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,7 @@ class Upload:
         self._path = path
         self._size = path.stat().st_size
         self._flags = {k: message[k] for k in ("step", "epoch", "is_last", "is_best", "is_final")}
-        self._made_with = message["made_with"]
+        self._made_with = records_from_json(message["made_with"])
         self._id: int | None = None
         self._next = 0
         self._digest = hashlib.sha256()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from versemill.errors import VersemillError
+from versemill.files import make_private_folder, private_opener, safe_component
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 OUTPUT = "output.txt"
 _OUTPUT_BYTES = 64 * 1024
-_NAME_BYTES = 200  # file systems allow 255
 _MARK = "-job-"
 _LOCK = ".lock"
 
@@ -29,10 +29,13 @@ class Spool:
     """A folder of one attempt's own; made on entering the block, removed on leaving it."""
 
     def __init__(self, root: Path, claim: Claim) -> None:
-        self.folder = root / f"{claim.worker_id}{_MARK}{claim.job_id}-{claim.attempt}"
+        self.folder = root / safe_component(
+            f"{claim.worker_id}{_MARK}{claim.job_id}-{claim.attempt}"
+        )
 
     def __enter__(self) -> Spool:
-        self.folder.mkdir(parents=True, mode=0o700)
+        make_private_folder(self.folder.parent)
+        self.folder.mkdir(mode=0o700)
         return self
 
     def __exit__(
@@ -45,7 +48,7 @@ class Spool:
 
     def put(self, name: str, chunks: Iterable[bytes]) -> str:
         """Writes a file and returns its name."""
-        with (self.folder / name).open("wb") as file:
+        with open(self.folder / name, "wb", opener=private_opener) as file:
             file.writelines(chunks)
         return name
 
@@ -60,9 +63,11 @@ class Spool:
 
 
 def tracking_folder(root: Path, claim: Claim) -> Path:
-    """The job's own folder for its trackers: number and name, as far as a file name can be."""
-    named = f"{claim.job_id}-{claim.job_name}".encode()[:_NAME_BYTES]
-    return root / named.decode(errors="ignore")
+    """The job's own folder for its trackers: number and name, as far as a file name can be.
+
+    Whoever can write to the database can give a job any name; none leads out of `root`.
+    """
+    return root / safe_component(f"{claim.job_id}-{claim.job_name}")
 
 
 @contextmanager
@@ -77,7 +82,7 @@ def holding(root: Path, worker_id: str) -> Iterator[None]:
     """
     path = root / f"{worker_id}{_LOCK}"
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        make_private_folder(root)
         file = _locked(path)
     except OSError as error:
         raise VersemillError(
@@ -95,7 +100,7 @@ def holding(root: Path, worker_id: str) -> Iterator[None]:
 def _locked(path: Path) -> BinaryIO:
     """The file, made and locked; again if somebody cleared it up before it was locked."""
     while True:
-        file = path.open("wb")
+        file = open(path, "wb", opener=private_opener)  # noqa: SIM115 - to be closed
         fcntl.flock(file, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(path.stat(), os.fstat(file.fileno())):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import queue
 import subprocess
-import sys
 import threading
 import time
 from dataclasses import asdict
@@ -19,6 +18,7 @@ from typing import IO, TYPE_CHECKING, cast
 from versemill.plugins.registry import in_short
 from versemill.plugins.run_events import EpochReport, Finished, Progress
 from versemill.plugins.tracker import Ending
+from versemill.processes import module_command
 from versemill_workers.protocol import in_words
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from versemill.config.validation import JSONValue
     from versemill.plugins.run_events import Event
-    from versemill.plugins.tracker import Run
+    from versemill.plugins.tracker import AttemptStart
 
 MOST_WAITING = 1000
 END_SECONDS = 0.25
@@ -39,14 +39,14 @@ class Tracking:
     """All trackers of one attempt; tells them its end on leaving the block.
 
     Args:
-        specs: the trackers, as `parse_spec` reads them.
+        specs: the trackers, as `selection.from_spec` reads them.
         run: the attempt.
         folder: the job's folder.
         remark: takes what belongs into the job's story.
     """
 
     def __init__(
-        self, specs: Sequence[str], run: Run, folder: str, remark: Callable[[str], None]
+        self, specs: Sequence[str], run: AttemptStart, folder: str, remark: Callable[[str], None]
     ) -> None:
         self._feeds = [_Feed(spec, run, folder, remark) for spec in specs]
         self._result: Finished | None = None
@@ -92,7 +92,9 @@ class Tracking:
 class _Feed:
     """One tracker: its process, its thread, and what waits to be written."""
 
-    def __init__(self, spec: str, run: Run, folder: str, remark: Callable[[str], None]) -> None:
+    def __init__(
+        self, spec: str, run: AttemptStart, folder: str, remark: Callable[[str], None]
+    ) -> None:
         self._spec = spec
         self._remark = remark
         self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -122,11 +124,11 @@ class _Feed:
 
     def _feed(self) -> None:
         """Writes what waits, until it is closed or the process has ended; remarks why it has."""
-        process = subprocess.Popen(  # a session of its own: the end of ours does not cut it short
-            [sys.executable, "-m", "versemill_workers.trackers.process"],
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            module_command("versemill_workers.trackers.process"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,
+            start_new_session=True,  # the end of ours does not cut it short
         )
         written, told = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         try:

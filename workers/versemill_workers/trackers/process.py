@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from versemill.errors import PluginError, VersemillError
+from versemill.files import PRIVATE_UMASK, make_private_folder
 from versemill.plugins.isolation import OverdueError, limited
-from versemill.plugins.registry import IMPORT_SECONDS, Registry, in_short, parse_spec
+from versemill.plugins.registry import IMPORT_SECONDS, Registry, in_short
 from versemill.plugins.run_events import EpochReport, Finished, HeldOut, Lyric, Progress
-from versemill.plugins.tracker import CALL_SECONDS, Ending, Run, Tracker
+from versemill.plugins.selection import from_spec
+from versemill.plugins.tracker import CALL_SECONDS, AttemptStart, Ending, Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,7 @@ def main() -> None:
     """Runs one tracker for one attempt."""
     complaints = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    os.umask(PRIVATE_UMASK)
     os.nice(_LOWER_PRIORITY)  # the training goes first
     try:
         _follow(_Patience())
@@ -53,7 +56,7 @@ def _follow(patience: _Patience) -> None:
     def call(name: str, argument: object) -> None:
         patience.call(label, getattr(tracker, name), argument)
 
-    call("started", Run(**run))
+    call("started", AttemptStart(**run))
     ended = False
     for line in sys.stdin.buffer:
         try:
@@ -70,21 +73,18 @@ def _start(spec: str, folder: Path, patience: _Patience) -> tuple[str, Tracker]:
     """The tracker, and how messages name it."""
     patience.watch(2 * IMPORT_SECONDS)
     try:
-        registration, options = parse_spec("tracker", spec, Registry.discover())
-        tracker: type[Tracker] = registration.load()
+        selected = from_spec("tracker", spec, Registry.discover())
+        tracker: type[Tracker] = selected.load()
     except PluginError as error:
         raise _FaultError(str(error)) from None
     except VersemillError as error:
         raise _FaultError(f"tracker {spec}: {error}") from None
+    label, options = selected.registration.label, selected.options
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
     except OSError as error:
-        raise _FaultError(
-            f"{registration.label} has no folder: {folder}: {error.strerror}"
-        ) from None
-    return registration.label, patience.call(
-        registration.label, lambda given: tracker(folder, **given), options
-    )
+        raise _FaultError(f"{label} has no folder: {folder}: {error.strerror}") from None
+    return label, patience.call(label, lambda given: tracker(folder, **given), options)
 
 
 class _Patience:

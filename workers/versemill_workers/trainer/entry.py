@@ -31,7 +31,7 @@ def report_machine(pipe: Connection, device: str, environment: dict[str, str]) -
 
 
 def report_plugins(pipe: Connection, device: str, environment: dict[str, str]) -> None:  # noqa: ARG001
-    """Tells which plugins a trainer finds (`needs.offered`)."""
+    """Tells which plugins a trainer finds (`requirements.offered`)."""
     os.environ.update(environment)
     from versemill.plugins.registry import Registry
     from versemill.plugins.requirements import offered

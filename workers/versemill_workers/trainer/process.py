@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import torch
 
-from versemill.checkpoints.file import Checkpoint, read, write
+from versemill.checkpoints.file import read, write
+from versemill.checkpoints.state import TrainingState
 from versemill.config.job import JobConfig
 from versemill.errors import (
     CheckpointError,
@@ -28,13 +29,13 @@ from versemill.errors import (
 )
 from versemill.nn.machine import KernelPlan
 from versemill.plugins.attribution import culprit
+from versemill.plugins.record import records_to_json
 from versemill.plugins.registry import Registry, in_short
 from versemill.plugins.requirements import exactly, from_json, lacking, offered
 from versemill.plugins.run_events import EpochReport, Finished, Progress
-from versemill.plugins.tracker import Run
+from versemill.plugins.tracker import AttemptStart
 from versemill.text.corpus import Text
 from versemill.text.splitting import split
-from versemill.training.resuming import plugins_of
 from versemill.training.run import Training
 from versemill_workers.protocol import Order, TrainerLine
 from versemill_workers.trackers.feeding import Tracking
@@ -62,18 +63,12 @@ def main(pipe: Connection, order_json: str) -> None:
     registry = Registry.discover()
     _require_plugins(line, order, registry)
     try:
-        _Trainer(line, order, registry).run()
-    except PluginMismatchError as error:
-        if lacking(exactly(error.made_with), offered(registry)):  # another worker may have them
-            line.tell("unfit", message=str(error), made_with=[*error.made_with])
-        else:
-            line.tell("failed", failure="user", message=str(error))
-        sys.exit(1)
+        _prepared(line, order, registry).run()
     except NotEnoughMemoryError as error:
-        line.tell("failed", failure="out_of_memory", message=str(error))
+        line.tell("failed", failure="out_of_memory", message=str(error), error=error.to_json())
         sys.exit(1)
     except VersemillError as error:
-        line.tell("failed", failure="user", message=str(error))
+        line.tell("failed", failure="user", message=str(error), error=error.to_json())
         sys.exit(1)
     except (MemoryError, torch.OutOfMemoryError) as error:
         traceback.print_exc()
@@ -89,9 +84,35 @@ def main(pipe: Connection, order_json: str) -> None:
     sys.stdout.flush()
 
 
+def _prepared(line: TrainerLine, order: Order, registry: Registry) -> _Trainer:
+    """The trainer, at the step where it goes on; ends the process if its plugins will not do."""
+    state = _resumed(line, order)
+    try:
+        return _Trainer(line, order, registry, state)
+    except PluginMismatchError as error:
+        made_with = state.plugins if state else ()
+        if not lacking(exactly(made_with), offered(registry)):
+            raise
+        # Another worker may have them.
+        line.tell("unfit", message=str(error), made_with=records_to_json(made_with))
+        sys.exit(1)
+
+
+def _resumed(line: TrainerLine, order: Order) -> TrainingState | None:
+    """The state to go on from; ends the process if its file cannot be read."""
+    if not order.resume:
+        return None
+    try:
+        checkpoint = read(Path(order.spool) / order.resume)
+    except CheckpointError as error:
+        line.tell("unreadable", message=str(error.__cause__ or error))
+        sys.exit(1)
+    return TrainingState.from_checkpoint(checkpoint)
+
+
 def _require_plugins(line: TrainerLine, order: Order, registry: Registry) -> None:
     """Ends the process unless the job's plugins are here, whatever the worker thought it has."""
-    lacks = lacking(from_json(order.needs), offered(registry))
+    lacks = lacking(from_json(order.requirements), offered(registry))
     if lacks:
         told = ", ".join(map(str, lacks))
         line.tell("unfit", message=f"needs {told}, which this worker does not have now")
@@ -109,15 +130,18 @@ def _tell_raised(line: TrainerLine, error: BaseException, plugin: Registration |
 
 
 class _Trainer:
-    def __init__(self, line: TrainerLine, order: Order, registry: Registry) -> None:
+    def __init__(
+        self, line: TrainerLine, order: Order, registry: Registry, state: TrainingState | None
+    ) -> None:
         self._line = line
         self._order = order
         self._registry = registry
         self._spool = Path(order.spool)
         self._written = 0
-        self._best: Checkpoint | None = None  # waits here for the next checkpoint
-        self._from_step = self._reported = 0
-        self._run = self._prepare()
+        self._best: TrainingState | None = None  # waits here for the next checkpoint
+        self._from_step = 0 if state is None else state.step
+        self._reported = 0 if state is None else state.step - state.position
+        self._run = self._prepare(state)
         if self._run.accepted:
             changes = "; ".join(self._run.accepted)
             self._remark(f"goes on changed, as {order.accepted_by} accepted: {changes}")
@@ -146,15 +170,11 @@ class _Trainer:
                 self._hand_over_meanwhile()
                 due = time.monotonic() + self._order.checkpoint_seconds
 
-    def _prepare(self) -> Training:
+    def _prepare(self, state: TrainingState | None) -> Training:
         order = self._order
         plan = KernelPlan.current(device=order.device, threads=order.threads)
-        state = self._read(order.resume) if order.resume else None
         if state is not None:
-            self._from_step = state.meta["step"]
-            self._reported = self._from_step - len(state.tensors["losses"])
-            stored = KernelPlan.from_json(state.meta.get("plan", {}))
-            plan = plan.resuming(stored, inexact=order.inexact)
+            plan = plan.resuming(state.plan, inexact=order.inexact)
         plan.apply()
         config = JobConfig.from_json(order.config)
         text = Text.from_bytes((self._spool / order.text).read_bytes())
@@ -170,7 +190,7 @@ class _Trainer:
 
     def _tracking(self) -> Tracking:
         order, specs = self._order, self._run.config.trackers
-        run = Run(
+        run = AttemptStart(
             job=order.job,
             name=order.name,
             attempt=order.attempt,
@@ -184,13 +204,6 @@ class _Trainer:
 
     def _remark(self, message: str) -> None:
         self._line.tell("remark", message=message)
-
-    def _read(self, name: str) -> Checkpoint:
-        try:
-            return read(self._spool / name)
-        except CheckpointError as error:
-            self._line.tell("unreadable", message=str(error.__cause__ or error))
-            sys.exit(1)
 
     def _tell(self, event: Event) -> None:
         if isinstance(event, Progress):
@@ -224,9 +237,8 @@ class _Trainer:
 
     def _tell_unwritten(self, error: OSError, *, periodic: bool) -> None:
         reason = error.strerror or str(error)
-        step = self._run.state().meta["step"]
         then = "training goes on" if periodic else "trying again"
-        self._remark(f"no checkpoint at step {step:,}: {reason}; {then}")
+        self._remark(f"no checkpoint at step {self._run.step:,}: {reason}; {then}")
 
     def _hand_over(self, *, final: bool = False) -> None:
         """Writes the best state if it is new, then the present one, and tells of both."""
@@ -235,15 +247,18 @@ class _Trainer:
             self._best = None
         self._write(self._run.state(), "last", is_last=True, is_final=final)
 
-    def _write(self, checkpoint: Checkpoint, name: str, **flags: bool) -> None:
-        step, epoch = checkpoint.meta["step"], checkpoint.meta["epoch"]
-        made_with = plugins_of(checkpoint.meta)
+    def _write(self, state: TrainingState, name: str, **flags: bool) -> None:
         # Two checkpoints may be of one step, and the first is removed once it is durable.
         self._written += 1
-        file = f"{self._written}-{name}-{step}.safetensors"
-        write(checkpoint, self._spool / file)
+        file = f"{self._written}-{name}-{state.step}.safetensors"
+        write(state.to_checkpoint(), self._spool / file)
         flags = {"is_best": False, "is_last": False, "is_final": False, **flags}
-        about = {"file": file, "step": step, "epoch": epoch, "made_with": made_with}
+        about: dict[str, JSONValue] = {
+            "file": file,
+            "step": state.step,
+            "epoch": state.epoch,
+            "made_with": records_to_json(state.plugins),
+        }
         self._line.tell("checkpoint", **about, **flags)
 
 

@@ -58,8 +58,8 @@ def test_a_healthy_installation(command: Any) -> None:
     assert examined.code == 0, examined.out
     checks = [line.split(":")[0].split()[-1] for line in examined.out.splitlines()]
     assert checks == [
-        "versions", "configuration",
-        "schema", "database", "broker", "devices", "plugins", "pictures", "disk"
+        "versions", "configuration", "schema", "database", "broker", "devices", "plugins",
+        "pictures", "disk", "privacy",
     ]  # fmt: skip
     assert not any(line.startswith("wrong") for line in examined.out.splitlines())
 

@@ -73,7 +73,7 @@ def test_show_tells_figures_settings_and_events(command: Any, floor: Any) -> Non
     floor.finished("done")
     told = command("show", "done").out
     assert "job 1 (done): succeeded" in told
-    assert "training   perplexity 6.00 (on the training text)" in told
+    assert "training   perplexity 6.00 per character (on the training text)" in told
     assert "claimed by worker attic" in told
     assert "hidden_size = 256" in told
 

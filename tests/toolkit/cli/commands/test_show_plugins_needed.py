@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from command_line import CONFIG, TEXT
+from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
-from versemill.plugins.requirements import Plugin
+from versemill.jobs.service import Submission
+from versemill.plugins.record import PluginRecord
+from versemill.plugins.requirements import OfferedPlugin
 
 RECORD = {"kind": "cell", "name": "x", "distribution": "dist-y", "version": "1.2"}
 
@@ -18,10 +21,13 @@ RECORD = {"kind": "cell", "name": "x", "distribution": "dist-y", "version": "1.2
 @pytest.fixture
 def job(floor: Any) -> Any:
     """A job that needs cell x from dist-y ≥ 1.2, where a worker has 1.1."""
-    has = Plugin(**{**RECORD, "version": "1.1"})
+    has = OfferedPlugin(**{**RECORD, "version": "1.1"})
     worker = replace(worker_api.register_worker(floor.store, "attic", 1), plugins=(has,))
     worker_api.beat(floor.store, worker)
-    return service.submit(floor.store, CONFIG, TEXT, [RECORD], owner="ann", name="one")
+    submission = Submission(
+        config=CONFIG, text=TEXT, plugins=[PluginRecord.from_json(RECORD)], name="one"
+    )
+    return service.enqueue(floor.store, submission, ANN).job
 
 
 REASON = "needs cell 'x' from dist-y ≥ 1.2; no live worker has it; worker attic has cell 'x' from "
@@ -31,7 +37,7 @@ def test_why_it_waits(command: Any, job: Any) -> None:
     shown = command("show", "one").out
     assert f"  waits      {REASON}dist-y 1.1; install it where one runs, or go on" in shown
     assert "  needs      cell 'x' from dist-y ≥ 1.2\n" in shown
-    assert command("show", "one", "--json").json["needs"][0]["version"] == "1.2"
+    assert command("show", "one", "--json").json["requirements"][0]["version"] == "1.2"
     assert REASON in command("wait", "one", "--timeout", "0").err
 
 
@@ -58,7 +64,7 @@ def test_what_workers_have(command: Any, job: Any) -> None:
 
 
 def test_built_ins_are_none_of_what_workers_have_besides(command: Any, floor: Any) -> None:
-    gru = Plugin(kind="cell", name="gru", distribution="versemill", version="0.1.0")
+    gru = OfferedPlugin(kind="cell", name="gru", distribution="versemill", version="0.1.0")
     worker = worker_api.register_worker(floor.store, "attic", 1, version="9.9.9")
     worker_api.beat(floor.store, replace(worker, plugins=(gru,)))
     assert command("workers").out.splitlines()[1].split()[-1] == "9.9.9"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from versemill.cli.commands.submit import setting
+from versemill.cli.job_options import setting
 from versemill.config.validation import NoOptions
 from versemill.jobs import service
 from versemill_plugins.corpora.starter import chinese
@@ -89,10 +89,10 @@ def test_unknown_characters_of_prefixes_are_named(command: Any, floor: Any, tmp_
 def test_plugins_are_recorded_with_their_options(command: Any, floor: Any) -> None:
     command("submit", "--recipe", "classic", "--cell", "gru")
     job = service.find(floor.store, "@last")
-    recorded = {p["kind"]: p for p in service.details(floor.store, job.id).plugins}
+    recorded = {p.kind: p for p in service.details(floor.store, job.id).plugins}
     assert recorded.keys() == {"corpus", "tokenizer", "sampler", "cell", "decoder"}
-    assert recorded["cell"]["options"] == {"reset": "before"}
-    assert recorded["cell"]["distribution"] == "versemill"
+    assert recorded["cell"].options == {"reset": "before"}
+    assert recorded["cell"].distribution == "versemill"
 
 
 @pytest.mark.parametrize(

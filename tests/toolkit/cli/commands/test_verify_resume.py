@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from command_line import TINY_OPTIONS, Outcome, environment
+from command_line import TINY_OPTIONS, Completed, environment
 from versemill.checkpoints.file import Checkpoint
 from versemill.jobs import service
 from versemill.plugins.registry import Registry
@@ -39,7 +39,7 @@ def cases() -> list[tuple[str, str, int]]:
     return [(cell, sampler, 2 if number else 3) for number, (cell, sampler) in enumerate(pairs)]
 
 
-def verify(home: Path, *arguments: str, epochs: int, **variables: str) -> Outcome:
+def verify(home: Path, *arguments: str, epochs: int, **variables: str) -> Completed:
     """The command in a process of its own, which must leave nothing behind."""
     scratch = home.parent / "scratch"
     scratch.mkdir(exist_ok=True)
@@ -54,10 +54,10 @@ def verify(home: Path, *arguments: str, epochs: int, **variables: str) -> Outcom
         check=False,
     )
     assert list(scratch.glob("versemill-*")) == []
-    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return Completed(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
-def verify_long_enough(home: Path, *arguments: str, **variables: str) -> Outcome:
+def verify_long_enough(home: Path, *arguments: str, **variables: str) -> Completed:
     """With so many epochs that there is time for every kill, however fast the machine."""
     for epochs in (180, 720, 2880):
         done = verify(home, *arguments, epochs=epochs, **variables)

@@ -166,7 +166,7 @@ def test_a_run_is_paused_when_its_output_cannot_be_written(home: Path, floor: An
 def test_a_run_whose_reader_goes_away_is_paused(home: Path, floor: Any) -> None:
     endless = ("--set", "training.epochs=1000000", "--set", "training.report_every=1")
     done = process(home, "| head -n 1", "run", *TINY_OPTIONS, *endless, "--name", "unread")
-    assert done.stdout == "job 1 (unread), 1000000 epochs\n"
+    assert done.stdout == "job 1 (unread), 1,000,000 epochs\n"
     assert done.stderr.endswith("job 1 (unread) is paused; `versemill run 1` carries on\n")
     found = service.find(floor.store, "unread")
     assert found.state == "paused"

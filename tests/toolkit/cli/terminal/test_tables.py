@@ -10,11 +10,10 @@ from versemill.cli.terminal.tables import (
     ago,
     cell_width,
     duration,
-    harmless,
     perplexity,
-    printable,
     table,
 )
+from versemill.escaping import harmless, one_line
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -57,7 +56,7 @@ def test_the_last_column_begins_at_one_place_in_every_line(rows: list[tuple[str,
     lines = table(("NAME", "MARK"), rows).split("\n")
     assert len(lines) == 1 + len(rows)
     starts = {cell_width(line[:-1]) for line in lines[1:]}
-    width = max([4, *(cell_width(printable(name)) for name, _ in rows)])
+    width = max([4, *(cell_width(one_line(name)) for name, _ in rows)])
     assert starts <= {width + 2}
 
 
@@ -66,7 +65,7 @@ def test_nothing_is_cut_off() -> None:
 
 
 def test_none_is_a_dash_and_control_characters_are_escaped() -> None:
-    assert table(("A", "B"), [(None, "a\x1b[31mb\tc")]).splitlines()[1] == r"–  a\x1b[31mb c"
+    assert table(("A", "B"), [(None, "a\x1b[31mb\tc")]).splitlines()[1] == r"–  a\x1b[31mb\tc"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +118,7 @@ def test_nothing_that_steers_a_terminal_is_left(text: str) -> None:
     shown = harmless(text)
     assert not set(STEERING) & set(shown)
     assert harmless(shown) == shown
-    assert "\n" not in printable(text)
+    assert "\n" not in one_line(text)
 
 
 @pytest.mark.parametrize("text", ["分开\n\t不分开\u3000", "e\u0301", "👩\u200d👧", "می\u200cخواهم"])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import delete, update
 
+from people import ANN
 from versemill.errors import CheckpointError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
@@ -205,7 +206,7 @@ class TestRetention:
         claim = floor.running()
         floor.checkpoint(claim, step=500, is_last=True, is_final=True)
         worker_api.finish(floor.store, claim, State.SUCCEEDED, message="done")
-        service.resume(floor.store, claim.job_id, "ann", epochs=80)
+        service.resume(floor.store, claim.job_id, ANN, epochs=80)
         latest = worker_api.latest_checkpoint(floor.store, claim.job_id)
         assert latest is not None
         assert (latest.step, latest.is_final) == (500, True)

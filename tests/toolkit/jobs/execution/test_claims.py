@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from jobs_floor import lyric, metric
+from people import ANN
 from versemill.errors import FencedError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
@@ -33,8 +34,8 @@ class TestClaiming:
 
     def test_a_resumed_job_goes_to_the_end(self, floor: Floor) -> None:
         first, second = floor.submit().id, floor.submit().id
-        service.request_pause(floor.store, first, "ann")
-        service.resume(floor.store, first, "ann")
+        service.request_pause(floor.store, first, ANN)
+        service.resume(floor.store, first, ANN)
         assert [floor.claim().job_id, floor.claim().job_id] == [second, first]
 
     def test_a_handed_over_job_keeps_its_place(self, floor: Floor) -> None:
@@ -54,7 +55,7 @@ class TestClaiming:
         claim = floor.claim()
         assert (claim.job_id, claim.job_name, claim.attempt) == (job.id, "mine", 1)
         assert claim.config["prefixes"] == ["分开", "不分开"]
-        assert claim.plugins[0]["name"] == "gru"
+        assert claim.plugins[0].name == "gru"
         assert worker_api.load_text(floor.store, claim).songs == ("晨光落在窗台\n", "雨停了\n")
         shown = floor.job(job.id)
         assert (shown.state, shown.worker, shown.attempt) == (State.RUNNING, "gpu-1", 1)
@@ -115,7 +116,7 @@ class TestClaiming:
             thread = threading.Thread(target=work)
             thread.start()
             ready.wait()
-            state = service.request_cancel(floor.store, job_id, "ann")
+            state = service.request_cancel(floor.store, job_id, ANN)
             thread.join()
             if claims[0] is None:
                 assert state is State.CANCELLED
@@ -148,7 +149,9 @@ def _worker_side(store: Store, checkpoint_id: int) -> dict[str, Callable[[Claim]
         ),
         "remark": lambda claim: worker_api.remark(store, claim, "late"),
         "rewind": lambda claim: worker_api.rewind(store, claim, epoch=0, step=0),
-        "hand_back": lambda claim: worker_api.hand_back(store, claim, message="not mine", needs=[]),
+        "hand_back": lambda claim: worker_api.hand_back(
+            store, claim, message="not mine", requirements=[]
+        ),
         "finish": lambda claim: worker_api.finish(store, claim, State.SUCCEEDED, message="done"),
         "fail_or_retry": lambda claim: worker_api.fail_or_retry(
             store, claim, FailureClass.STALLED, error="late"
@@ -212,7 +215,7 @@ class TestFencing:
                 held = False
             thread.join()
             assert swept == ([] if held else [claim.job_id])
-            service.request_cancel(floor.store, claim.job_id, "ann")
+            service.request_cancel(floor.store, claim.job_id, ANN)
 
 
 class TestRecording:
@@ -371,18 +374,18 @@ class TestLastMoment:
     @pytest.mark.parametrize("end", [State.QUEUED, State.PAUSED])
     def test_cancel(self, floor: Floor, end: State) -> None:
         claim = floor.running()
-        service.request_cancel(floor.store, claim.job_id, "ann")
+        service.request_cancel(floor.store, claim.job_id, ANN)
         worker_api.finish(floor.store, claim, end, message="handed over")
         assert floor.state(claim) is State.CANCELLED
 
     def test_pause(self, floor: Floor) -> None:
         claim = floor.running()
-        service.request_pause(floor.store, claim.job_id, "ann")
+        service.request_pause(floor.store, claim.job_id, ANN)
         worker_api.finish(floor.store, claim, State.QUEUED, message="handed over")
         assert floor.state(claim) is State.PAUSED
 
     def test_a_job_that_has_ended_has_ended(self, floor: Floor) -> None:
         claim = floor.running()
-        service.request_cancel(floor.store, claim.job_id, "ann")
+        service.request_cancel(floor.store, claim.job_id, ANN)
         worker_api.finish(floor.store, claim, State.SUCCEEDED, message="trained to its end")
         assert floor.state(claim) is State.SUCCEEDED

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.states import RETRIES, FailureClass, Outcome, Request, State
@@ -51,7 +52,7 @@ class TestSweep:
     )
     def test_a_pending_request_is_honoured(self, floor: Floor, ask: Ask, state: State) -> None:
         claim = floor.running()
-        assert ask(floor.store, claim.job_id, "ann") is State.RUNNING
+        assert ask(floor.store, claim.job_id, ANN) is State.RUNNING
         floor.expire(claim)
         requeued = worker_api.sweep(floor.store)
         assert requeued == ([claim.job_id] if state is State.QUEUED else [])
@@ -184,7 +185,7 @@ class TestRetries:
         floor.fail(claim, FailureClass.OUT_OF_MEMORY)
         claim = again(floor, claim)
         assert floor.fail(claim, FailureClass.OUT_OF_MEMORY) is State.FAILED
-        service.retry(floor.store, claim.job_id, "ann")
+        service.retry(floor.store, claim.job_id, ANN)
         claim = floor.claim(claim.job_id)
         assert floor.fail(claim, FailureClass.OUT_OF_MEMORY) is State.QUEUED
 
@@ -199,8 +200,8 @@ class TestRetries:
         self, floor: Floor, failure: FailureClass, cancelled: State, paused: State
     ) -> None:
         claim = floor.running()
-        service.request_cancel(floor.store, claim.job_id, "ann")
+        service.request_cancel(floor.store, claim.job_id, ANN)
         assert floor.fail(claim, failure) is cancelled
         claim = floor.running()
-        service.request_pause(floor.store, claim.job_id, "ann")
+        service.request_pause(floor.store, claim.job_id, ANN)
         assert floor.fail(claim, failure) is paused

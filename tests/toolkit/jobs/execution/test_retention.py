@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import retention, worker_api
 from versemill.jobs.states import State
@@ -77,8 +78,8 @@ def test_a_job_taken_up_again_meanwhile_keeps_its_checkpoints(
 
     def retry_first(*args: object) -> object:
         if not retried:
-            retried.append(service.retry(floor.store, kept[State.FAILED], "ann"))
-            service.retry(floor.store, kept[State.CANCELLED], "ann")
+            retried.append(service.retry(floor.store, kept[State.FAILED], ANN).job)
+            service.retry(floor.store, kept[State.CANCELLED], ANN)
         return free(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(retention, "_free", retry_first)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy.exc import IntegrityError
 
+from people import ANN
 from versemill.errors import DatabaseError, JobStateError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
@@ -86,7 +87,7 @@ def test_running_exactly_when_a_lease_is_set(floor: Floor, state: State, lease: 
 
 def test_a_move_answers_the_request(floor: Floor) -> None:
     claim = floor.running()
-    service.request_pause(floor.store, claim.job_id, "ann")
+    service.request_pause(floor.store, claim.job_id, ANN)
     worker_api.finish(floor.store, claim, State.PAUSED, message="paused")
     assert floor.job(claim.job_id).request is Request.NONE
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import delete, update
 
 from jobs_floor import Floor
+from people import ANN, BOB
 from versemill.errors import ConfigError, JobStateError, UnknownNameError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
@@ -28,7 +29,7 @@ LONG = Text(("a long line\n" * 30_000,))
 
 
 def test_add_list_read_remove(floor: Floor) -> None:
-    added = service.add_corpus(floor.store, "歌词", OTHER, "songs.txt", "ann")
+    added = service.add_corpus(floor.store, "歌词", OTHER, "songs.txt", ANN)
     corpus = added.corpus
     assert (corpus.name, corpus.characters, corpus.songs) == ("歌词", 8, 1)
     assert (corpus.source, corpus.added_by) == ("songs.txt", "ann")
@@ -36,23 +37,23 @@ def test_add_list_read_remove(floor: Floor) -> None:
     assert service.list_corpora(floor.store) == [corpus]
     assert service.corpus_text(floor.store, "歌词") == OTHER
     assert service.text_by_hash(floor.store, OTHER.content_hash) == OTHER
-    service.remove_corpus(floor.store, "歌词")
+    service.remove_corpus(floor.store, "歌词", ANN)
     assert service.corpus_text(floor.store, "歌词") is None
     assert floor.count(StoredText) == 0
 
 
 def test_the_same_again_changes_nothing(floor: Floor) -> None:
-    first = service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
-    assert service.add_corpus(floor.store, "mine", OTHER, "b.txt", "bob") == first
+    first = service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
+    assert service.add_corpus(floor.store, "mine", OTHER, "b.txt", BOB) == first
     assert floor.count(StoredText) == 1
 
 
 def test_another_text_takes_the_name_and_jobs_keep_theirs(floor: Floor) -> None:
     newer = Text(("newer\n", "and more\n"))
-    first = service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann").corpus
+    first = service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN).corpus
     job = floor.submit(text=OTHER, corpus="mine")
     floor.submit(text=OTHER, corpus="./a.txt")
-    added = service.add_corpus(floor.store, "mine", newer, "b.txt", "bob")
+    added = service.add_corpus(floor.store, "mine", newer, "b.txt", BOB)
     assert (added.replaced, added.kept_by) == (True, 1)
     assert (added.corpus.source, added.corpus.added_by) == ("b.txt", "bob")
     assert added.corpus.added_at > first.added_at
@@ -62,8 +63,8 @@ def test_another_text_takes_the_name_and_jobs_keep_theirs(floor: Floor) -> None:
 
 
 def test_a_replaced_text_that_no_job_has_is_gone(floor: Floor) -> None:
-    service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
-    added = service.add_corpus(floor.store, "mine", Text(("newer\n",)), "b.txt", "ann")
+    service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
+    added = service.add_corpus(floor.store, "mine", Text(("newer\n",)), "b.txt", ANN)
     assert (added.replaced, added.kept_by) == (True, 0)
     assert floor.count(StoredText) == 1
 
@@ -71,54 +72,54 @@ def test_a_replaced_text_that_no_job_has_is_gone(floor: Floor) -> None:
 @pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "x" * 65])
 def test_names(floor: Floor, name: str) -> None:
     with pytest.raises(ConfigError, match="corpus name"):
-        service.add_corpus(floor.store, name, OTHER, "a.txt", "ann")
+        service.add_corpus(floor.store, name, OTHER, "a.txt", ANN)
 
 
 def test_unknown(floor: Floor) -> None:
     assert service.corpus_text(floor.store, "nope") is None
     with pytest.raises(UnknownNameError):
-        service.remove_corpus(floor.store, "nope")
+        service.remove_corpus(floor.store, "nope", ANN)
     with pytest.raises(UnknownNameError):
         service.text_by_hash(floor.store, "0" * 64)
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.PAUSED])
 def test_jobs_that_are_not_over_need_their_corpus(floor: Floor, state: State) -> None:
-    service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+    service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
     job = floor.submit("waits", text=OTHER, corpus="mine")
     if state is not State.QUEUED:
         claim = floor.claim(job.id)
         if state is State.PAUSED:
             worker_api.finish(floor.store, claim, state, message="for a test")
     with pytest.raises(JobStateError, match=rf"job {job.id} \(waits, {state}\); .*cancel"):
-        service.remove_corpus(floor.store, "mine")
+        service.remove_corpus(floor.store, "mine", ANN)
     assert service.corpus_text(floor.store, "mine") == OTHER
 
 
 def test_of_many_jobs_some_are_named(floor: Floor) -> None:
-    service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+    service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
     ids = [floor.submit(text=OTHER, corpus="mine").id for _ in range(7)]
     with pytest.raises(JobStateError, match="and 2 more") as caught:
-        service.remove_corpus(floor.store, "mine")
+        service.remove_corpus(floor.store, "mine", ANN)
     assert f"job {ids[4]} (" in str(caught.value)
     assert f"job {ids[5]} (" not in str(caught.value)
 
 
 def test_jobs_with_another_text_or_corpus_do_not_need_it(floor: Floor) -> None:
-    service.add_corpus(floor.store, "mine", Text(("older\n",)), "a.txt", "ann")
+    service.add_corpus(floor.store, "mine", Text(("older\n",)), "a.txt", ANN)
     floor.submit(text=Text(("older\n",)), corpus="mine")
     floor.submit(text=OTHER, corpus="./a.txt")
-    service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
-    service.remove_corpus(floor.store, "mine")
+    service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
+    service.remove_corpus(floor.store, "mine", ANN)
     assert service.list_corpora(floor.store) == []
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
 def test_jobs_that_are_over_keep_the_text_of_a_removed_corpus(floor: Floor, state: State) -> None:
-    service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+    service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
     job = floor.submit(text=OTHER, corpus="mine")
     worker_api.finish(floor.store, floor.claim(job.id), state, message="for a test")
-    service.remove_corpus(floor.store, "mine")
+    service.remove_corpus(floor.store, "mine", ANN)
     assert service.text_by_hash(floor.store, OTHER.content_hash) == OTHER
 
 
@@ -149,7 +150,7 @@ def test_a_name_added_by_several_at_once_stands_for_one_text(floor: Floor, lengt
 
     def adding(text: Text) -> Callable[[], None]:
         def add() -> None:
-            added.append(service.add_corpus(floor.store, "mine", text, "a.txt", "ann").replaced)
+            added.append(service.add_corpus(floor.store, "mine", text, "a.txt", ANN).replaced)
 
         return add
 
@@ -159,7 +160,7 @@ def test_a_name_added_by_several_at_once_stands_for_one_text(floor: Floor, lengt
         assert service.corpus_text(floor.store, "mine") in texts
         assert floor.count(StoredText) == 1
         assert sorted(added) == [False, True, True]
-        service.remove_corpus(floor.store, "mine")
+        service.remove_corpus(floor.store, "mine", ANN)
         assert floor.count(StoredText) == 0
 
 
@@ -168,9 +169,9 @@ def test_a_job_submitted_while_its_corpus_is_removed_keeps_its_text(
     floor: Floor, text: Text
 ) -> None:
     for number in range(6):
-        service.add_corpus(floor.store, "mine", text, "a.txt", "ann")
+        service.add_corpus(floor.store, "mine", text, "a.txt", ANN)
         errors = at_once(
-            lambda: service.remove_corpus(floor.store, "mine"),
+            lambda: service.remove_corpus(floor.store, "mine", ANN),
             lambda: floor.submit(text=text, corpus="mine"),
         )
         job = service.find(floor.store, "@last")
@@ -185,7 +186,7 @@ def test_a_job_submitted_while_its_corpus_is_removed_keeps_its_text(
 def test_nobody_waits_while_a_long_text_is_stored(postgres_url: str) -> None:
     floor = Floor(Store.open(postgres_url, connections=4))
     adding = threading.Thread(
-        target=service.add_corpus, args=[floor.store, "mine", LONG, "a.txt", "ann"]
+        target=service.add_corpus, args=[floor.store, "mine", LONG, "a.txt", ANN]
     )
     with floor.store.unit_of_work() as uow:
         uow.lock("texts", shared=True)  # as a submit does
@@ -214,9 +215,9 @@ def test_what_was_stored_ahead_for_nothing_goes_with_the_next_that_goes(floor: F
     with pytest.raises(ConfigError, match="no other job has"):
         floor.submit("taken", text=LONG)
     for stored in (3, 2):
-        service.add_corpus(floor.store, "mine", OTHER, "a.txt", "ann")
+        service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
         assert floor.count(StoredText) == 3
-        service.remove_corpus(floor.store, "mine")
+        service.remove_corpus(floor.store, "mine", ANN)
         assert floor.count(StoredText) == stored - 1
         with floor.store.unit_of_work() as uow:
             uow.execute(update(StoredText).values(created_at=db_now(-4000)))

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select, update
 
+from people import ANN
 from versemill.errors import ConfigError, JobStateError, UnknownNameError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
+from versemill.jobs.service import Principal
 from versemill.jobs.storage.tables import Job, NamedCorpus, User
 from versemill.text.corpus import Text
 
@@ -58,9 +60,9 @@ def test_of_two_jobs_of_before_the_one_as_typed_is_meant(floor: Floor) -> None:
 
 
 def test_a_user_is_one_whatever_the_spelling(floor: Floor) -> None:
-    service.add_corpus(floor.store, "one", OTHER, "a.txt", DECOMPOSED)
+    service.add_corpus(floor.store, "one", OTHER, "a.txt", Principal(DECOMPOSED))
     as_before(floor, User)
-    corpus = service.add_corpus(floor.store, "two", OTHER, "a.txt", COMPOSED).corpus
+    corpus = service.add_corpus(floor.store, "two", OTHER, "a.txt", Principal(COMPOSED)).corpus
     assert corpus.added_by == DECOMPOSED
     job = floor.submit("mine")
     with floor.store.unit_of_work() as uow:
@@ -69,30 +71,30 @@ def test_a_user_is_one_whatever_the_spelling(floor: Floor) -> None:
         uow.commit()
     for owner in (COMPOSED, DECOMPOSED):
         assert [job.name for job in service.jobs(floor.store, owner=owner)] == ["mine"]
-        assert service.find(floor.store, "@last", owner=owner).name == "mine"
+        assert service.find(floor.store, "@last", Principal(owner)).name == "mine"
 
 
 @pytest.mark.parametrize("before", [False, True])
 def test_a_corpus_is_one_whatever_the_spelling(floor: Floor, before: bool) -> None:
-    added = service.add_corpus(floor.store, DECOMPOSED, OTHER, "a.txt", "ann")
+    added = service.add_corpus(floor.store, DECOMPOSED, OTHER, "a.txt", ANN)
     assert added.corpus.name == COMPOSED
     if before:
         as_before(floor, NamedCorpus)
     newer = Text(("newer\n",))
-    again = service.add_corpus(floor.store, COMPOSED, newer, "b.txt", "ann")
+    again = service.add_corpus(floor.store, COMPOSED, newer, "b.txt", ANN)
     assert again.replaced
     assert len(service.list_corpora(floor.store)) == 1
     for name in (COMPOSED, DECOMPOSED):
         assert service.corpus_text(floor.store, name) == newer
-    service.remove_corpus(floor.store, DECOMPOSED if not before else COMPOSED)
+    service.remove_corpus(floor.store, DECOMPOSED if not before else COMPOSED, ANN)
     assert service.list_corpora(floor.store) == []
 
 
 def test_a_corpus_that_a_job_needs_is_kept_whatever_the_spelling(floor: Floor) -> None:
-    service.add_corpus(floor.store, COMPOSED, OTHER, "a.txt", "ann")
+    service.add_corpus(floor.store, COMPOSED, OTHER, "a.txt", ANN)
     floor.submit(text=OTHER, corpus=COMPOSED)
     with pytest.raises(JobStateError, match="is needed by"):
-        service.remove_corpus(floor.store, DECOMPOSED)
+        service.remove_corpus(floor.store, DECOMPOSED, ANN)
 
 
 @pytest.mark.parametrize("name", ["caf\udce9", "a\x1b[2J", "a\nb", "e" + "\u0301" * 200])
@@ -100,8 +102,8 @@ def test_what_is_no_name_is_refused_in_one_line(floor: Floor, name: str) -> None
     for refused in (
         lambda: floor.submit(name),
         lambda: service.find(floor.store, name),
-        lambda: service.add_corpus(floor.store, name, OTHER, "a.txt", "ann"),
-        lambda: service.add_corpus(floor.store, "mine", OTHER, "a.txt", name),
+        lambda: service.add_corpus(floor.store, name, OTHER, "a.txt", ANN),
+        lambda: service.add_corpus(floor.store, "mine", OTHER, "a.txt", Principal(name)),
     ):
         with pytest.raises(ConfigError) as caught:
             refused()
@@ -118,4 +120,4 @@ def test_an_unknown_name_is_shown_in_short(floor: Floor) -> None:
 def test_a_worker_is_drained_by_either_spelling(floor: Floor) -> None:
     worker_api.register_worker(floor.store, COMPOSED, 1)
     worker_api.register_worker(floor.store, DECOMPOSED, 1)  # as an older version's worker
-    assert len(service.drain(floor.store, DECOMPOSED, "ann")) == 2
+    assert len(service.drain(floor.store, DECOMPOSED, ANN)) == 2

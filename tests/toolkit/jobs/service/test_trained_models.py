@@ -63,7 +63,7 @@ def file(tmp_path: Path) -> Path:
     for _ in run:
         pass
     path = tmp_path / "song.safetensors"
-    checkpoint_file.write(run.state(), path)
+    checkpoint_file.write(run.state().to_checkpoint(), path)
     return path
 
 

@@ -12,10 +12,11 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool, Pool
 
 from installations import fill, opened, rows, trained, write
+from people import ANN
 from versemill.errors import DatabaseError, SchemaError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
-from versemill.jobs.service import transfer
+from versemill.jobs.service import Principal, transfer
 from versemill.jobs.storage.database import parse_url
 from versemill.jobs.storage.tables import CheckpointChunk, Job, User, Worker
 from versemill.text.corpus import Text
@@ -123,16 +124,18 @@ class TestCopy:
 
     def test_numbers_once_given_do_not_come_back(self, stage: Stage, source: Floor) -> None:
         claim = fill(source)
-        service.remove(source.store, claim.job_id)
+        service.remove(source.store, claim.job_id, ANN)
         stage.copy()
         with opened(stage.target_url) as target:
             assert target.submit().id == claim.job_id + 1
             assert target.checkpoint(target.claim(), step=1) == 2 * claim.job_id + 1
-            service.add_corpus(target.store, "a", Text(("text\n",)), "a.txt", "somebody new")
+            service.add_corpus(
+                target.store, "a", Text(("text\n",)), "a.txt", Principal("somebody new")
+            )
             assert target.count(User) == 3
 
     def test_numbers_of_an_emptied_installation(self, stage: Stage, source: Floor) -> None:
-        service.remove(source.store, source.submit().id)
+        service.remove(source.store, source.submit().id, ANN)
         stage.copy()
         with opened(stage.target_url) as target:
             assert target.submit().id == 2

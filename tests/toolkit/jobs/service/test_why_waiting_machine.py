@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
+from versemill.jobs.notices import NoWorker, OtherMachines, RetryDelayed, WorkersBusy
 from versemill.jobs.states import State
 
 if TYPE_CHECKING:
@@ -17,14 +19,14 @@ OLD, NEW = "cpu AVX2, torch 2.12.0", "cpu AVX512, torch 2.13.0"
 
 
 def machine(floor: Floor, plan: str) -> WorkerRecord:
-    worker = replace(floor.worker(), plans=[plan])
+    worker = replace(floor.worker(), machines=[plan])
     worker_api.beat(floor.store, worker)
     return worker
 
 
 def claimed(floor: Floor, plan: str | None) -> Claim | None:
     worker = floor.worker() if plan is None else machine(floor, plan)
-    return worker_api.claim(floor.store, worker, plan=plan)
+    return worker_api.claim(floor.store, worker, machine=plan)
 
 
 def left_by(floor: Floor, plan: str) -> Claim:
@@ -44,9 +46,9 @@ def test_a_new_job_goes_anywhere(floor: Floor) -> None:
 
 def test_a_job_with_a_checkpoint_is_left_to_its_kind(floor: Floor) -> None:
     claim = left_by(floor, OLD)
-    assert not worker_api.runnable(floor.store, plans=[NEW])
+    assert not worker_api.runnable(floor.store, machines=[NEW])
     assert claimed(floor, NEW) is None
-    assert worker_api.runnable(floor.store, plans=[NEW, OLD])
+    assert worker_api.runnable(floor.store, machines=[NEW, OLD])
     again = claimed(floor, OLD)
     assert again is not None
     assert again.job_id == claim.job_id
@@ -62,8 +64,8 @@ def test_it_does_not_hold_up_those_behind_it(floor: Floor) -> None:
 
 def test_inexact_goes_anywhere_and_says_so(floor: Floor) -> None:
     claim = left_by(floor, OLD)
-    service.request_pause(floor.store, claim.job_id, "ann")
-    service.resume(floor.store, claim.job_id, "ann", inexact=True)
+    service.request_pause(floor.store, claim.job_id, ANN)
+    service.resume(floor.store, claim.job_id, ANN, inexact=True)
     again = claimed(floor, NEW)
     assert again is not None
     worker_api.rewind(floor.store, again, epoch=2, step=20, checkpoint_id=1)
@@ -71,7 +73,7 @@ def test_inexact_goes_anywhere_and_says_so(floor: Floor) -> None:
         f"resumed from step 20; inexactly: made on {OLD}, goes on on {NEW}"
     )
     floor.checkpoint(again, step=30)
-    assert floor.details(again).plan == NEW
+    assert floor.details(again).machine == NEW
 
 
 def test_from_the_beginning_nothing_binds_it(floor: Floor) -> None:
@@ -80,34 +82,32 @@ def test_from_the_beginning_nothing_binds_it(floor: Floor) -> None:
     assert again is not None
     worker_api.rewind(floor.store, again, epoch=0, step=0)
     worker_api.finish(floor.store, again, State.FAILED, message="for a test")
-    assert floor.details(claim).plan is None
+    assert floor.details(claim).machine is None
 
 
 def test_nor_after_a_retry_from_scratch(floor: Floor) -> None:
     claim = left_by(floor, OLD)
-    service.request_cancel(floor.store, claim.job_id, "ann")
-    service.retry(floor.store, claim.job_id, "ann", from_scratch=True)
+    service.request_cancel(floor.store, claim.job_id, ANN)
+    service.retry(floor.store, claim.job_id, ANN, from_scratch=True)
     assert claimed(floor, NEW) is not None
 
 
 class TestWaiting:
     def test_without_a_worker(self, floor: Floor) -> None:
         job = floor.submit()
-        assert "no worker is running" in (service.waiting(floor.store, job.id) or "")
+        assert service.waiting(floor.store, job.id) == NoWorker()
 
     def test_without_a_machine_of_its_kind(self, floor: Floor) -> None:
         claim = left_by(floor, OLD)
         for worker in service.live_workers(floor.store):
             worker_api.forget_worker(floor.store, _record(worker.id))
         machine(floor, NEW)
-        why = service.details(floor.store, claim.job_id).waiting or ""
-        assert OLD in why
-        assert f"versemill resume {claim.job_id} --inexact" in why
+        assert service.details(floor.store, claim.job_id).waiting == OtherMachines(machine=OLD)
 
     def test_behind_busy_workers(self, floor: Floor) -> None:
         floor.running()
         job = floor.submit()
-        assert "every worker is busy (1 slot)" in (service.waiting(floor.store, job.id) or "")
+        assert service.waiting(floor.store, job.id) == WorkersBusy(slots=1)
 
     def test_for_its_back_off(self, floor: Floor) -> None:
         claim = floor.running()
@@ -116,7 +116,9 @@ class TestWaiting:
             floor.hurry(claim)
             claim = floor.claim()
         floor.fail(claim)
-        assert "tried again in" in (service.waiting(floor.store, claim.job_id) or "")
+        why = service.waiting(floor.store, claim.job_id)
+        assert isinstance(why, RetryDelayed)
+        assert str(why) == f"it is tried again in {why.seconds:.0f} s"
 
     def test_not_while_a_slot_is_free(self, floor: Floor) -> None:
         job = floor.submit()

@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobs_floor import CONFIG, TEXT
+from people import ANN, BOB
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
+from versemill.jobs.notices import PluginsMissing, WorkersBusy
+from versemill.jobs.service import Submission
 from versemill.jobs.states import State
-from versemill.jobs.storage.tables import StoredNeeds
-from versemill.plugins.requirements import Plugin, exactly
+from versemill.jobs.storage.tables import StoredRequirements
+from versemill.plugins.record import PluginRecord
+from versemill.plugins.requirements import OfferedPlugin, exactly
 
 if TYPE_CHECKING:
     from jobs_floor import Floor
@@ -20,9 +24,8 @@ if TYPE_CHECKING:
     from versemill.jobs.views import JobView
 
 
-def record(version: str, *, kind: str = "cell", name: str = "x") -> dict[str, Any]:
-    told = {"kind": kind, "name": name, "distribution": "dist-y", "version": version}
-    return {**told, "options": {}}
+def record(version: str, *, kind: str = "cell", name: str = "x") -> PluginRecord:
+    return PluginRecord(kind=kind, name=name, distribution="dist-y", version=version)
 
 
 CORPUS = record("9", kind="corpus", name="songs")
@@ -30,16 +33,17 @@ HOT = record("2.0", kind="decoder", name="hot")
 
 
 def submitted(floor: Floor, *plugins: dict[str, Any]) -> JobView:
-    return service.submit(floor.store, CONFIG, TEXT, plugins, owner="ann")
+    submission = Submission(config=CONFIG, text=TEXT, plugins=plugins)
+    return service.enqueue(floor.store, submission, ANN).job
 
 
 def equipped(floor: Floor, *versions: str, hot: str = "2.0") -> WorkerRecord:
     """A worker that has cell `x` from dist-y in these versions, and a decoder."""
     cells = tuple(
-        Plugin(kind="cell", name="x", distribution="dist-y", version=version)
+        OfferedPlugin(kind="cell", name="x", distribution="dist-y", version=version)
         for version in versions
     )
-    decoder = Plugin(kind="decoder", name="hot", distribution="dist-y", version=hot)
+    decoder = OfferedPlugin(kind="decoder", name="hot", distribution="dist-y", version=hot)
     worker = replace(floor.worker(), plugins=(*cells, decoder))
     worker_api.beat(floor.store, worker)
     return worker
@@ -62,7 +66,7 @@ def left(floor: Floor, submitted_with: str, made_with: str) -> Claim:
 
 
 def paused(floor: Floor, claim: Claim) -> int:
-    service.request_pause(floor.store, claim.job_id, "ann")
+    service.request_pause(floor.store, claim.job_id, ANN)
     return claim.job_id
 
 
@@ -93,7 +97,7 @@ def test_the_claim_tells_what_it_needs(floor: Floor) -> None:
     submitted(floor, CORPUS, record("1.2"))
     claim = claimed(floor, equipped(floor, "1.3"))
     assert claim is not None
-    assert [need["version"] for need in claim.needs] == ["1.2"]
+    assert [wanted.version for wanted in claim.requirements] == ["1.2"]
     assert claim.accepted_by is None
 
 
@@ -108,7 +112,7 @@ def test_order_is_that_of_submission_whatever_is_needed(floor: Floor) -> None:
 def test_equal_needs_are_stored_once(floor: Floor) -> None:
     for _ in range(3):
         submitted(floor, CORPUS, record("1.2"))
-    assert floor.count(StoredNeeds) == 1
+    assert floor.count(StoredRequirements) == 1
 
 
 def test_a_worker_that_does_not_know_yet_takes_any(floor: Floor) -> None:
@@ -130,8 +134,8 @@ def test_a_checkpoint_locks_the_version_it_was_made_with(floor: Floor) -> None:
 
 def test_nothing_is_locked_once_it_begins_anew(floor: Floor) -> None:
     job_id = left(floor, "1.2", "1.3").job_id
-    service.request_cancel(floor.store, job_id, "ann")
-    service.retry(floor.store, job_id, "ann", from_scratch=True)
+    service.request_cancel(floor.store, job_id, ANN)
+    service.retry(floor.store, job_id, ANN, from_scratch=True)
     claim = claimed(floor, equipped(floor, "1.4"))
     assert claim is not None
     floor.checkpoint(claim, step=20, made_with=[record("1.4")])
@@ -143,7 +147,7 @@ def test_nothing_is_locked_once_it_begins_anew(floor: Floor) -> None:
 class TestAccepting:
     def test_any_version_goes_on_and_is_locked_by_its_checkpoint(self, floor: Floor) -> None:
         job_id = paused(floor, left(floor, "1.2", "1.3"))
-        service.resume(floor.store, job_id, "bob", accept_change=True)
+        service.resume(floor.store, job_id, BOB, accept_change=True)
         claim = claimed(floor, equipped(floor, "1.1"))
         assert claim is not None
         assert claim.accepted_by == "bob"
@@ -157,17 +161,17 @@ class TestAccepting:
 
     def test_by_a_retry(self, floor: Floor) -> None:
         claim = left(floor, "1.2", "1.3")
-        service.request_cancel(floor.store, claim.job_id, "ann")
-        service.retry(floor.store, claim.job_id, "ann", accept_change=True)
+        service.request_cancel(floor.store, claim.job_id, ANN)
+        service.retry(floor.store, claim.job_id, ANN, accept_change=True)
         assert floor.details(claim).accepted_by == "ann"
         assert claimed(floor, equipped(floor, "1.4")) is not None
 
     def test_it_holds_for_one_resume(self, floor: Floor) -> None:
         claim = left(floor, "1.2", "1.3")
         paused(floor, claim)
-        service.resume(floor.store, claim.job_id, "ann", accept_change=True)
+        service.resume(floor.store, claim.job_id, ANN, accept_change=True)
         paused(floor, claim)
-        service.resume(floor.store, claim.job_id, "ann")
+        service.resume(floor.store, claim.job_id, ANN)
         assert floor.details(claim).accepted_by is None
 
 
@@ -178,7 +182,9 @@ class TestHandingBack:
         claim = claimed(floor, worker)
         assert claim is not None
         found = exactly([record("1.3")])
-        worker_api.hand_back(floor.store, claim, message="needs another; handed back", needs=found)
+        worker_api.hand_back(
+            floor.store, claim, message="needs another; handed back", requirements=found
+        )
         assert floor.state(claim) is State.QUEUED
         assert "needs cell 'x' from dist-y = 1.3" in str(floor.details(claim).waiting)
         assert claimed(floor, equipped(floor, "1.3")) is None  # not yet
@@ -188,7 +194,7 @@ class TestHandingBack:
 
     def test_what_people_asked_for_comes_first(self, floor: Floor) -> None:
         claim = floor.running()
-        service.request_cancel(floor.store, claim.job_id, "ann")
+        service.request_cancel(floor.store, claim.job_id, ANN)
         worker_api.hand_back(floor.store, claim, message="not here")
         assert floor.state(claim) is State.CANCELLED
 
@@ -197,33 +203,33 @@ class TestWaiting:
     def test_for_a_plugin_that_nobody_has(self, floor: Floor) -> None:
         job = submitted(floor, record("1.2"))
         equipped(floor)
-        assert service.waiting(floor.store, job.id) == (
-            "needs cell 'x' from dist-y ≥ 1.2; no live worker has it; install it where one runs"
-        )
+        why = service.waiting(floor.store, job.id)
+        assert str(why) == "needs cell 'x' from dist-y ≥ 1.2; no live worker has it"
 
     def test_for_another_version_than_somebody_has(self, floor: Floor) -> None:
         job = submitted(floor, record("1.2"))
         name = equipped(floor, "1.1").name
-        assert service.waiting(floor.store, job.id) == (
+        why = service.waiting(floor.store, job.id)
+        assert str(why) == (
             "needs cell 'x' from dist-y ≥ 1.2; no live worker has it; "
-            f"worker {name} has cell 'x' from dist-y 1.1; install it where one runs, or go on with "
-            f"what is there: `versemill pause {job.id}` and "
-            f"`versemill resume {job.id} --accept-change`"
+            f"worker {name} has cell 'x' from dist-y 1.1"
         )
+        assert isinstance(why, PluginsMissing)
+        assert [need.version for need in why.requirements] == ["1.2"]
+        assert [(other.worker, other.plugin.version) for other in why.others] == [(name, "1.1")]
 
     def test_for_the_version_of_its_checkpoint(self, floor: Floor) -> None:
         claim = left(floor, "1.2", "1.3")
         alone(floor, "1.4")
-        why = service.details(floor.store, claim.job_id).waiting or ""
+        why = str(service.details(floor.store, claim.job_id).waiting)
         assert why.startswith("needs cell 'x' from dist-y = 1.3; no live worker has it; worker ")
-        assert f"versemill resume {claim.job_id} --accept-change" in why
 
     def test_for_several(self, floor: Floor) -> None:
         job = submitted(floor, record("1.2"), record("1", kind="sampler"))
         equipped(floor)
-        assert (service.waiting(floor.store, job.id) or "").startswith(
+        assert str(service.waiting(floor.store, job.id)) == (
             "needs cell 'x' from dist-y ≥ 1.2, sampler 'x' from dist-y ≥ 1; "
-            "no live worker has them all; install them"
+            "no live worker has them all"
         )
 
     def test_not_while_an_equipped_slot_is_free(self, floor: Floor) -> None:
@@ -237,12 +243,12 @@ class TestWaiting:
         assert claimed(floor, equipped(floor, "1.2")) is not None
         equipped(floor)
         job = submitted(floor, record("1.2"))
-        assert "every worker is busy (1 slot)" in (service.waiting(floor.store, job.id) or "")
+        assert service.waiting(floor.store, job.id) == WorkersBusy(slots=1)
 
 
 def test_workers_tell_what_they_have(floor: Floor) -> None:
     equipped(floor, "1.2")
     floor.worker()
     has, unknown = service.live_workers(floor.store)
-    assert [p["version"] for p in has.plugins or ()] == ["1.2", "2.0"]
+    assert [p.version for p in has.plugins or ()] == ["1.2", "2.0"]
     assert unknown.plugins is None

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jobs_floor import CONFIG, TEXT, Floor
+from people import ANN
 from versemill.jobs import service
+from versemill.jobs.service import Submission
 from versemill.jobs.states import State
 from versemill.jobs.storage import job_listing
 from versemill.jobs.storage.database import connect
@@ -27,8 +29,9 @@ def busy(sqlite_url: str) -> Store:
     for state in State:
         floor.in_state(state)
     floor.expire(floor.running())
-    service.request_pause(store, floor.running().job_id, "ann")
-    service.submit(store, CONFIG, TEXT, [], owner="张三", name="不分开")
+    service.request_pause(store, floor.running().job_id, ANN)
+    submission = Submission(config=CONFIG, text=TEXT, plugins=[], name="不分开")
+    service.enqueue(store, submission, service.Principal("张三"))
     return store
 
 

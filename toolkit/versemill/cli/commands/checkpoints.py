@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from versemill.cli.terminal.output import say_text
+
 
 @click.group()
 def checkpoints() -> None:
@@ -35,7 +37,7 @@ def list_(job: str, as_json: bool) -> None:
         note(f"job {found.id} ({found.name}) is {found.state_shown} and has no checkpoint yet")
         return
     rows = [(v.step, v.epoch, ", ".join(v.kinds), size(v.size), ago(v.created_at)) for v in kept]
-    click.echo(table(("STEP", "EPOCH", "KIND", "SIZE", "MADE"), rows, right="STEP EPOCH SIZE"))
+    say_text(table(("STEP", "EPOCH", "KIND", "SIZE", "MADE"), rows, right="STEP EPOCH SIZE"))
 
 
 @checkpoints.command()
@@ -51,6 +53,7 @@ def export(job: str, file: Path, at: str, force: bool) -> None:
     """
     from versemill.cli.installation import installation, note
     from versemill.errors import CheckpointError
+    from versemill.files import replacing
     from versemill.jobs import service
     from versemill.jobs.service.trained_models import SUFFIX, choose_checkpoint, save_checkpoint
 
@@ -61,10 +64,6 @@ def export(job: str, file: Path, at: str, force: bool) -> None:
         chosen = choose_checkpoint(found, service.details(here.store, found.id).checkpoints, at)
         if file.exists() and not force:
             raise CheckpointError(f"{file} is there already; --force replaces it")
-        partial = file.with_name(f".{file.name}.partial")
-        try:
-            save_checkpoint(here.store, chosen, partial)
-            partial.replace(file)
-        finally:
-            partial.unlink(missing_ok=True)
+        with replacing(file) as written:
+            save_checkpoint(here.store, chosen, written)
     note(f"wrote {file}: job {found.id} ({found.name}), step {chosen.step:,}")

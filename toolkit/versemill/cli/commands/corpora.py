@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+from versemill.cli.terminal.output import say, say_text
+
 if TYPE_CHECKING:
-    from versemill.cli.installation import Installation
-    from versemill.jobs.views import AddedCorpus
-    from versemill.plugins.registry import Registry
-    from versemill.text.corpus import Text
-    from versemill.text.reading import Reading
+    from versemill.jobs.service import CorpusFromPath
+
+_FILES_SHOWN = 3
 
 
 @click.group()
@@ -29,25 +29,26 @@ def list_(as_json: bool) -> None:
     """
     from versemill.cli.installation import installation
     from versemill.cli.terminal.tables import print_json, table
+    from versemill.jobs import service
     from versemill.plugins.registry import Registry
 
     with installation() as here:
-        rows = _listed(here, Registry.discover())
+        offered = service.offered_corpora(here.store, Registry.discover())
     if as_json:
-        print_json(rows)
+        print_json([corpus.to_json() for corpus in offered])
         return
     header = ("NAME", "FROM", "CHARACTERS", "SONGS", "SUMMARY")
     shown = [
-        [
-            row["name"],
-            row["source"],
-            None if row["characters"] is None else f"{row['characters']:,}",
-            None if row["songs"] is None else f"{row['songs']:,}",
-            row["summary"],
-        ]
-        for row in rows
+        (
+            corpus.name,
+            corpus.source,
+            None if corpus.characters is None else f"{corpus.characters:,}",
+            None if corpus.songs is None else f"{corpus.songs:,}",
+            corpus.summary,
+        )
+        for corpus in offered
     ]
-    click.echo(table(header, shown, right="CHARACTERS SONGS"))
+    say_text(table(header, shown, right="CHARACTERS SONGS"))
 
 
 @corpora.command()
@@ -87,25 +88,23 @@ def add(
                versemill corpora add 宋词 ./ci.json --field paragraphs
     """
     from versemill.cli.installation import installation
-    from versemill.cli.texts import read_place, source_of
-    from versemill.errors import ConfigError
     from versemill.jobs import service
     from versemill.plugins.registry import Registry
 
     with installation() as here:
-        if Registry.discover().has("corpus", name):
-            raise ConfigError("corpus name", name, "a name that no plugin's corpus has")
-        reading = read_place(
-            here,
+        done = service.add_corpus_from_path(
+            here.store,
+            name,
             path,
+            here.principal,
+            registry=Registry.discover(),
+            sources=here.sources(),
             song_separator=song_separator,
             encoding=encoding,
             field=field,
             newlines=newlines,
         )
-        source = source_of(path)
-        added = service.add_corpus(here.store, name, reading.text, source, here.settings.user)
-    _print_added(added, reading)
+    _print_added(done)
 
 
 @corpora.command()
@@ -118,16 +117,22 @@ def show(name: str, field: str | None, as_json: bool) -> None:
     \b
     Example:  versemill corpora show starter-zh
     """
+    from versemill.cli.installation import installation, note_all
     from versemill.cli.terminal.corpus_report import as_table, report
     from versemill.cli.terminal.tables import print_json
+    from versemill.jobs import service
+    from versemill.plugins.registry import Registry
     from versemill.text.inspection import inspect
 
-    text = _text(name, field)
-    found = inspect(text)
+    with installation() as here:
+        registry = Registry.discover()
+        found = service.named_text(here.store, name, registry, here.sources(), field=field)
+    note_all(found.notices)
+    figures = inspect(found.text)
     if as_json:
-        print_json(as_table(name, text, found))
+        print_json(as_table(name, found.text, figures))
     else:
-        click.echo("\n".join(report(name, text, found)))
+        say(*report(name, found.text, figures))
 
 
 @corpora.command()
@@ -144,84 +149,39 @@ def remove(name: str) -> None:
     from versemill.jobs import service
 
     with installation() as here:
-        service.remove_corpus(here.store, name)
-    click.echo(f"removed corpus {name}")
+        service.remove_corpus(here.store, name, here.principal)
+    say(f"removed corpus {name}")
 
 
-def _listed(here: Installation, registry: Registry) -> list[dict[str, Any]]:
-    from versemill.jobs import service
-
-    unknown = {"characters": None, "songs": None, "content_hash": None}
-    rows: list[dict[str, Any]] = [
-        {
-            "name": offered.name,
-            "source": f"{offered.distribution} {offered.version}",
-            "summary": offered.summary,
-            **unknown,
-        }
-        for offered in registry.all()
-        if offered.kind == "corpus"
-    ]
-    rows += [
-        {
-            "name": view.name,
-            "source": f"added by {view.added_by}",
-            "summary": view.source,
-            "characters": view.characters,
-            "songs": view.songs,
-            "content_hash": view.content_hash,
-        }
-        for view in service.list_corpora(here.store)
-    ]
-    return rows
-
-
-def _text(name: str, field: str | None) -> Text:
-    """The text of a corpus by name, or of a path."""
-    from versemill.cli.installation import installation
-    from versemill.cli.texts import plugin_text, read_corpus, refuse_field
-    from versemill.jobs import service
-    from versemill.plugins.registry import Registry
-
-    registry = Registry.discover()
-    with installation() as here:
-        if registry.has("corpus", name):
-            stored: Text | None = plugin_text(registry, name, {})
-        else:
-            stored = service.corpus_text(here.store, name)
-        if stored is None:
-            return read_corpus(here, name, registry, field=field)
-    refuse_field(field, name)
-    return stored
-
-
-def _print_added(added: AddedCorpus, reading: Reading) -> None:
+def _print_added(done: CorpusFromPath) -> None:
     from versemill.cli.terminal.corpus_report import songs_shown
-    from versemill.cli.texts import beginning, guessed_shown, skipped_shown
-    from versemill.phrases import counted
+    from versemill.jobs.notices import EncodingFound
+    from versemill.phrases import counted, listed
     from versemill.text.encodings import shown
     from versemill.text.inspection import inspect
 
+    added, reading = done.added, done.reading
     corpus = added.corpus
-    click.echo(
+    say(
         f"corpus {corpus.name}: {counted(corpus.characters, 'character')}, "
         f"{songs_shown(corpus.songs)}, read as {shown(reading.encoding)}"
     )
-    if reading.guessed:
-        click.echo(
-            f"the encoding{guessed_shown(reading)} is a guess; the text begins: "
-            f"{beginning(reading.text)}\n"
-            "if that is wrong, add it again with --encoding"
-        )
-    for line in skipped_shown(reading):
-        click.echo(line)
+    for notice in done.notices:
+        if not isinstance(notice, EncodingFound):
+            say(notice)
+        elif notice.guessed:
+            of = f" of {listed(notice.files, _FILES_SHOWN)}" if notice.files else ""
+            say(
+                f"the encoding{of} is a guess; the text begins: {notice.beginning}",
+                "if that is wrong, add it again with --encoding",
+            )
     if added.replaced:
         kept = counted(added.kept_by, "job")
-        click.echo(
+        say(
             f"{corpus.name} stood for another text before; "
             + (f"{kept} submitted with that text keep it" if added.kept_by else "no job has it")
         )
     odd = inspect(reading.text).oddities
     if odd:
         kinds = ", ".join(each.what for each in odd)
-        click.echo(f"look at it with `versemill corpora show {corpus.name}`: {kinds}")
+        say(f"look at it with `versemill corpora show {corpus.name}`: {kinds}")

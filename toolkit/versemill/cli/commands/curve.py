@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.cli.terminal.output import say
 from versemill.phrases import counted
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ _TRAINING, _VALIDATION = "█", "○"
 def curve(job: str, png: Path | None, as_json: bool) -> None:
     """Show how a job's perplexities developed.
 
-    Training perplexity alone only shows memorising; validation is on text held out.
+    Training perplexity alone only shows memorising; validation is on text held out. Both are per
+    character, whatever the tokenizer.
 
     \b
     Examples:  versemill curve @last
@@ -56,7 +58,7 @@ def curve(job: str, png: Path | None, as_json: bool) -> None:
     if png is not None:
         _draw(found, points, png)
     else:
-        click.echo("\n".join(curve_lines(found, points, count)))
+        say(*curve_lines(found, points, count))
 
 
 def curve_lines(job: JobView, shown: Sequence[CurvePoint], count: int) -> list[str]:
@@ -78,8 +80,8 @@ def curve_lines(job: JobView, shown: Sequence[CurvePoint], count: int) -> list[s
     ]
     part = f"; {len(shown)} of {counted(count, 'report')}" if len(shown) < count else ""
     return [
-        f"perplexity of job {job.id} ({job.name}), {job.state_shown}{part}",
-        table(header, rows, right="EPOCH STEP TRAINING VALIDATION CHARACTERS/S"),
+        f"perplexity per character of job {job.id} ({job.name}), {job.state_shown}{part}",
+        *table(header, rows, right="EPOCH STEP TRAINING VALIDATION CHARACTERS/S").split("\n"),
         f"{_TRAINING} training   {_VALIDATION} validation (held out)   from "
         f"{perplexity(scale.low)} to {perplexity(scale.high)}",
     ]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.cli.terminal.output import say, say_text
+
 if TYPE_CHECKING:
     from versemill.jobs.storage.database import SchemaStatus
     from versemill.jobs.storage.row_copy import Copied
@@ -32,10 +34,10 @@ def upgrade() -> None:
 
     before = database.upgrade(Settings.from_environment().database_url)
     if before.verdict == "current":
-        click.echo(f"{before.database} already has schema {before.head}")
+        say(f"{before.database} already has schema {before.head}")
     else:
         was = before.revision or "none"
-        click.echo(f"{before.database}: schema {was} → {before.head}")
+        say(f"{before.database}: schema {was} → {before.head}")
 
 
 @db.command()
@@ -57,7 +59,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     if as_json:
         print_json({**asdict(found), "verdict": found.verdict})
     else:
-        click.echo(f"{found.database}: {_in_words(found)}")
+        say(f"{found.database}: {_in_words(found)}")
     ctx.exit(0 if found.verdict == "current" else 1)
 
 
@@ -83,10 +85,10 @@ def copy_to(url: str) -> None:
     with screen(err=True) as screened:
         copied = transfer.copy_to(source, url, status=screened.status)
     _print_copied(copied)
-    click.echo(
-        f"copied to {shown(url)}: number and checksum of the rows are equal.\n"
+    say(
+        f"copied to {shown(url)}: number and checksum of the rows are equal.",
         "Next: set VERSEMILL_DATABASE_URL to it for every command and worker. "
-        f"{shown(source)} is as it was; start no worker there"
+        f"{shown(source)} is as it was; start no worker there",
     )
 
 
@@ -110,9 +112,9 @@ def backup(file: Path) -> None:
     with screen(err=True) as screened:
         copied = transfer.backup(source, file, status=screened.status)
     _print_copied(copied)
-    click.echo(
-        f"wrote {file} ({size(file.stat().st_size)}): number and checksum of the rows are equal.\n"
-        f"To look into it: VERSEMILL_DATABASE_URL=sqlite:///{file.absolute()} versemill jobs"
+    say(
+        f"wrote {file} ({size(file.stat().st_size)}): number and checksum of the rows are equal.",
+        f"To look into it: VERSEMILL_DATABASE_URL=sqlite:///{file.absolute()} versemill jobs",
     )
 
 
@@ -121,7 +123,7 @@ def _print_copied(copied: Copied) -> None:
     from versemill.cli.terminal.tables import table
 
     rows = [(name, f"{count:,}") for name, count in copied.rows.items()]
-    click.echo(table(("TABLE", "ROWS"), rows, right="ROWS"))
+    say_text(table(("TABLE", "ROWS"), rows, right="ROWS"))
     for name in copied.damaged:
         note(f"{name} was damaged before, and was copied as it is")
 

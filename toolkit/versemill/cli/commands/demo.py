@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.cli.job_options import job_source
+from versemill.cli.terminal.output import say
 from versemill.phrases import counted
 
 if TYPE_CHECKING:
@@ -29,30 +31,33 @@ def demo(ctx: click.Context) -> None:
     Example:  versemill demo
     """
     from versemill.cli.commands.run import train_here
-    from versemill.cli.commands.submit import prepare, queue
-    from versemill.cli.installation import installation
+    from versemill.cli.installation import installation, note_all
     from versemill.cli.terminal.interrupts import Interrupts
     from versemill.jobs import service
 
     with installation() as here:
-        submission = prepare(here, None, _options())
-        click.echo(
+        table = job_source(None, _options()).table
+        submission = service.prepare(here.store, table, here.sources())
+        say(
             f"corpus {submission.config.corpus}: "
             f"{counted(submission.text.characters, 'character')}, "
             f"{counted(len(submission.text.songs), 'song')}, some of them held out"
         )
         with Interrupts() as interrupts:
-            job = queue(here, submission)
-            code = train_here(here, job, interrupts)
+            queued = service.enqueue(here.store, submission, here.principal, wake=here.wake)
+            note_all(queued.notices)
+            code = train_here(here, queued.job, interrupts)
         if code == 0:
-            details = service.details(here.store, job.id)
+            details = service.details(here.store, queued.job.id)
             _print_outcome(here, details, submission.text)
             _print_next_steps(details.job)
     ctx.exit(code)
 
 
 def _options() -> dict[str, Any]:
-    unset: dict[str, Any] = dict.fromkeys(("cell", "sampler", "tokenizer", "name", "epochs"))
+    unset: dict[str, Any] = dict.fromkeys(
+        ("base", "cell", "sampler", "tokenizer", "name", "epochs")
+    )
     unset |= dict.fromkeys(("prefixes", "trackers"), ())
     return unset | {"corpus": "starter-zh", "recipe": "default", "settings": SETTINGS}
 
@@ -63,22 +68,22 @@ def _print_outcome(here: Installation, details: JobDetails, text: Text) -> None:
 
     written = service.lyrics(here.store, details.job.id)
     newest = max(lyric.step for lyric in written)
-    click.echo("\nfinal lyrics")
+    say("", "final lyrics")
     for lyric in written:
         if lyric.step == newest:
             _print_lyric(lyric, "\n".join(text.songs))
-    click.echo()
+    say("")
     for part, figures in (details.result or {}).get("held_out", {}).items():
-        click.echo(held_out_line(part, figures))
+        say(held_out_line(part, figures))
 
 
 def _print_lyric(lyric: LyricView, corpus: str) -> None:
     from versemill.cli.terminal.wording import indented
     from versemill.evaluation.originality import copied_share, distinct
 
-    click.echo(f"\n  after {lyric.prefix!r}:")
-    click.echo("\n".join(indented(lyric.text)))
-    click.echo(
+    say("", f"  after {lyric.prefix!r}:")
+    say(*indented(lyric.text))
+    say(
         f"  distinct-2 {distinct(lyric.text):.2f}, "
         f"copied from the corpus {copied_share(lyric.text, corpus):.0%}"
     )
@@ -96,5 +101,5 @@ def _print_next_steps(job: JobView) -> None:
     from versemill.cli.terminal.tables import table
 
     rows = [(f"  {command}", what) for command, what in steps.items()]
-    click.echo("\ntry next")
-    click.echo("\n".join(table(("", ""), rows).splitlines()[1:]))
+    say("", "try next")
+    say(*table(("", ""), rows).splitlines()[1:])

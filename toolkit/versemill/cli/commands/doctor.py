@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.cli.terminal.output import say
 from versemill.errors import DamagedDatabaseError, VersemillError
 from versemill.phrases import counted
 
@@ -65,7 +66,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     \b
     Example:  versemill doctor
     """
-    from versemill.cli.terminal.tables import harmless, print_json
+    from versemill.cli.terminal.tables import print_json
 
     findings = examine()
     if as_json:
@@ -73,7 +74,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
         print_json([hidden.hide_in(asdict(finding)) for finding in findings])
     else:
         for finding in findings:
-            click.echo(harmless(_line(finding)))
+            say(_line(finding))
     ctx.exit(0 if all(finding.ok for finding in findings) else 1)
 
 
@@ -350,6 +351,28 @@ def check_disk(settings: Settings) -> list[Finding]:
     return [Finding(check="disk", ok=True, detail=detail)]
 
 
+def check_privacy(settings: Settings) -> list[Finding]:
+    """Nobody else can read or change an installation's files, or lock its database."""
+    from versemill.jobs.service.private_files import closing_command, open_to_others
+
+    found = open_to_others(settings, _sqlite_path_or_none(settings))
+    if not found:
+        return [Finding(check="privacy", ok=True, detail="all files are yours alone")]
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    detail = f"others may read or change {found[0]}{more}"
+    mend = f"if they are not to, run: {closing_command(found, settings.home)}"
+    return [Finding(check="privacy", ok=True, detail=detail, mend=mend)]
+
+
+def check_imports(_settings: Settings) -> list[Finding]:
+    """No module is taken from the folder in which a command happens to be started."""
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if entries == [""] or all(map(os.path.isabs, entries)):
+        return []
+    detail = "PYTHONPATH has an empty or relative entry: modules of the present folder are imported"
+    return [Finding(check="imports", ok=True, detail=detail, mend="write whole paths")]
+
+
 CHECKS: tuple[Check, ...] = (
     check_schema,
     check_database,
@@ -358,14 +381,22 @@ CHECKS: tuple[Check, ...] = (
     check_plugins,
     check_font,
     check_disk,
+    check_privacy,
+    check_imports,
 )
 
 
 def _from_error(check: str, error: VersemillError) -> Finding:
-    """Our messages end with what to do, which may be to call this command."""
-    detail, _, mend = str(error).rpartition("; ")
-    if "versemill doctor" in mend:
+    """What is wrong, and what the command line advises, or the end of the message."""
+    from versemill.cli.terminal.advice import advice_for
+
+    if (error.code, error.reason) == ("database", "unusable"):
         mend = "see that it is running, and that VERSEMILL_DATABASE_URL is right"
+        return Finding(check=check, ok=False, detail=str(error), mend=mend)
+    mend = advice_for(error.code, error.reason, error.attributes)
+    if mend:
+        return Finding(check=check, ok=False, detail=str(error), mend=mend)
+    detail, _, mend = str(error).rpartition("; ")
     return Finding(check=check, ok=False, detail=detail or mend, mend=mend if detail else "")
 
 
@@ -373,6 +404,14 @@ def _sqlite_path(settings: Settings) -> Path | None:
     from versemill.jobs.storage.database import parse_url, sqlite_path
 
     return sqlite_path(parse_url(settings.database_url))
+
+
+def _sqlite_path_or_none(settings: Settings) -> Path | None:
+    """Of a URL that is wrong, other checks tell."""
+    try:
+        return _sqlite_path(settings)
+    except VersemillError:
+        return None
 
 
 def _existing(folder: Path) -> Path:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from versemill.cli.terminal.output import say
+
 PARTS = ("validation", "test")
 
 
@@ -46,9 +48,9 @@ def evaluate(job: str, at: str, part: str | None, as_json: bool) -> None:
     if as_json:
         print_json(figures.to_json())
         return
-    click.echo(f"job {found.id} ({found.name}), weights of step {model.step:,} ({at}), {chosen}")
-    click.echo(f"  perplexity          {perplexity(figures.perplexity)} per character")
-    click.echo(f"  bits per character  {figures.bits_per_character:.4f}")
-    click.echo(f"  nats per character  {figures.nats_per_character:.4f}")
-    click.echo(f"  characters          {figures.characters:,}")
-    click.echo(f"  unknown             {figures.unknown_share:.2%}")
+    say(f"job {found.id} ({found.name}), weights of step {model.step:,} ({at}), {chosen}")
+    say(f"  perplexity          {perplexity(figures.perplexity)} per character")
+    say(f"  bits per character  {figures.bits_per_character:.4f}")
+    say(f"  nats per character  {figures.nats_per_character:.4f}")
+    say(f"  characters          {figures.characters:,}")
+    say(f"  unknown             {figures.unknown_share:.2%}")

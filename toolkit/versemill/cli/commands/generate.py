@@ -1,4 +1,4 @@
-"""`lyrics` shows what was written while training; `generate` writes anew."""
+"""`generate`: writes anew with a job's model."""
 
 from __future__ import annotations
 
@@ -6,71 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.cli.terminal.output import say_text
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from versemill.cli.installation import Installation
     from versemill.generation.model import TrainedModel
-    from versemill.jobs.views import JobView
-
-
-@click.command()
-@click.argument("job")
-@click.option(
-    "--step", type=click.IntRange(0, 2**31), help="Those of one step; default: the last report."
-)
-@click.option("--all", "everything", is_flag=True, help="Those of every report.")
-@click.option("--json", "as_json", is_flag=True, help="A JSON list of objects, every report.")
-def lyrics(job: str, step: int | None, everything: bool, as_json: bool) -> None:
-    """Print the lyrics that a job wrote while it was trained.
-
-    \b
-    Example:  versemill lyrics @last
-    """
-    from versemill.cli.installation import installation
-    from versemill.cli.terminal.tables import print_json
-    from versemill.jobs import service
-
-    with installation() as here:
-        found = here.job(job)
-        written = service.lyrics(here.store, found.id, step=step)
-        if not written:
-            raise _none_yet(here, found, step)
-    if as_json:
-        print_json([lyric.to_json() for lyric in written])
-        return
-    from versemill.cli.terminal.wording import lyric_lines
-
-    newest = max(lyric.step for lyric in written)
-    for lyric in written:
-        if everything or lyric.step == newest:
-            click.echo("\n".join(lyric_lines(lyric)))
-
-
-def _none_yet(here: Installation, job: JobView, step: int | None) -> Exception:
-    from versemill.errors import VersemillError
-    from versemill.jobs import service
-
-    name = f"job {job.id} ({job.name})"
-    steps = sorted({lyric.step for lyric in service.lyrics(here.store, job.id)})
-    if steps and step is not None:
-        listed = ", ".join(map(str, steps))
-        return VersemillError(f"{name} wrote no lyrics at step {step}; it did at {listed}")
-    if job.state.ended:
-        return VersemillError(f"{name} has {job.state} before its first lyrics")
-    every = service.details(here.store, job.id).config["training"]["report_every"]
-    due = min(job.epochs, (max(job.epoch - 1, 0) // every + 1) * every)
-    return VersemillError(
-        f"{name} is {job.state_shown} in epoch {job.epoch} and has written no lyrics yet; "
-        f"the first come with epoch {due}"
-    )
 
 
 @click.command()
 @click.argument("job")
 @click.option("--at", default="best", show_default=True, help="Weights: best, last, or a step.")
 @click.option("--prefix", "prefixes", multiple=True, help="Go on from this text; repeatable.")
-@click.option("--length", type=int, help="At most so many characters after the prefix.")
+@click.option("--length", type=int, help="At most so many tokens (characters) after the prefix.")
 @click.option(
     "--lines",
     type=int,
@@ -87,7 +35,7 @@ def _none_yet(here: Installation, job: JobView, step: int | None) -> Exception:
     "--decoder", "decoders", multiple=True, help="The whole chain, stage by stage; repeatable."
 )
 @click.option("--temperature", type=float, help="Below 1 sharpens, above 1 flattens; 0: greedy.")
-@click.option("--top-k", type=int, help="Draw from so many most likely characters.")
+@click.option("--top-k", type=int, help="Draw from so many most likely tokens.")
 @click.option("--top-p", type=float, help="Draw from the fewest that reach this probability.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list of objects.")
 def generate(
@@ -108,7 +56,6 @@ def generate(
     """
     from dataclasses import asdict
 
-    from versemill.cli.terminal.tables import harmless
     from versemill.normalisation import prepared
 
     model = _model(job, at)
@@ -125,7 +72,7 @@ def generate(
     else:
         for prefix in asked:
             for text in model.generate_batch(prefix, count, **options):
-                click.echo(harmless(text) + "\n")
+                say_text(text, end="\n\n")
 
 
 def _model(job: str, at: str) -> TrainedModel:
@@ -137,11 +84,11 @@ def _model(job: str, at: str) -> TrainedModel:
 def _tell_unknown(model: TrainedModel, prefixes: Sequence[str], stop: Sequence[str]) -> None:
     """Names the characters by which the model cannot go, in one line on stderr."""
     from versemill.cli.installation import note
-    from versemill.cli.terminal.wording import unknown_line
+    from versemill.text.unknown_characters import in_words
 
     if unknown := model.unknown_in("".join((*prefixes, *stop))):
         where = "prefixes and stop texts" if stop else "prefixes"
-        note(f"characters of the {where} that the model does not know: {unknown_line(unknown)}")
+        note(f"characters of the {where} that the model does not know: {in_words(unknown)}")
 
 
 def _options(
@@ -167,13 +114,11 @@ def _stream(model: TrainedModel, prefix: str, options: dict[str, Any]) -> None:
     """Prints each character as it is drawn; line ends at the very end are left out."""
     from itertools import chain
 
-    from versemill.cli.terminal.tables import harmless
-
     pieces = model.stream(prefix, **options)
     first = next(pieces, "")  # a decoder that cannot be built is told before anything is printed
     for piece in _without_last_newlines(chain((prefix, first), pieces)):
-        click.echo(harmless(piece), nl=False)
-    click.echo("\n")
+        say_text(piece, end="")
+    say_text("\n")
 
 
 def _without_last_newlines(pieces: Iterable[str]) -> Iterable[str]:

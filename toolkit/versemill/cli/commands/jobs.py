@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from versemill.cli.terminal.output import say, say_text
+
 if TYPE_CHECKING:
     from versemill.jobs.views import JobView
 
@@ -28,7 +30,7 @@ def jobs(
     """List jobs, newest first.
 
     TRAINING is perplexity on the training text, which alone only shows memorising; VALIDATION is
-    on text held out.
+    on text held out. Both are per character.
 
     \b
     Example:  versemill jobs --state running --state queued
@@ -52,11 +54,11 @@ def jobs(
     if as_json:
         print_json([job.to_json() for job in found])
     elif found:
-        click.echo(_table(found))
+        say_text(_table(found))
     elif states or mine:
-        click.echo("no such jobs; `versemill jobs` lists them all", err=True)
+        say("no such jobs; `versemill jobs` lists them all", err=True)
     else:
-        click.echo("no jobs yet; try `versemill demo`", err=True)
+        say("no jobs yet; try `versemill demo`", err=True)
 
 
 def _table(found: list[JobView]) -> str:

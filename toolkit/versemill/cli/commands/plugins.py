@@ -6,6 +6,7 @@ import click
 
 from versemill.cli.commands.plugins_check import check
 from versemill.cli.commands.plugins_new import new
+from versemill.cli.terminal.output import say, say_text
 
 
 @click.group()
@@ -25,7 +26,7 @@ def list_(as_json: bool) -> None:
     \b
     Example:  versemill plugins list
     """
-    from versemill.cli.terminal.tables import print_json, printable, table
+    from versemill.cli.terminal.tables import print_json, table
     from versemill.plugins.registry import Registry
 
     registry = Registry.discover()
@@ -57,7 +58,6 @@ def list_(as_json: bool) -> None:
         print_json(rows + left_out)
         return
     header = ("KIND", "NAME", "DISTRIBUTION", "VERSION", "SUMMARY")
-    click.echo(table(header, [[row[name.lower()] for name in header] for row in rows]))
+    say_text(table(header, [[row[name.lower()] for name in header] for row in rows]))
     for plugin in registry.disabled:
-        reason = printable(plugin.reason)
-        click.echo(f"disabled: {plugin.distribution} {plugin.version}: {reason}")
+        say(f"disabled: {plugin.distribution} {plugin.version}: {plugin.reason}")

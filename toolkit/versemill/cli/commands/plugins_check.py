@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from versemill.cli.terminal.output import say
 from versemill.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def check(name: str | None, as_json: bool) -> None:
     rows: list[dict[str, Any]] = []
     for distribution, version, one in _chosen(registry, name):
         if not as_json:
-            click.echo(f"{distribution} {version}")
+            say(f"{distribution} {version}")
         found = check_apart(distribution, one)
         rows += found
         if not as_json:
@@ -62,19 +63,18 @@ def _chosen(registry: Registry, name: str | None) -> list[tuple[str, str, str]]:
 
 
 def _show(found: list[dict[str, Any]]) -> None:
-    from versemill.cli.terminal.tables import printable
 
     shown = None
     for row in found:
         thing = f"{row['kind']} {row['name']}"
         if thing != shown and row["kind"] != "plugin":
-            click.echo(f"  {thing}")
+            say(f"  {thing}")
         shown = thing
         if row["check"] == "speed":
-            click.echo(f"    speed   {row['what']}")
+            say(f"    speed   {row['what']}")
             continue
         mark = {True: "ok    ", False: "FAILED", None: "unread"}[row["passed"]]
-        click.echo(f"    {mark}  {printable(row['rule'])}")
+        say(f"    {mark}  {row['rule']}")
         for label in ("what", "why", "mend"):
             if row[label] and row["passed"] is not True:
-                click.echo(f"            {label}: {printable(row[label])}")
+                say(f"            {label}: {row[label]}")

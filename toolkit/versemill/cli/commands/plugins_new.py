@@ -10,6 +10,7 @@ from string import Template
 
 import click
 
+from versemill.cli.terminal.output import say
 from versemill.plugins import ConfigError
 
 
@@ -46,17 +47,18 @@ def new(kind: str, name: str, into: Path | None) -> None:
         "Suite": f"{kind.capitalize()}Tests",
     }
     files = {**PROJECT, "src/$module/$kind.py": MODULES[kind]}
-    for path, text in files.items():
-        place = folder / Template(path).substitute(words)
-        try:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir()  # nobody else has laid links in it
+        for path, text in files.items():
+            place = folder / Template(path).substitute(words)
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(Template(text).substitute(words), encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(
-                "--into", str(folder), f"a place that can be written ({error})"
-            ) from error
-    click.echo(f"wrote {folder}; next: cd {folder} && pip install -e . && pytest")
-    click.echo(f"then: versemill run {words['use']}")
+    except OSError as error:
+        allowed = f"a place that can be written ({error})"
+        raise ConfigError("--into", str(folder), allowed) from error
+    say(f"wrote {folder}; next: cd {folder} && pip install -e . && pytest")
+    say(f"then: versemill run {words['use']}")
 
 
 def _refuse_bad_name(kind: str, name: str) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from versemill.cli.commands.submit import EpochsChange, job_options
 from versemill.cli.exit_codes import INTERRUPTED
+from versemill.cli.job_options import changed_epochs, job_options, job_source
+from versemill.cli.terminal.output import say
 from versemill.errors import VersemillError
 from versemill.phrases import counted
 
@@ -47,26 +47,41 @@ def run(
                versemill run job.toml --set training.epochs=5
                versemill run @last --epochs +50
     """
-    from versemill.cli.installation import installation
+    from versemill.cli.installation import installation, note_all
     from versemill.cli.terminal.interrupts import Interrupts
+    from versemill.jobs import service
+    from versemill.jobs.service.local_fit import require_fit
 
     with installation() as here:
         if source is not None and not _is_file(source):
             _refuse_new_settings(options)
-            from versemill.cli.local_fit import require_fit
-
-            allowed = {"inexact": inexact, "accept_change": accept_change}
-            known, devices = require_fit(here, here.job(source), **allowed)
+            known, devices = require_fit(
+                here.store, here.job(source), inexact=inexact, accept_change=accept_change
+            )
             with Interrupts() as interrupts:
-                job = _carried_on(here, known, options["epochs"], allowed)
+                queued = service.carry_on(
+                    here.store,
+                    known.id,
+                    here.principal,
+                    inexact=inexact,
+                    accept_change=accept_change,
+                    wake=here.wake,
+                    **changed_epochs(options["epochs"]),
+                )
+                note_all(queued.notices)
                 waited = known.state == "queued"
-                ctx.exit(train_here(here, job, interrupts, devices=devices, waited=waited))
-        from versemill.cli.commands.submit import prepare, queue
-
-        submission = prepare(here, None if source is None else Path(source), options)
+                ctx.exit(train_here(here, queued.job, interrupts, devices=devices, waited=waited))
+        described = job_source(None if source is None else Path(source), options)
+        submission = service.prepare(
+            here.store,
+            described.table,
+            here.sources(described.named),
+            based_on=here.job_id(described.base),
+        )
         with Interrupts() as interrupts:  # from here on Ctrl-C pauses what was submitted
-            job = queue(here, submission)
-            ctx.exit(train_here(here, job, interrupts))
+            queued = service.enqueue(here.store, submission, here.principal, wake=here.wake)
+            note_all(queued.notices)
+            ctx.exit(train_here(here, queued.job, interrupts))
 
 
 def _is_file(source: str) -> bool:
@@ -76,38 +91,11 @@ def _is_file(source: str) -> bool:
 def _refuse_new_settings(options: dict[str, Any]) -> None:
     given = [key for key, value in options.items() if value not in (None, ()) and key != "epochs"]
     if given:
-        names = {"prefixes": "prefix", "settings": "set", "trackers": "track"}
+        names = {"base": "from", "prefixes": "prefix", "settings": "set", "trackers": "track"}
         option = names.get(given[0], given[0])
         raise click.UsageError(
             f"--{option} cannot change a job that is there already; only --epochs can."
         )
-
-
-def _carried_on(
-    here: Installation, job: JobView, epochs: EpochsChange | None, allowed: dict[str, bool]
-) -> JobView:
-    """Queues a job again that had stopped; leaves one alone that waits or runs.
-
-    Whatever a waiting one is newly allowed reaches it by a pause.
-    """
-    from versemill.errors import JobStateError
-    from versemill.jobs import service
-
-    label = f"job {job.id} ({job.name})"
-    user = here.settings.user
-    total = None if epochs is None else epochs.total(job.epochs)
-    paused = job.state == "paused"
-    if job.state == "queued" and any(allowed.values()):
-        paused = service.request_pause(here.store, job.id, user) == "paused"
-    if paused or job.state == "succeeded":
-        return service.resume(here.store, job.id, user, epochs=total, wake=here.wake, **allowed)
-    if total is not None:
-        raise JobStateError(
-            f"{label} is {job.state_shown}; only paused and succeeded jobs can get other epochs"
-        )
-    if job.state in {"failed", "cancelled"}:
-        return service.retry(here.store, job.id, user, wake=here.wake, **allowed)
-    return job
 
 
 def train_here(
@@ -134,16 +122,15 @@ def train_here(
         VersemillError: standard output cannot be written, and the job has been paused; or it turns
             out that this worker lacks a plugin.
     """
-    from versemill.cli.installation import note
+    from versemill.cli.installation import ending_told, note
     from versemill.cli.terminal.streams import LOST, output_trouble
-    from versemill.cli.terminal.wording import ending
     from versemill.jobs.service.local_worker import TetheredWorker
 
     trouble = ""
     with TetheredWorker(here.settings, job.id, devices=devices) as worker:
         follow = _Following(here, job, worker, interrupts, waited=waited)
         try:
-            click.echo(f"job {job.id} ({job.name}), {counted(job.epochs, 'epoch')}")
+            say(f"job {job.id} ({job.name}), {counted(job.epochs, 'epoch')}")
             job = follow.shown()
         except LOST as error:
             trouble = output_trouble(error)
@@ -153,8 +140,8 @@ def train_here(
             note(f"job {job.id} ({job.name}) is handed over; `versemill run {job.id}` carries on")
             return INTERRUPTED
     if trouble:
-        raise VersemillError(f"{trouble}; {ending(job)}")
-    note(ending(job))
+        raise VersemillError(f"{trouble}; {ending_told(here, job)}")
+    note(ending_told(here, job))
     if job.state == "paused" and interrupts.count:
         return INTERRUPTED
     return 0 if job.state == "succeeded" else 1
@@ -195,22 +182,24 @@ class _Following:
         return self._follow(NoScreen())
 
     def _follow(self, shown: Screen) -> JobView:
-        from versemill.cli.follow import POLL_SECONDS, Follower
+        from versemill.cli.follow import NewsOnScreen
+        from versemill.jobs.service.following import follow
 
-        follower = Follower(self._here, self._job, shown)
-        while True:
-            job = follower.poll()
-            if job.state.ended or job.state == "paused" or self._interrupts.count > 1:
-                return job
+        on_screen = NewsOnScreen(shown)
+        for news in follow(self._here.store, self._job):
+            on_screen.show(news)
+            self._job = news.job
+            if news.stopped or self._interrupts.count > 1:
+                break
             if self._interrupts.count and not self._asked:
                 self._pause()
                 shown.line("pausing: waiting for the checkpoint; Ctrl-C once more leaves at once")
                 continue
-            self._require_plugins(job)
-            remark = self._worker.keep_alive()
-            if remark is not None:
-                shown.line(remark)
-            time.sleep(POLL_SECONDS)
+            self._require_plugins(news.job)
+            restarted = self._worker.keep_alive()
+            if restarted is not None:
+                shown.line(str(restarted))
+        return self._job
 
     def _require_plugins(self, job: JobView) -> None:
         """Gives up a job that was handed back, since its checkpoint needs what is not here.
@@ -218,18 +207,19 @@ class _Following:
         Raises:
             JobStateError: it is; the job is as it was.
         """
-        from versemill.cli.local_fit import missing_plugins
         from versemill.errors import JobStateError
         from versemill.jobs import service
+        from versemill.jobs.service.local_fit import require_plugins
 
         if job.state != "queued" or job.attempt == self._attempts:
             return
         self._attempts = job.attempt
-        missing = missing_plugins(service.details(self._here.store, job.id))
-        if missing is not None:
+        try:
+            require_plugins(service.details(self._here.store, job.id))
+        except JobStateError:
             if not self._waited:
                 self._pause()
-            raise JobStateError(missing)
+            raise
 
     def _pause(self) -> None:
         """Asks for a pause; a job that has just ended needs none."""
@@ -238,4 +228,4 @@ class _Following:
 
         self._asked = True
         with contextlib.suppress(JobStateError):
-            service.request_pause(self._here.store, self._job.id, self._here.settings.user)
+            service.request_pause(self._here.store, self._job.id, self._here.principal)

@@ -1,73 +1,18 @@
-"""`worker` starts one, `worker drain` ends one from afar, `workers` lists those alive."""
+"""`workers`: lists those that are alive."""
 
 from __future__ import annotations
 
-import os
 import socket
-import sys
-import time
 from typing import TYPE_CHECKING
 
 import click
 
-from versemill.normalisation import prepared_name
+from versemill.cli.terminal.output import say_text
 
 if TYPE_CHECKING:
     from versemill.jobs.views import WorkerView
 
-_POLL_SECONDS = 0.5
 _SHOWN = 3
-
-
-@click.group(invoke_without_command=True)
-@click.option("--slots", type=click.IntRange(1), help="Jobs at a time; default: one per device.")
-@click.option("--devices", default="auto", show_default=True, help="auto, cpu, or GPUs like 0,2.")
-@click.option("--name", help="A label for people; default: this machine's name.")
-@click.pass_context
-def worker(ctx: click.Context, slots: int | None, devices: str, name: str | None) -> None:
-    """Work on queued jobs until told to end.
-
-    The first Ctrl-C (or SIGTERM) hands over: each job is checkpointed and queued again. The
-    second ends at once.
-
-    \b
-    Example:  versemill worker --slots 2 --name attic
-    """
-    if ctx.invoked_subcommand is not None:
-        return
-    from versemill.jobs.service.local_worker import worker_command
-
-    command = [*worker_command(), "--devices", devices]
-    if slots is not None:
-        command += ["--slots", str(slots)]
-    if name is not None:
-        name = prepared_name(name, "--name")
-        command.append(f"--name={name}")  # in one piece: a name may begin with a dash
-    sys.stdout.flush()
-    os.execv(command[0], command)  # noqa: S606 - the very process becomes the worker
-
-
-@worker.command()
-@click.argument("name")
-def drain(name: str) -> None:
-    """Tell a worker to hand its jobs over and end, and wait for it.
-
-    Works from any machine, on every worker of that name. Ctrl-C only ends the waiting.
-
-    \b
-    Example:  versemill worker drain gpu-2
-    """
-    from versemill.cli.installation import installation, note
-    from versemill.jobs import service
-
-    with installation() as here:
-        leaving = service.drain(here.store, name, here.settings.user)
-        for view in leaving:
-            note(f"worker {view.name} ({view.host}, pid {view.pid}) hands over and ends")
-        ids = {view.id for view in leaving}
-        while any(view.id in ids for view in service.live_workers(here.store)):
-            time.sleep(_POLL_SECONDS)
-    click.echo(f"drained {name}")
 
 
 @click.command()
@@ -113,13 +58,13 @@ def workers(ctx: click.Context, only_here: bool, as_json: bool) -> None:
         )
         for view in alive
     ]
-    click.echo(table(header, rows, right="PID"))
+    say_text(table(header, rows, right="PID"))
 
 
 def _plugins(view: WorkerView) -> str:
     """The distributions of its plugins, Versemill's own aside; a few of many."""
     plugins = view.plugins or ()
-    found = {(p["distribution"], p["version"]) for p in plugins if p["distribution"] != "versemill"}
+    found = {(p.distribution, p.version) for p in plugins if p.distribution != "versemill"}
     shown = sorted(f"{distribution} {version}" for distribution, version in found)
     more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
     return ", ".join(shown[:_SHOWN]) + more

@@ -7,6 +7,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from versemill.errors import VersemillError
+from versemill.escaping import one_line
+from versemill.files import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -49,18 +51,19 @@ def draw(
         OSError: the file cannot be written.
     """
     figure_class, properties_class = _matplotlib()
-    title, remark = f"job {job.id} · {job.name}", None
+    title, remark = f"job {job.id} · {one_line(job.name)}", None
     font = None
     if not job.name.isascii():
         font = find_font(set(title) - {" "}, installed_fonts() if fonts is None else fonts())
         if font is None:
-            title = f"job {job.id} · {job.cell}"
+            title = f"job {job.id} · {one_line(job.cell)}"
             remark = f"no font here can write {job.name!r}, so the title leaves it out; "
             remark += INSTALL_FONT
     figure = figure_class(figsize=(8, 4.5), dpi=_DPI, layout="constrained")
     axes = figure.add_subplot()
     _plot(axes, points)
-    axes.set_title(title, fontproperties=properties_class(fname=font) if font else None)
+    properties = properties_class(fname=font) if font else None
+    axes.set_title(title, fontproperties=properties, parse_math=False)
     _save(figure, path)
     return remark
 
@@ -139,9 +142,5 @@ def _plot(axes: Any, points: Sequence[CurvePoint]) -> None:
 
 
 def _save(figure: Any, path: Path) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        figure.savefig(partial, format="png")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as file:
+        figure.savefig(file, format="png")

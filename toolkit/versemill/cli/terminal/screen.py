@@ -6,9 +6,8 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-import click
-
-from versemill.cli.terminal.tables import harmless
+from versemill.cli.terminal.output import say
+from versemill.escaping import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +33,7 @@ class PlainScreen:
 
     def line(self, text: str) -> None:
         """Adds a line."""
-        click.echo(harmless(text))
+        say(text)
         sys.stdout.flush()
 
     def status(self, text: str) -> None:
@@ -62,13 +61,13 @@ class LiveScreen:
         """Adds a line above the status."""
         from rich.text import Text
 
-        self._console.print(Text(harmless(text)), soft_wrap=True)
+        self._console.print(Text(one_line(text)), soft_wrap=True)
 
     def status(self, text: str) -> None:
         """Replaces the status."""
         from rich.text import Text
 
-        shown = Text(harmless(text), style="bold", no_wrap=True, overflow="ellipsis")
+        shown = Text(one_line(text), style="bold", no_wrap=True, overflow="ellipsis")
         self._live.update(shown, refresh=True)
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import unicodedata
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
+from versemill.escaping import json_escaped, one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 NONE = "–"
-_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def cell_width(text: str) -> int:
@@ -35,20 +35,6 @@ def _character_width(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def harmless(text: str) -> str:
-    """The text as a terminal may show it: what could steer the terminal is shown escaped.
-
-    Those are control characters other than line end and tab, marks that reverse the order of
-    what follows, and line separators that are no line ends. JSON has the exact text.
-    """
-    return _STEERING.sub(lambda found: ascii(found[0])[1:-1], text)
-
-
-def printable(value: object) -> str:
-    """The value on one line, harmless."""
-    return harmless(str(value).replace("\n", " ").replace("\t", " "))
-
-
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: str = "") -> str:
     """Columns padded to equal width, nothing ever cut off.
 
@@ -58,7 +44,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], *, right: str
         right: names of the columns that are aligned to the right, separated by spaces.
     """
     lines = [list(header)]
-    lines += [[NONE if value is None else printable(value) for value in row] for row in rows]
+    lines += [[NONE if value is None else one_line(value) for value in row] for row in rows]
     widths = [max(cell_width(line[i]) for line in lines) for i in range(len(header))]
     to_right = [name in right.split() for name in header]
     return "\n".join(
@@ -129,5 +115,4 @@ def size(value: int) -> str:
 def print_json(value: object) -> None:
     """JSON on stdout: UTF-8 whatever the terminal's encoding, never NaN, no control characters."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2)
-    text = _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    click.echo(text.encode("utf-8", "replace"))
+    click.echo(json_escaped(text).encode("utf-8", "replace"))

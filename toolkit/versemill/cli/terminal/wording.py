@@ -4,22 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from versemill.cli.terminal.tables import duration, perplexity, printable, speed
+from versemill.cli.terminal.tables import duration, perplexity, speed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from versemill.jobs.states import State
     from versemill.jobs.views import CurvePoint, JobView, LyricView
-    from versemill.text.unknown_characters import UnknownCharacter
-
-_FEW = 5
 
 
 def ending(job: JobView) -> str:
-    """How a job ended, or stands, and what can be done next."""
+    """How a job that has not failed ended, or stands, and what can be done next."""
     name = label(job)
-    if job.state == "failed":
-        return f"{name} failed: {job.error}; `versemill show {job.id}` tells more"
     if job.state == "paused":
         return f"{name} is paused; `versemill run {job.id}` carries on"
     if job.state == "cancelled":
@@ -30,6 +24,13 @@ def ending(job: JobView) -> str:
 def label(job: JobView) -> str:
     """How messages name a job."""
     return f"job {job.id} ({job.name})"
+
+
+def asked(job: JobView, state: State, participle: str) -> str:
+    """What a request has come to: done at once, or left with whoever runs the job."""
+    if state == "running":
+        return f"{label(job)} is running: it will be {participle} after a checkpoint"
+    return f"{label(job)} is {state}"
 
 
 def status_line(job: JobView) -> str:
@@ -72,20 +73,10 @@ def report_line(point: CurvePoint, epochs: int) -> str:
 
 def lyric_lines(lyric: LyricView) -> list[str]:
     """A lyric under a line that says after which prefix and when it was written."""
-    head = f"{printable(lyric.prefix)} — epoch {lyric.epoch}, step {lyric.step:,}, {lyric.decoder}"
+    head = f"{lyric.prefix} — epoch {lyric.epoch}, step {lyric.step:,}, {lyric.decoder}"
     return [head, *indented(lyric.text), ""]
 
 
-def unknown_line(unknown: Sequence[UnknownCharacter]) -> str:
-    """Unknown characters, a few of them, each with the form that is known."""
-    told = [
-        f"{one.character!r} ({one.known_as!r} is known)" if one.known_as else repr(one.character)
-        for one in unknown[:_FEW]
-    ]
-    more = len(unknown) - _FEW
-    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
-
-
 def indented(text: str) -> list[str]:
-    """The lines of a lyric, set in by four columns; control characters do no harm."""
-    return [f"    {printable(line)}".rstrip() for line in text.split("\n")]
+    """The lines of a lyric, set in by four columns."""
+    return [f"    {line}".rstrip() for line in text.replace("\t", " ").split("\n")]

@@ -15,19 +15,20 @@ from sqlalchemy import delete, func, insert, or_, select, update
 from versemill.errors import CheckpointError
 from versemill.jobs.execution.claims import fence
 from versemill.jobs.execution.transitions import note
-from versemill.jobs.storage.plugin_fit import keep_needs
+from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Attempt, CheckpointChunk, Job, StoredCheckpoint
 from versemill.phrases import counted
 from versemill.plugins.requirements import exactly
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Select
 
     from versemill.jobs.execution.claims import Claim
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
+    from versemill.plugins.record import PluginRecord
 
 CHUNK_BYTES = 4 * 1024 * 1024
 
@@ -112,11 +113,11 @@ def complete_checkpoint(
     claim: Claim,
     checkpoint_id: int,
     sha256: str,
-    made_with: Sequence[Mapping[str, Any]] = (),
+    made_with: Sequence[PluginRecord] = (),
 ) -> None:
     """Makes a checkpoint count, takes its flags from older ones and deletes those without any.
 
-    From then on its job needs the very plugins that it was made with. Doing it twice is harmless.
+    From then on its job requires the very plugins that it was made with. Twice is harmless.
 
     Args:
         store: where it is.
@@ -159,14 +160,14 @@ def complete_checkpoint(
         uow.commit()
 
 
-def _bind(uow: UnitOfWork, claim: Claim, made_with: Sequence[Mapping[str, Any]]) -> None:
+def _bind(uow: UnitOfWork, claim: Claim, made_with: Sequence[PluginRecord]) -> None:
     """The job goes on where it goes on as it would have from here."""
     values: dict[str, Any] = {}
-    if claim.plan is not None:
-        values["plan"] = claim.plan
+    if claim.machine is not None:
+        values["machine"] = claim.machine
     if made_with:
-        needs = keep_needs(uow, exactly(made_with, claim.plugins))
-        values |= {"needs": needs, "accepted_by": None}
+        required = keep_requirements(uow, exactly(made_with, claim.plugins))
+        values |= {"requirements": required, "accepted_by": None}
     if values:
         uow.execute(update(Job).where(Job.id == claim.job_id).values(values))
 

@@ -16,8 +16,10 @@ from versemill.errors import FencedError
 from versemill.jobs.execution.transitions import close_attempt, move
 from versemill.jobs.states import LEASE_SECONDS, FailureClass, Request, State
 from versemill.jobs.storage.columns import db_now
-from versemill.jobs.storage.plugin_fit import fitting, keep_needs
-from versemill.jobs.storage.tables import Attempt, Job, StoredNeeds, StoredText
+from versemill.jobs.storage.plugin_fit import fitting, keep_requirements
+from versemill.jobs.storage.tables import Attempt, Job, StoredRequirements, StoredText
+from versemill.plugins.record import records_from_json
+from versemill.plugins.requirements import from_json
 from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
@@ -28,7 +30,8 @@ if TYPE_CHECKING:
 
     from versemill.jobs.execution.live_workers import WorkerRecord
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
-    from versemill.plugins.requirements import Need, Plugin
+    from versemill.plugins.record import PluginRecord
+    from versemill.plugins.requirements import OfferedPlugin, Requirement
 
 RENEW_SECONDS = 10.0
 UNFIT_SECONDS = 10.0
@@ -45,8 +48,8 @@ class Claim:
         plugins: records of the plugins it was submitted with.
         content_hash: of its text; see `load_text`.
         inexact: whether it may go on although this machine computes in another way.
-        plan: the kind of machine that works on it (`KernelPlan.machine`); None if not known.
-        needs: the plugins that it needs, as JSON values.
+        machine: the kind of machine that works on it (`KernelPlan.machine`); None if not known.
+        requirements: what it requires of plugins.
         accepted_by: who has accepted that its plugins have changed; None if nobody has.
     """
 
@@ -56,28 +59,28 @@ class Claim:
     worker_id: str
     worker_name: str
     config: dict[str, Any]
-    plugins: list[dict[str, Any]]
+    plugins: tuple[PluginRecord, ...]
     content_hash: str
     inexact: bool
-    plan: str | None
-    needs: list[dict[str, Any]]
+    machine: str | None
+    requirements: tuple[Requirement, ...]
     accepted_by: str | None
 
 
 def runnable(
     store: Store,
     *,
-    plans: Collection[str] | None = None,
-    plugins: tuple[Plugin, ...] | None = None,
+    machines: Collection[str] | None = None,
+    plugins: tuple[OfferedPlugin, ...] | None = None,
     only: int | None = None,
 ) -> bool:
     """Whether a claim by such a machine with these plugins would probably find a job; cheap."""
     with store.reading() as session:
-        return _next(session, plans, plugins, only) is not None
+        return _next(session, machines, plugins, only) is not None
 
 
 def claim(
-    store: Store, worker: WorkerRecord, *, plan: str | None = None, only: int | None = None
+    store: Store, worker: WorkerRecord, *, machine: str | None = None, only: int | None = None
 ) -> Claim | None:
     """Claims the job that has waited longest, and opens an attempt.
 
@@ -87,7 +90,7 @@ def claim(
         store: where the jobs are.
         worker: who claims. A job that needs plugins it has not, or not in a version that will do,
             is left to others; it may take any job while its plugins are not known.
-        plan: the kind of machine the slot is (`KernelPlan.machine`). A job with a checkpoint
+        machine: the kind of machine the slot is (`KernelPlan.machine`). A job with a checkpoint
             made on another kind is left to workers of that kind, unless it may go on inexactly;
             None takes any job.
         only: this job or none.
@@ -95,17 +98,17 @@ def claim(
     Returns:
         The claim, or None if nothing can be run now.
     """
-    plans = None if plan is None else (plan,)
+    machines = None if machine is None else (machine,)
     plugins = worker.plugins
     if not runnable(
-        store, plans=plans, plugins=plugins, only=only
+        store, machines=machines, plugins=plugins, only=only
     ):  # most polls end here, without the lock
         return None
     with store.unit_of_work() as uow:
         uow.lock("claims")
-        while (job_id := _next(uow.session, plans, plugins, only)) is not None:
+        while (job_id := _next(uow.session, machines, plugins, only)) is not None:
             # A person may cancel or pause it in between; then the next one is looked at.
-            claimed = _take(uow, job_id, worker, plan)
+            claimed = _take(uow, job_id, worker, machine)
             if claimed is not None:
                 uow.commit()
                 return claimed
@@ -114,14 +117,14 @@ def claim(
 
 def _next(
     session: Session,
-    plans: Collection[str] | None,
-    plugins: tuple[Plugin, ...] | None,
+    machines: Collection[str] | None,
+    plugins: tuple[OfferedPlugin, ...] | None,
     only: int | None,
 ) -> int | None:
     """The job that has waited longest."""
     given: dict[str, Any] = {"fitting": fitting(session, plugins)}
-    if plans is not None:
-        given["plans"] = list(plans)
+    if machines is not None:
+        given["machines"] = list(machines)
     if only is not None:
         given["only"] = only
     return session.scalar(_waiting_longest(frozenset(given)), given)
@@ -129,26 +132,30 @@ def _next(
 
 @cache
 def _waiting_longest(given: frozenset[str]) -> Select[int]:
-    """The best of the first jobs of each kind of needs. Building it costs more than running it."""
+    """The best of the first jobs of each kind. Building it costs more than running it."""
     waits = Job.__table__.alias()
     waiting = select(waits.c.id).where(
         waits.c.state == State.QUEUED, waits.c.available_at <= db_now()
     )
-    if "plans" in given:
-        alike = waits.c.plan.in_(bindparam("plans", expanding=True))
-        waiting = waiting.where(or_(waits.c.plan.is_(None), waits.c.inexact, alike))
+    if "machines" in given:
+        alike = waits.c.machine.in_(bindparam("machines", expanding=True))
+        waiting = waiting.where(or_(waits.c.machine.is_(None), waits.c.inexact, alike))
     if "only" in given:
         waiting = waiting.where(waits.c.id == bindparam("only"))
     first = waiting.order_by(waits.c.queued_at, waits.c.id).limit(1)
-    needs = StoredNeeds.__table__
-    of_one = first.where(waits.c.needs == needs.c.digest).correlate(needs).scalar_subquery()
-    of_each = select(of_one).where(needs.c.digest.in_(bindparam("fitting", expanding=True)))
-    of_none = select(first.where(waits.c.needs.is_(None)).scalar_subquery())
+    requirements = StoredRequirements.__table__
+    of_one = (
+        first.where(waits.c.requirements == requirements.c.digest)
+        .correlate(requirements)
+        .scalar_subquery()
+    )
+    of_each = select(of_one).where(requirements.c.digest.in_(bindparam("fitting", expanding=True)))
+    of_none = select(first.where(waits.c.requirements.is_(None)).scalar_subquery())
     best = select(Job.id).where(Job.id.in_(union_all(of_each, of_none)))
     return best.order_by(Job.queued_at, Job.id).limit(1)
 
 
-def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord, plan: str | None) -> Claim | None:
+def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord, machine: str | None) -> Claim | None:
     taken = {
         "attempt": Job.attempt + 1,
         "worker_id": worker.id,
@@ -167,8 +174,8 @@ def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord, plan: str | None) 
         return None
     columns = (Job.name, Job.attempt, Job.config, Job.plugins, Job.content_hash)
     found = uow.session.execute(
-        select(*columns, Job.inexact, Job.accepted_by, StoredNeeds.needs)
-        .outerjoin(StoredNeeds, StoredNeeds.digest == Job.needs)
+        select(*columns, Job.inexact, Job.accepted_by, StoredRequirements.requirements)
+        .outerjoin(StoredRequirements, StoredRequirements.digest == Job.requirements)
         .where(Job.id == job_id)
     ).one()
     mine = {"worker_id": worker.id, "worker_name": worker.name}
@@ -180,11 +187,11 @@ def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord, plan: str | None) 
         worker_id=worker.id,
         worker_name=worker.name,
         config=found.config,
-        plugins=found.plugins,
+        plugins=records_from_json(found.plugins),
         content_hash=found.content_hash,
         inexact=found.inexact,
-        plan=plan,
-        needs=found.needs or [],
+        machine=machine,
+        requirements=from_json(found.requirements or ()),
         accepted_by=found.accepted_by,
     )
 
@@ -281,7 +288,11 @@ def finish(
 
 
 def hand_back(
-    store: Store, claim: Claim, *, message: str, needs: Iterable[Need] | None = None
+    store: Store,
+    claim: Claim,
+    *,
+    message: str,
+    requirements: Iterable[Requirement] | None = None,
 ) -> None:
     """Queues a job again that this worker has not the plugins for, after all.
 
@@ -291,7 +302,7 @@ def hand_back(
         store: where the job is.
         claim: the claim that holds it.
         message: why, for the event.
-        needs: what it turned out to need; None if that was known.
+        requirements: what it turned out to require; None if that was known.
 
     Raises:
         FencedError: the job was requeued or ended meanwhile.
@@ -299,8 +310,8 @@ def hand_back(
     with store.unit_of_work() as uow:
         request = fence(uow, claim)
         values: dict[str, Any] = {"available_at": db_now(UNFIT_SECONDS)}
-        if needs is not None:
-            values["needs"] = keep_needs(uow, needs)
+        if requirements is not None:
+            values["requirements"] = keep_requirements(uow, requirements)
         end = _let_go(uow, claim, request, State.QUEUED, message=message, values=values)
         close_attempt(uow, claim.job_id, claim.attempt, end=end)
         uow.commit()

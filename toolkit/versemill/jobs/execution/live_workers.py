@@ -16,7 +16,7 @@ from versemill.jobs.storage.tables import Worker
 
 if TYPE_CHECKING:
     from versemill.jobs.storage.unit_of_work import Store
-    from versemill.plugins.requirements import Plugin
+    from versemill.plugins.requirements import OfferedPlugin
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +27,8 @@ class WorkerRecord:
         id: UUID of this process start.
         name: a label for people; may be shared or used again.
         slots: jobs it works on at a time.
-        plans: the kinds of machine its slots are (`KernelPlan.machine`); None if not known yet.
-        plugins: those it has that jobs may need; None if not known yet.
+        machines: the kinds of machine its slots are (`KernelPlan.machine`); None if not known yet.
+        plugins: those it has that jobs may require; None if not known yet.
     """
 
     id: str
@@ -37,8 +37,8 @@ class WorkerRecord:
     pid: int
     slots: int
     version: str
-    plans: list[str] | None = None
-    plugins: tuple[Plugin, ...] | None = None
+    machines: list[str] | None = None
+    plugins: tuple[OfferedPlugin, ...] | None = None
 
 
 def register_worker(store: Store, name: str, slots: int, *, version: str = "") -> WorkerRecord:
@@ -63,7 +63,7 @@ def beat(store: Store, worker: WorkerRecord) -> None:
         if uow.insert_if_absent(Worker, row, key="id") is None:
             alive = update(Worker).where(Worker.id == worker.id)
             uow.execute(alive.where(gap).values(steady_since=db_now()))
-            found = {name: row[name] for name in ("plans", "plugins")}
+            found = {name: row[name] for name in ("machines", "plugins")}
             uow.execute(alive.values(seen_at=db_now(), **found))
         uow.commit()
 

@@ -9,7 +9,7 @@ from sqlalchemy import delete, func, insert, select, update
 
 from versemill.jobs.execution.claims import fence
 from versemill.jobs.execution.transitions import note
-from versemill.jobs.storage.plugin_fit import keep_needs
+from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Attempt, Job, LyricText, Metric, StoredCheckpoint
 from versemill.plugins.requirements import at_least
 
@@ -130,8 +130,8 @@ def rewind(
     job_id = claim.job_id
     with store.unit_of_work() as uow:
         fence(uow, claim)
-        reached, plan = uow.session.execute(
-            select(Job.step, Job.plan).where(Job.id == job_id)
+        reached, machine = uow.session.execute(
+            select(Job.step, Job.machine).where(Job.id == job_id)
         ).one()
         for table in (Metric, LyricText):
             uow.execute(delete(table).where(table.job_id == job_id, table.epoch > epoch))
@@ -140,16 +140,16 @@ def rewind(
         uow.execute(delete(StoredCheckpoint).where(*later, StoredCheckpoint.is_best.is_(False)))
         figures = _newest_figures(uow, job_id)
         if checkpoint_id is None:
-            figures["plan"] = None  # nothing binds it to a kind of machine any more
+            figures["machine"] = None  # nothing binds it to a kind of machine any more
             if claim.accepted_by is None:  # nor to a version
-                figures["needs"] = keep_needs(uow, at_least(claim.plugins))
+                figures["requirements"] = keep_requirements(uow, at_least(claim.plugins))
         fence(uow, claim, step=step, epoch=epoch, **figures)
         uow.execute(_this_attempt(claim).values(first_step=step, last_step=step))
         message = f"resumed from step {step:,}" if checkpoint_id else "from the beginning"
         if reached > step:
             message += f"; {reached - step:,} step{'s' * (reached - step > 1)} repeated"
-        if checkpoint_id and claim.plan is not None and plan not in {None, claim.plan}:
-            message += f"; inexactly: made on {plan}, goes on on {claim.plan}"
+        if checkpoint_id and claim.machine is not None and machine not in {None, claim.machine}:
+            message += f"; inexactly: made on {machine}, goes on on {claim.machine}"
         note(uow, job_id, actor=claim.worker_name, message=message)
         uow.commit()
 

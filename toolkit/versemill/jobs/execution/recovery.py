@@ -14,6 +14,8 @@ from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Attempt, Job, StoredCheckpoint, Worker
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from versemill.jobs.execution.claims import Claim
     from versemill.jobs.execution.live_workers import WorkerRecord
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
@@ -38,6 +40,7 @@ def fail_or_retry(
     *,
     error: str,
     exit: str | None = None,  # noqa: A002 - the column's name
+    cause: Mapping[str, Any] | None = None,
 ) -> State:
     """Ends a failed attempt: the job waits for the next one, or has failed.
 
@@ -50,6 +53,8 @@ def fail_or_retry(
         failure: why; decides how often and how soon it is tried again (`states.RETRIES`).
         error: what happened, one line.
         exit: how the trainer ended, in words.
+        cause: the error as data (`VersemillError.to_json`), kept as the result of a job that
+            has failed.
 
     Returns:
         The state the job has got.
@@ -68,7 +73,7 @@ def fail_or_retry(
             actor=claim.worker_name,
             message=decision.message,
             only_if=held(claim),
-            values=_values(decision),
+            values=_values(decision) | _result(decision, cause),
         )
         close_attempt(
             uow, claim.job_id, claim.attempt, end=decision.end, failure=failure, exit=exit
@@ -210,6 +215,12 @@ def _values(decision: _Decision) -> dict[str, Any]:
     if decision.end is State.QUEUED:
         values["available_at"] = db_now(decision.delay)
     return values
+
+
+def _result(decision: _Decision, cause: Mapping[str, Any] | None) -> dict[str, Any]:
+    if cause is None or decision.end is not State.FAILED:
+        return {}
+    return {"result": {"error": dict(cause)}}
 
 
 def _prune(store: Store) -> None:

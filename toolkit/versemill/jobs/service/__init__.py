@@ -1,6 +1,9 @@
 """The people's side: submit, steer, remove; and every listing.
 
 The interfaces (the command line, later a server) call these functions and nothing below them.
+Each use case is one function that takes a `Principal`; what there is to tell beside its result
+comes back as notices. For start-up time, what only submitting needs (configuration, plugins,
+reading) is imported inside functions.
 """
 
 from __future__ import annotations
@@ -21,30 +24,58 @@ from versemill.jobs.service.listings import (
     output,
     thinned_curve,
 )
+from versemill.jobs.service.principal import Principal
+from versemill.jobs.service.restarting import carry_on, resume, retry
 from versemill.jobs.service.steering import (
     drain,
     remove,
     request_cancel,
     request_pause,
     request_yield,
-    resume,
-    retry,
 )
-from versemill.jobs.service.submission import submit
+from versemill.jobs.service.submission import Submission, enqueue, prepare, submit
+from versemill.jobs.service.texts import (
+    CorpusFromPath,
+    FoundText,
+    NamedByFile,
+    OfferedCorpus,
+    TextSources,
+    add_corpus_from_path,
+    find_text,
+    named_text,
+    offered_corpora,
+)
+from versemill.jobs.service.waking import Queued, Wake
 from versemill.jobs.service.why_waiting import live_workers, waiting
 
 __all__ = [
+    "CorpusFromPath",
+    "FoundText",
+    "NamedByFile",
+    "OfferedCorpus",
+    "Principal",
+    "Queued",
+    "Submission",
+    "TextSources",
+    "Wake",
     "add_corpus",
+    "add_corpus_from_path",
+    "carry_on",
     "corpus_text",
     "curve",
     "details",
     "drain",
+    "enqueue",
     "find",
+    "find_text",
     "jobs",
     "list_corpora",
     "live_workers",
     "lyrics",
+    "named_text",
+    "offered_corpora",
     "output",
+    "prepare",
     "remove",
     "remove_corpus",
     "request_cancel",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, Select
     from sqlalchemy.orm import Session
 
+    from versemill.jobs.service.principal import Principal
     from versemill.jobs.states import State
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
 
@@ -31,7 +32,9 @@ _LONG = 1 << 18  # bytes; what is shorter takes milliseconds
 _AHEAD_SECONDS = 3600
 
 
-def add_corpus(store: Store, name: str, text: Text, source: str, actor: str) -> AddedCorpus:
+def add_corpus(
+    store: Store, name: str, text: Text, source: str, principal: Principal
+) -> AddedCorpus:
     """Adds a corpus without code, or lets its name stand for another text from now on.
 
     Jobs keep the text they were submitted with. Adding the same text again changes nothing.
@@ -41,7 +44,7 @@ def add_corpus(store: Store, name: str, text: Text, source: str, actor: str) -> 
         name: letters (of any script), digits, `-` and `_`; at most 64.
         text: its text.
         source: where it came from, for listings.
-        actor: who adds it.
+        principal: who adds it.
 
     Raises:
         ConfigError: the name is malformed.
@@ -61,7 +64,7 @@ def add_corpus(store: Store, name: str, text: Text, source: str, actor: str) -> 
                 "name": name,
                 "content_hash": content_hash,
                 "source": source,
-                "added_by": user_id(uow, actor),
+                "added_by": user_id(uow, principal.name),
                 "added_at": db_now(),
             }
             uow.put(NamedCorpus, [values], key=["name"])
@@ -73,8 +76,13 @@ def add_corpus(store: Store, name: str, text: Text, source: str, actor: str) -> 
     return AddedCorpus(corpus=corpus, replaced=before not in {None, content_hash}, kept_by=kept_by)
 
 
-def remove_corpus(store: Store, name: str) -> None:
+def remove_corpus(store: Store, name: str, principal: Principal) -> None:  # noqa: ARG001
     """Removes a named corpus; jobs that are over keep its text.
+
+    Args:
+        store: where it is.
+        name: its name.
+        principal: who wants it.
 
     Raises:
         UnknownNameError: there is no such corpus.
@@ -91,8 +99,9 @@ def remove_corpus(store: Store, name: str) -> None:
         needed = [job for job in _jobs_with(uow, name, content_hash) if not job.state.ended]
         if needed:
             raise JobStateError(
-                f"corpus {name!r} is needed by {_named(needed)}; wait until they are over, or "
-                f"cancel them first: `versemill cancel {needed[0].id}`"
+                f"corpus {name!r} is needed by {_named(needed)}",
+                reason="corpus-needed",
+                job_ids=[job.id for job in needed],
             )
         drop_unused_text(uow, content_hash)
         uow.commit()

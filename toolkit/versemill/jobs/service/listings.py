@@ -10,7 +10,7 @@ from versemill.errors import UnknownNameError
 from versemill.jobs.execution.checkpoints import checkpoints
 from versemill.jobs.service.why_waiting import waiting
 from versemill.jobs.storage import job_listing
-from versemill.jobs.storage.tables import Attempt, Event, Job, LyricText, Metric, StoredNeeds
+from versemill.jobs.storage.tables import Attempt, Event, Job, LyricText, Metric, StoredRequirements
 from versemill.jobs.views import (
     AttemptView,
     CheckpointView,
@@ -22,6 +22,8 @@ from versemill.jobs.views import (
     OutputView,
 )
 from versemill.normalisation import prepared_name, spellings
+from versemill.plugins.record import records_from_json
+from versemill.plugins.requirements import from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from versemill.jobs.execution.checkpoints import CheckpointRow
+    from versemill.jobs.service.principal import Principal
     from versemill.jobs.states import State
     from versemill.jobs.storage.unit_of_work import Store
 
@@ -45,13 +48,13 @@ _POINT = (
 )
 
 
-def find(store: Store, key: str, *, owner: str | None = None) -> JobView:
+def find(store: Store, key: str, principal: Principal | None = None) -> JobView:
     """The job people mean by `key`.
 
     Args:
         store: where the jobs are.
         key: an id, a name, or `@last` for the newest job.
-        owner: for `@last`, the newest job of this user.
+        principal: who asks; `@last` is then the newest of their own jobs.
 
     Raises:
         UnknownNameError: no such job; the message names a few recent ones.
@@ -61,14 +64,15 @@ def find(store: Store, key: str, *, owner: str | None = None) -> JobView:
     names = spellings(key)
     wanted: dict[str, Any] = {"names": names}
     if key == "@last":
-        wanted = {"owners": None if owner is None else spellings(owner), "limit": 1}
+        owners = None if principal is None else spellings(principal.name)
+        wanted = {"owners": owners, "limit": 1}
     elif key.isascii() and key.isdigit():
         wanted = {"job_id": min(int(key), 2**31 - 1)}
     with store.reading() as session:
         found = _found(session, **wanted)
         if not found:
             recent = session.scalars(select(Job.name).order_by(Job.id.desc()).limit(5)).all()
-            raise UnknownNameError("job", key, recent, hint="`versemill jobs` lists them all")
+            raise UnknownNameError("job", key, recent)
     likeliest = {name: place for place, name in enumerate(names)}
     return min(found, key=lambda job: likeliest.get(job.name, 0))
 
@@ -92,16 +96,23 @@ def details(store: Store, job_id: int) -> JobDetails:
     why = waiting(store, job_id)
     with store.reading() as session:
         job = job_view(session, job_id)
-        columns = (Job.config, Job.plugins, Job.content_hash, Job.inexact, Job.plan, Job.result)
+        columns = (Job.config, Job.plugins, Job.content_hash, Job.inexact, Job.machine, Job.result)
         more = session.execute(
-            select(*columns, Job.accepted_by, StoredNeeds.needs)
-            .outerjoin(StoredNeeds, StoredNeeds.digest == Job.needs)
+            select(*columns, Job.accepted_by, StoredRequirements.requirements)
+            .outerjoin(StoredRequirements, StoredRequirements.digest == Job.requirements)
             .where(Job.id == job_id)
         ).one()
         return JobDetails(
             job=job,
             waiting=why,
-            **{**more._mapping, "needs": more.needs or []},
+            config=more.config,
+            plugins=records_from_json(more.plugins),
+            content_hash=more.content_hash,
+            inexact=more.inexact,
+            machine=more.machine,
+            requirements=from_json(more.requirements or ()),
+            accepted_by=more.accepted_by,
+            result=more.result,
             events=_events(session, job_id),
             attempts=_attempts(session, job_id),
             checkpoints=kept,
@@ -171,7 +182,7 @@ def job_view(session: Session, job_id: int) -> JobView:
     """One job by id, within a transaction; raises `UnknownNameError`."""
     found = _found(session, job_id=job_id)
     if not found:
-        raise UnknownNameError("job", str(job_id), (), hint="`versemill jobs` lists them all")
+        raise UnknownNameError("job", str(job_id), ())
     return found[0]
 
 

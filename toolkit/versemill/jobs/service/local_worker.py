@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING
 
 from versemill.errors import VersemillError
+from versemill.files import make_private_folder, private_opener
+from versemill.jobs.notices import WorkerRestarted
+from versemill.processes import module_command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,8 +24,8 @@ _END_SECONDS = 40.0
 
 
 def worker_command() -> list[str]:
-    """How a worker process is started; -P keeps modules of the present folder out of it."""
-    return [sys.executable, "-P", "-m", "versemill_workers"]
+    """How a worker process is started."""
+    return module_command("versemill_workers")
 
 
 class TetheredWorker:
@@ -45,7 +47,7 @@ class TetheredWorker:
         self._log = settings.home / "logs" / f"worker-{job_id}.log"
         self._restarts = 0
         self._wait_at_end = True
-        self._log.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._log.parent)
         self._start()
 
     def __enter__(self) -> TetheredWorker:
@@ -76,11 +78,11 @@ class TetheredWorker:
         """Does not wait for the worker at the end of the block: it hands over by itself."""
         self._wait_at_end = False
 
-    def keep_alive(self) -> str | None:
+    def keep_alive(self) -> WorkerRestarted | None:
         """Starts the worker again should it have died; call it while the job is not over.
 
         Returns:
-            What to tell the user, if it had died.
+            That it had died, if so.
 
         Raises:
             VersemillError: it cannot be started, or has died too often.
@@ -94,10 +96,10 @@ class TetheredWorker:
             raise VersemillError(f"the worker ended ({died}): {_last_line(self._log)}")
         self._restarts += 1
         self._start()
-        return f"the worker ended ({died}); started another one"
+        return WorkerRestarted(how=died)
 
     def _start(self) -> None:
-        with self._log.open("ab") as log:
+        with open(self._log, "ab", opener=private_opener) as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 self._command,
                 env=self._environment,

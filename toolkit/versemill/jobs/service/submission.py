@@ -1,9 +1,10 @@
-"""How a job is submitted: one transaction, and a name for it."""
+"""How a job is submitted: from a job table to a checked job, and from there into the queue."""
 
 from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,23 +13,32 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from versemill.errors import ConfigError, DatabaseError
 from versemill.jobs.execution.transitions import note
-from versemill.jobs.service.corpora import keep_text, store_ahead, user_id
+from versemill.jobs.notices import UnknownCharacters
+from versemill.jobs.service.base_settings import settings_of
+from versemill.jobs.service.corpora import keep_text, store_ahead, text_by_hash, user_id
 from versemill.jobs.service.listings import job_view
+from versemill.jobs.service.texts import FROM_STDIN, FoundText, find_text
+from versemill.jobs.service.waking import Queued, nobody
 from versemill.jobs.states import State
-from versemill.jobs.storage.plugin_fit import keep_needs
+from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Job
 from versemill.normalisation import prepared, spellings
+from versemill.plugins.record import records_to_json
 from versemill.plugins.requirements import at_least
-from versemill.text.reading import STANDARD_INPUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Update
 
     from versemill.config.job import JobConfig
+    from versemill.jobs.notices import Notice
+    from versemill.jobs.service.principal import Principal
+    from versemill.jobs.service.texts import TextSources
+    from versemill.jobs.service.waking import Wake
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
     from versemill.jobs.views import JobView
+    from versemill.plugins.record import PluginRecord
     from versemill.text.corpus import Text
 
 _INVISIBLE = r"\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
@@ -39,46 +49,132 @@ _NAME_RULE = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """A job that is ready for the queue.
+
+    Attributes:
+        config: what to train, already resolved.
+        text: the corpus's text, stored once per content.
+        plugins: records of all plugins that it uses (`Selection.records`).
+        name: unique; None to have one made up from corpus, cell and id.
+        notices: what there is to tell of how it was put together.
+    """
+
+    config: JobConfig
+    text: Text
+    plugins: Sequence[PluginRecord]
+    name: str | None = None
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    name: str | None
+
+
 def submit(
     store: Store,
-    config: JobConfig,
-    text: Text,
-    plugins: Sequence[dict[str, Any]],
+    table: Mapping[str, Any],
+    principal: Principal,
+    sources: TextSources,
     *,
-    owner: str,
-    name: str | None = None,
-    wake: Callable[[], None] = lambda: None,
-) -> JobView:
+    based_on: int | None = None,
+    wake: Wake = nobody,
+) -> Queued:
+    """From a job table to a stored job: `prepare`, then `enqueue`; see both."""
+    submission = prepare(store, table, sources, based_on=based_on)
+    return enqueue(store, submission, principal, wake=wake)
+
+
+def prepare(
+    store: Store,
+    table: Mapping[str, Any],
+    sources: TextSources,
+    *,
+    based_on: int | None = None,
+) -> Submission:
+    """Puts a job together and checks whatever can be checked before it waits in a queue.
+
+    Args:
+        store: where named corpora are.
+        table: the job as a job file has it, overrides already applied.
+        sources: what its text may be read from.
+        based_on: a job whose settings and text this one has, but for what `table` says.
+
+    Raises:
+        UnknownNameError: there is no job `based_on`.
+        VersemillError: anything that would keep the job from being trained.
+    """
+    from versemill.config.prefixes import chosen_prefixes
+    from versemill.config.validation import validated
+    from versemill.plugins.registry import Registry
+    from versemill.plugins.resolution import resolve
+    from versemill.plugins.selection import Selection
+    from versemill.text.reading import STANDARD_INPUT
+    from versemill.text.unknown_characters import unknown_characters
+    from versemill.training.feasibility import check
+
+    registry = Registry.discover()
+    text = None
+    if based_on is not None:
+        base = settings_of(store, based_on)
+        text = None if "corpus" in table else text_by_hash(store, base.content_hash)
+        table = base.with_changes(table)
+    name = validated(_Named, {"name": table.get("name")}, where="").name
+    config = resolve(table, registry)
+    place = str(table.get("corpus", config.corpus))
+    found = FoundText(text=text) if text else None
+    found = found or find_text(store, config, registry, sources, place=place)
+    if place == FROM_STDIN:
+        config = replace(config, corpus=STANDARD_INPUT)
+    selection = Selection(config, registry)
+    parts = check(found.text, selection)
+    if "prefixes" not in table:
+        config = replace(config, prefixes=chosen_prefixes(config, found.text, parts))
+    known = set(parts.training).__contains__
+    unknown = unknown_characters("".join((*config.prefixes, *config.generation.stop)), known)
+    told = (UnknownCharacters(characters=unknown),) if unknown else ()
+    return Submission(
+        config=config,
+        text=found.text,
+        plugins=selection.records(),
+        name=name,
+        notices=(*found.notices, *told),
+    )
+
+
+def enqueue(
+    store: Store, submission: Submission, principal: Principal, *, wake: Wake = nobody
+) -> Queued:
     """Queues a job; once this returns, it is durable.
 
     Args:
         store: where to.
-        config: what to train, already resolved.
-        text: the corpus's text, stored once per content.
-        plugins: records of the plugins the job needs.
-        owner: who submits.
-        name: unique name; made from corpus, cell and id when None.
-        wake: called after the commit, to tell workers. Must not raise.
+        submission: the job.
+        principal: who submits, and owns the job.
+        wake: called after the commit, to tell workers.
 
     Raises:
         ConfigError: the name is malformed or taken.
     """
+    config, name = submission.config, submission.name
     if name is not None and not _NAME.fullmatch(name):
         raise ConfigError("name", name, _NAME_RULE)
     name = None if name is None else prepared(name, "name")
-    content_hash = store_ahead(store, text)
+    content_hash = store_ahead(store, submission.text)
     with store.unit_of_work() as uow:
         values: dict[str, Any] = {
             "name": name or str(uuid.uuid4()),
-            "owner_id": user_id(uow, owner),
+            "owner_id": user_id(uow, principal.name),
             "state": State.QUEUED,
             "config": config.to_json(),
-            "plugins": list(plugins),
-            "needs": keep_needs(uow, at_least(plugins)),
+            "plugins": records_to_json(submission.plugins),
+            "requirements": keep_requirements(uow, at_least(submission.plugins)),
             "recipe": config.recipe,
             "corpus": config.corpus,
             "cell": config.cell,
-            "content_hash": keep_text(uow, text, content_hash),
+            "content_hash": keep_text(uow, submission.text, content_hash),
             "epochs": config.training.epochs,
         }
         job_id = uow.insert_if_absent(Job, values, key="name", returning="id")
@@ -86,11 +182,10 @@ def submit(
             raise ConfigError("name", str(name), "a name that no other job has")
         if name is None:
             _name_automatically(uow, job_id, config)
-        note(uow, job_id, actor=owner, message="submitted", end=State.QUEUED)
+        note(uow, job_id, actor=principal.name, message="submitted", end=State.QUEUED)
         view = job_view(uow.session, job_id)
         _commit_knowingly(uow, view)
-    wake()
-    return view
+    return Queued.after(wake, view, submission.notices)
 
 
 def _taken_otherwise(uow: UnitOfWork, job_id: int, name: str | None) -> bool:
@@ -108,12 +203,16 @@ def _commit_knowingly(uow: UnitOfWork, job: JobView) -> None:
         uow.commit()
     except SQLAlchemyError as error:
         raise DatabaseError(
-            f"the database went away at the very moment job {job.name} was to be queued; look "
-            "whether it is there with `versemill jobs` before you submit it again"
+            f"the database went away at the very moment job {job.name} was to be queued: nobody "
+            "can tell whether it is there",
+            reason="commit-unknown",
+            name=job.name,
         ) from error
 
 
 def _name_automatically(uow: UnitOfWork, job_id: int, config: JobConfig) -> None:
+    from versemill.text.reading import STANDARD_INPUT
+
     stem = re.split(r"[/\\]", config.corpus.rstrip("/\\"))[-1].split(".")[0]
     stem = "stdin" if config.corpus == STANDARD_INPUT else stem
     base = re.sub(r"[^\w-]+", "-", stem).strip("-_")[:40] or "text"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from versemill.errors import CheckpointError
+from versemill.files import safe_component
 from versemill.jobs import service
 from versemill.jobs.execution.checkpoints import read_checkpoint
 from versemill.jobs.storage.unit_of_work import Store
@@ -48,7 +49,7 @@ def load(path_or_job: str | int | os.PathLike[str], *, at: str | int = "best") -
     settings = Settings.from_environment()
     store = Store.open(settings.database_url)
     try:
-        job = service.find(store, str(path_or_job), owner=settings.user)
+        job = service.find(store, str(path_or_job), service.Principal(settings.user))
         return load_job(store, job, Registry.discover(), at=at)
     finally:
         store.close()
@@ -61,8 +62,9 @@ def load_job(
     kept = service.details(store, job.id).checkpoints
     chosen = choose_checkpoint(job, kept, at)
     with tempfile.TemporaryDirectory(prefix="versemill-") as folder:
-        path = Path(folder) / f"job-{job.id}-step-{chosen.step}{SUFFIX}"
-        save_checkpoint(store, chosen, path)
+        path = Path(folder) / safe_component(f"job-{job.id}-step-{chosen.step}{SUFFIX}")
+        with path.open("wb") as file:
+            save_checkpoint(store, chosen, file)
         return _model(path, registry, best=at == "best")
 
 
@@ -74,15 +76,14 @@ def _model(path: Path, registry: Registry, *, best: bool) -> TrainedModel:
     return TrainedModel.from_checkpoint(read(path), registry, best=best)
 
 
-def save_checkpoint(store: Store, chosen: CheckpointView, path: Path) -> None:
-    """Writes the bytes of a stored checkpoint to a new file, verifying them on the way.
+def save_checkpoint(store: Store, chosen: CheckpointView, file: BinaryIO) -> None:
+    """Writes the bytes of a stored checkpoint into a file, verifying them on the way.
 
     Raises:
         CheckpointError: it is gone or damaged.
         OSError: the file cannot be written.
     """
-    with path.open("wb") as file:
-        file.writelines(read_checkpoint(store, chosen.id))
+    file.writelines(read_checkpoint(store, chosen.id))
 
 
 def choose_checkpoint(

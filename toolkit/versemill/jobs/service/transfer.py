@@ -5,16 +5,14 @@ Both are verified row by row before they count, and leave nothing behind when th
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import tempfile
-from contextlib import closing, contextmanager
-from pathlib import Path
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select, text, update
 
 from versemill.errors import DatabaseError, SchemaError
+from versemill.files import temporary_beside
 from versemill.jobs.states import LEASE_SECONDS, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.database import connect, open_unchecked, schema_status
@@ -29,6 +27,7 @@ from versemill.jobs.storage.tables import Attempt, Job, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -114,8 +113,7 @@ def _target(url: str, source: OpenTransaction) -> Database:
     found = schema_status(url)
     if found.verdict == "older" or (found.verdict == "missing" and not made_at_first_use):
         raise SchemaError(
-            f"database {found.database} has not the schema {found.head} yet; set "
-            "VERSEMILL_DATABASE_URL to it, run `versemill db upgrade`, set it back and try again"
+            f"database {found.database} has not the schema {found.head} yet", reason="target"
         )
     return connect(url)
 
@@ -202,9 +200,9 @@ def _refuse_use(held: OpenTransaction) -> None:
     if use:
         more = [f"and {len(use) - _SHOWN} more"] if len(use) > _SHOWN else []
         raise DatabaseError(
-            f"database {held.database.shown} is in use: {', '.join(use[:_SHOWN] + more)}; stop "
-            "the workers (`versemill worker drain NAME`), or, if they have died, wait "
-            f"{LEASE_SECONDS:.0f} s, and try again"
+            f"database {held.database.shown} is in use: {', '.join(use[:_SHOWN] + more)}; if "
+            f"its workers have died, they are forgotten after {LEASE_SECONDS:.0f} s",
+            reason="in-use",
         )
 
 
@@ -217,20 +215,19 @@ def _refuse_existing(file: Path) -> None:
 def _partial(file: Path) -> Iterator[Path]:
     """An empty file beside `file`, readable by its owner only; gone at the end of the block."""
     _refuse_existing(file)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{file.name}.", suffix=".partial", dir=file.parent)
-    except OSError as error:
-        raise DatabaseError(
-            f"{file} cannot be written ({error.strerror}); "
-            "choose a folder that is there and that you can write"
-        ) from None
-    os.close(handle)
-    partial = Path(name)
-    try:
-        yield partial
-    finally:
-        for left in ("", "-wal", "-shm", "-journal"):
-            partial.with_name(partial.name + left).unlink(missing_ok=True)
+    with ExitStack() as made:
+        try:
+            partial = made.enter_context(temporary_beside(file, private=True))
+        except OSError as error:
+            raise DatabaseError(
+                f"{file} cannot be written ({error.strerror}); "
+                "choose a folder that is there and that you can write"
+            ) from None
+        try:
+            yield partial
+        finally:
+            for left in ("-wal", "-shm", "-journal"):
+                partial.with_name(partial.name + left).unlink(missing_ok=True)
 
 
 def _make_single(file: Path) -> None:

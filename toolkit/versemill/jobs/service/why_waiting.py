@@ -6,15 +6,28 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from versemill.jobs.notices import (
+    NoWorker,
+    OtherMachines,
+    PluginElsewhere,
+    PluginsMissing,
+    RetryDelayed,
+    WorkersBusy,
+)
 from versemill.jobs.states import LEASE_SECONDS, State
 from versemill.jobs.storage.columns import db_now
-from versemill.jobs.storage.tables import Job, StoredNeeds, Worker
+from versemill.jobs.storage.tables import Job, StoredRequirements, Worker
 from versemill.jobs.views import WorkerView
-from versemill.phrases import counted
-from versemill.plugins.requirements import Need, Plugin, from_json, lacking
+from versemill.plugins.requirements import from_json, lacking, offered_from_json
 
 if TYPE_CHECKING:
+    from sqlalchemy import RowMapping
+
+    from versemill.jobs.notices import WaitingReason
     from versemill.jobs.storage.unit_of_work import Store
+    from versemill.plugins.requirements import Requirement
+
+_OTHERS_NAMED = 3
 
 
 def live_workers(store: Store) -> list[WorkerView]:
@@ -34,75 +47,67 @@ def live_workers(store: Store) -> list[WorkerView]:
         Worker.version,
         Worker.started_at,
         Worker.seen_at,
-        Worker.plans,
+        Worker.machines,
         Worker.drained_by,
         Worker.plugins,
     ).where(Worker.seen_at >= db_now(-LEASE_SECONDS))
     with store.reading() as session:
         rows = session.execute(query.order_by(Worker.name, Worker.started_at)).mappings()
-        return [WorkerView(**row) for row in rows]
+        return [_worker(row) for row in rows]
 
 
-def waiting(store: Store, job_id: int) -> str | None:
-    """Why a queued job waits and what can be done; None if a free slot may take it at once."""
-    columns = (Job.plan, Job.inexact, Job.available_at, db_now().label("now"), StoredNeeds.needs)
-    query = select(*columns).outerjoin(StoredNeeds, StoredNeeds.digest == Job.needs)
+def _worker(row: RowMapping) -> WorkerView:
+    plugins = None if row["plugins"] is None else offered_from_json(row["plugins"])
+    return WorkerView(**{**dict(row), "plugins": plugins})
+
+
+def waiting(store: Store, job_id: int) -> WaitingReason | None:
+    """Why a queued job waits; None if a free slot may take it at once."""
+    columns = (
+        Job.machine,
+        Job.inexact,
+        Job.available_at,
+        db_now().label("now"),
+        StoredRequirements.requirements,
+    )
+    query = select(*columns).outerjoin(
+        StoredRequirements, StoredRequirements.digest == Job.requirements
+    )
     with store.reading() as session:
         found = session.execute(query.where(Job.id == job_id, Job.state == State.QUEUED)).first()
-    return None if found is None else _reason(job_id, found, live_workers(store))
+    return None if found is None else _reason(found, live_workers(store))
 
 
-def _reason(job_id: int, found: Any, alive: list[WorkerView]) -> str | None:
+def _reason(found: Any, alive: list[WorkerView]) -> WaitingReason | None:
     if not alive:
-        return "no worker is running: start one with `versemill worker`"
-    anywhere = found.plan is None or found.inexact
-    able = [w for w in alive if anywhere or w.plans is None or found.plan in w.plans]
+        return NoWorker()
+    anywhere = found.machine is None or found.inexact
+    able = [w for w in alive if anywhere or w.machines is None or found.machine in w.machines]
     if not able:
-        return (
-            f"it goes on bit for bit only on a machine like the first ({found.plan}), and no live "
-            f"worker is one: start one there, or allow small differences with `versemill pause "
-            f"{job_id}` and `versemill resume {job_id} --inexact`"
-        )
-    needs = from_json(found.needs or ())
-    equipped = [worker for worker in able if not _lacking(needs, worker)]
+        return OtherMachines(machine=found.machine)
+    required = from_json(found.requirements or ())
+    equipped = [worker for worker in able if not _lacking(required, worker)]
     if not equipped:
-        return _unequipped(job_id, needs, able)
+        return _unequipped(required, able)
     if found.available_at > found.now:
-        return f"it is tried again in {(found.available_at - found.now).total_seconds():.0f} s"
+        return RetryDelayed(seconds=(found.available_at - found.now).total_seconds())
     if all(worker.busy >= worker.slots for worker in equipped):
-        slots = sum(worker.slots for worker in equipped)
-        return f"every worker is busy ({counted(slots, 'slot')}): the job waits its turn"
+        return WorkersBusy(slots=sum(worker.slots for worker in equipped))
     return None
 
 
-def _lacking(needs: tuple[Need, ...], worker: WorkerView) -> list[Need]:
-    return [] if worker.plugins is None else lacking(needs, _plugins(worker))
+def _lacking(required: tuple[Requirement, ...], worker: WorkerView) -> list[Requirement]:
+    return [] if worker.plugins is None else lacking(required, worker.plugins)
 
 
-def _plugins(worker: WorkerView) -> list[Plugin]:
-    return [Plugin(**plugin) for plugin in worker.plugins or ()]
-
-
-def _unequipped(job_id: int, needs: tuple[Need, ...], workers: list[WorkerView]) -> str:
-    """What the best equipped worker lacks, who has it in another version, and what can be done."""
-    lacks = min((_lacking(needs, worker) for worker in workers), key=len)
+def _unequipped(required: tuple[Requirement, ...], workers: list[WorkerView]) -> PluginsMissing:
+    """What the best equipped worker lacks, and who has it in another version."""
+    lacks = min((_lacking(required, worker) for worker in workers), key=len)
     others = [
-        f"worker {worker.name} has {plugin.kind} {plugin.name!r} from "
-        f"{plugin.distribution} {plugin.version}"
-        for need in lacks
+        PluginElsewhere(worker=worker.name, plugin=plugin)
+        for lack in lacks
         for worker in workers
-        for plugin in _plugins(worker)
-        if (plugin.kind, plugin.name) == (need.kind, need.name)
+        for plugin in worker.plugins or ()
+        if (plugin.kind, plugin.name) == (lack.kind, lack.name)
     ]
-    told = [f"needs {', '.join(map(str, lacks))}; no live worker has {_them(lacks)}", *others[:3]]
-    remedy = "install it where one runs" if len(lacks) == 1 else "install them where one runs"
-    if others:
-        remedy += (
-            f", or go on with what is there: `versemill pause {job_id}` and "
-            f"`versemill resume {job_id} --accept-change`"
-        )
-    return f"{'; '.join(told)}; {remedy}"
-
-
-def _them(lacks: list[Need]) -> str:
-    return "it" if len(lacks) == 1 else "them all"
+    return PluginsMissing(requirements=tuple(lacks), others=tuple(others[:_OTHERS_NAMED]))

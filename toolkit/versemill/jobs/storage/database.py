@@ -6,6 +6,7 @@ check costs one SELECT; Alembic is imported only when something has to be migrat
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
@@ -26,6 +27,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import QueuePool
 
 from versemill.errors import DamagedDatabaseError, DatabaseError, RefusedDataError, SchemaError
+from versemill.files import make_private_file, make_private_folder
 from versemill.jobs.states import LEASE_SECONDS
 from versemill.jobs.storage.columns import UTCDateTime, db_now
 from versemill.jobs.storage.filesystems import refuse_network_filesystem
@@ -100,13 +102,14 @@ class Database:
             raise RefusedDataError(self._in_words(error)) from error
         except SQLAlchemyError as error:
             told = self._in_words(error)
-            kind = DamagedDatabaseError if _is_damage(told) else DatabaseError
-            raise kind(told) from error
+            if _is_damage(told):
+                raise DamagedDatabaseError(told) from error
+            raise DatabaseError(told, reason="" if "; " in told else "unusable") from error
 
     def _in_words(self, error: SQLAlchemyError) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
         reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
-        return f"database {self.shown}: {self._redacted(reason)}; {_advice(reason)}"
+        return f"database {self.shown}: {self._redacted(reason)}{_known_cause(reason)}"
 
     def _redacted(self, message: str) -> str:
         return redacted(message, self.engine.url.render_as_string(hide_password=False))
@@ -138,16 +141,18 @@ class SchemaStatus:
     def require_current(self) -> None:
         """Raises `SchemaError`, naming the command to run, unless the schema is ours."""
         if self.verdict == "missing":
-            raise SchemaError(f"database {self.database} is empty; run `versemill db upgrade`")
+            raise SchemaError(f"database {self.database} is empty", reason="missing")
         if self.verdict == "older":
             raise SchemaError(
                 f"database {self.database} has schema {self.revision}, this version of Versemill "
-                f"needs {self.head}; stop the workers and run `versemill db upgrade`"
+                f"needs {self.head}",
+                reason="older",
             )
         if self.verdict == "newer":
             raise SchemaError(
                 f"database {self.database} has schema {self.revision}, newer than this version "
-                f"of Versemill knows ({self.head}); run `pip install --upgrade versemill`"
+                f"of Versemill knows ({self.head})",
+                reason="newer",
             )
 
 
@@ -246,6 +251,9 @@ def open_unchecked(url: str, *, connections: int = 1) -> Database:
     path = sqlite_path(parsed)
     if path is not None and not path.exists():
         _make_room(path, shown(url))
+        if parsed.query.get("mode") not in {"ro", "rw", "memory"}:
+            with contextlib.suppress(OSError):  # SQLite will say what is wrong
+                make_private_file(path)  # SQLite's own files beside it get its mode
     settings: dict[str, Any] = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
     if path is None:
         settings = CONNECTION_SETTINGS
@@ -275,7 +283,7 @@ def is_locked(error: BaseException) -> bool:
 def _make_room(path: Path, database: str) -> None:
     refuse_network_filesystem(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(path.parent)
     except OSError as error:
         raise DatabaseError(
             f"database {database}: its folder cannot be made ({error.strerror}); "
@@ -402,8 +410,8 @@ def _refuse_live_workers(database: Database, connection: Connection) -> None:
         raise DatabaseError(
             f"database {database.shown} is not upgraded while workers are alive: "
             f"{', '.join(found[:_SHOWN] + more)}; end them where they run (Ctrl-C or SIGTERM: they "
-            f"hand their jobs over), or, if they have died, wait {LEASE_SECONDS:.0f} s, and run "
-            "`versemill db upgrade` again"
+            f"hand their jobs over), or, if they have died, wait {LEASE_SECONDS:.0f} s",
+            reason="workers-alive",
         )
 
 
@@ -421,16 +429,15 @@ def _is_damage(reason: str) -> bool:
     return any(words in reason for words in ("not a database", "malformed", "unsupported file"))
 
 
-def _advice(reason: str) -> str:
+def _known_cause(reason: str) -> str:
+    """What is known of a driver's message, as the end of a sentence; empty if nothing is."""
     lowered = reason.lower()
     if _is_damage(lowered):
-        return (
-            "the file is damaged or no SQLite database; `versemill doctor` says how to restore it"
-        )
+        return "; the file is damaged or no SQLite database"
     if "readonly" in lowered or "unable to open" in lowered:
-        return "make the file and its folder writable, or set VERSEMILL_DATABASE_URL"
+        return "; make the file and its folder writable, or set VERSEMILL_DATABASE_URL"
     if "locked" in lowered:
-        return f"another process has been writing for {_BUSY_SECONDS} s; try again"
+        return f"; another process has been writing for {_BUSY_SECONDS} s; try again"
     if "full" in lowered or "no space" in lowered:
-        return "make room on the disk and try again"
-    return "check it with `versemill doctor`"
+        return "; make room on the disk and try again"
+    return ""

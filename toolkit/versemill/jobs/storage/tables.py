@@ -95,13 +95,13 @@ class NamedCorpus(Base):
     added_at: Mapped[Stamp]
 
 
-class StoredNeeds(Base):
-    """What jobs need of plugins, once for all that need the same (`needs.to_json`)."""
+class StoredRequirements(Base):
+    """What jobs require of plugins, once for all that require the same (`requirements.to_json`)."""
 
-    __tablename__ = "needs"
+    __tablename__ = "requirements"
 
     digest: Mapped[Digest] = mapped_column(primary_key=True)
-    needs: Mapped[list[JSONTable]]
+    requirements: Mapped[list[JSONTable]]
 
 
 class Job(Base):
@@ -115,9 +115,10 @@ class Job(Base):
         retries_from: failures of attempts up to this number no longer count.
         error: why it failed, one line.
         result: held-out figures and the like.
-        plan: the kind of machine that goes on with its newest checkpoint bit for bit
+        machine: the kind of machine that goes on with its newest checkpoint bit for bit
             (`KernelPlan.machine`); None while any will do.
-        needs: digest of the plugins that a worker must have (`StoredNeeds`); None if any will do.
+        requirements: digest of the plugins that a worker must have (`StoredRequirements`); None if
+            any will do.
         accepted_by: who has accepted that its plugins change, until its next checkpoint.
     """
 
@@ -152,14 +153,14 @@ class Job(Base):
     retries_from: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
     result: Mapped[JSONTable | None]
-    plan: Mapped[str | None]
-    needs: Mapped[Digest | None]
+    machine: Mapped[str | None]
+    requirements: Mapped[Digest | None]
     accepted_by: Mapped[str | None]
 
     __table_args__ = (
         CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease"),
         # In queue order for each kind of needs: a claim reads one row of each, however many wait.
-        Index("ix_jobs_runnable", "state", "needs", "queued_at", "id"),
+        Index("ix_jobs_runnable", "state", "requirements", "queued_at", "id"),
         # A number once given never comes back, even after `rm`.
         {"sqlite_autoincrement": True},
     )
@@ -286,9 +287,9 @@ class Worker(Base):
     Attributes:
         id: UUID per process start; the name is only a label.
         steady_since: since when it has been seen without a gap of one lease.
-        plans: the kinds of machine its slots are; None until it has found out.
+        machines: the kinds of machine its slots are; None until it has found out.
         drained_by: who told it to hand its jobs over and end.
-        plugins: those that jobs may need (`needs.Plugin`); None until it has found out.
+        plugins: those that jobs may require (`OfferedPlugin`); None until it has found out.
     """
 
     __tablename__ = "workers"
@@ -302,6 +303,6 @@ class Worker(Base):
     started_at: Mapped[Stamp]
     seen_at: Mapped[Stamp]
     steady_since: Mapped[Stamp]
-    plans: Mapped[list[str] | None]
+    machines: Mapped[list[str] | None]
     drained_by: Mapped[str | None]
     plugins: Mapped[list[dict[str, Any]] | None]

@@ -56,7 +56,8 @@ def read_record(store: Store, job_id: int) -> Record:
     with tempfile.TemporaryDirectory(prefix="versemill-") as folder:
         for kept in details.checkpoints:
             path = Path(folder) / f"{kept.id}.safetensors"
-            save_checkpoint(store, kept, path)
+            with path.open("wb") as file:
+                save_checkpoint(store, kept, file)
             checkpoints[" and ".join(kept.kinds)] = read(path)
     return Record(
         checkpoints=checkpoints,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from versemill.phrases import counted
+from versemill.testing.resume_proof.progress import Killed, Resumed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
     from versemill.jobs.service.local_worker import TetheredWorker
     from versemill.jobs.views import JobDetails
@@ -46,12 +46,10 @@ class Killer:
 
     Args:
         points: steps after which to kill.
-        tell: shows a line.
     """
 
-    def __init__(self, points: Sequence[int], tell: Callable[[str], None]) -> None:
+    def __init__(self, points: Sequence[int]) -> None:
         self._points = points
-        self._tell = tell
         self._kills: list[int] = []  # attempts
         self._told = 0  # kills whose resume was told of
 
@@ -59,9 +57,9 @@ class Killer:
         """How many kills the job was resumed after; the last may have come too late."""
         return sum(killed < details.job.attempt for killed in self._kills)
 
-    def look(self, details: JobDetails, worker: TetheredWorker) -> None:
+    def look(self, details: JobDetails, worker: TetheredWorker) -> Iterator[Killed | Resumed]:
         """Kills if the time has come; tells of it, and of the resume."""
-        self._tell_resume(details)
+        yield from self._resume(details)
         if not self._due(details):
             return
         number, total = len(self._kills) + 1, len(self._points)
@@ -69,10 +67,10 @@ class Killer:
         if not _kill(worker.pid, whole=whole):
             return
         self._kills.append(details.job.attempt)
-        victim = "worker, whose lease has to run out" if whole else "trainer"
-        self._tell(f"kill {number} of {total}: at step {details.job.step:,}, the {victim}")
+        victim: Literal["worker", "trainer"] = "worker" if whole else "trainer"
+        yield Killed(number=number, total=total, step=details.job.step, victim=victim)
 
-    def _tell_resume(self, details: JobDetails) -> None:
+    def _resume(self, details: JobDetails) -> Iterator[Resumed]:
         """Tells where the job went on after the last kill, once it has."""
         if self._told == len(self._kills):
             return
@@ -82,10 +80,8 @@ class Killer:
         killed, resumed = details.attempts[before - 1], details.attempts[before]
         if resumed.first_step is not None:
             repeated = (killed.last_step or 0) - resumed.first_step
-            self._tell(
-                f"  resumed from step {resumed.first_step:,}; {counted(repeated, 'step')} repeated"
-            )
             self._told += 1
+            yield Resumed(step=resumed.first_step, repeated=repeated)
 
     def _due(self, details: JobDetails) -> bool:
         job = details.job

@@ -5,35 +5,43 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import select, update
 
 from command_line import CONFIG, TEXT, TINY_OPTIONS, environment
+from people import ANN
 from versemill import __version__
-from versemill.cli import local_fit
-from versemill.cli.installation import Installation
 from versemill.jobs import service
-from versemill.jobs.execution import worker_api as leases
+from versemill.jobs.execution import worker_api
+from versemill.jobs.service import local_fit
 from versemill.jobs.storage.tables import Job, Worker
-from versemill.settings import Settings
+from versemill.plugins.record import PluginRecord
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ELSEWHERE = {"kind": "cell", "name": "x", "distribution": "dist-y", "version": "1.2"}
-NEWER = {"kind": "cell", "name": "gru", "distribution": "versemill", "version": "999"}
+ELSEWHERE = PluginRecord(kind="cell", name="x", distribution="dist-y", version="1.2")
+NEWER = PluginRecord(kind="cell", name="gru", distribution="versemill", version="999")
 
 
-def submit(floor: Any, record: dict[str, str]) -> int:
-    job = service.submit(floor.store, CONFIG, TEXT, [record], owner="ann", name="one")
-    return job.id
+def submit(floor: Any, record: PluginRecord) -> int:
+    submission = service.Submission(config=CONFIG, text=TEXT, plugins=[record], name="one")
+    return service.enqueue(floor.store, submission, ANN).job.id
 
 
 def row(floor: Any) -> tuple[Any, ...]:
     """What of the job a refused command must not change."""
-    columns = (Job.state, Job.queued_at, Job.inexact, Job.accepted_by, Job.needs, Job.attempt)
+    columns = (
+        Job.state,
+        Job.queued_at,
+        Job.inexact,
+        Job.accepted_by,
+        Job.requirements,
+        Job.attempt,
+    )
     with floor.store.reading() as session:
         return tuple(session.execute(select(*columns)).one())
 
@@ -45,7 +53,7 @@ def test_a_plugin_that_is_not_here(
 ) -> None:
     number = submit(floor, ELSEWHERE)
     if paused:
-        service.request_pause(floor.store, number, "ann")
+        service.request_pause(floor.store, number, ANN)
     before = row(floor)
     told = command("run", "one", *options).complaint
     needed = "cell 'x'" if "--accept-change" in options else "cell 'x' from dist-y ≥ 1.2"
@@ -72,7 +80,7 @@ def test_a_plugin_that_is_disabled(
 ) -> None:
     (tmp_path / "broken.py").write_text("raise ValueError('out of tune')")
     monkeypatch.setenv("VERSEMILL_PLUGINS", str(tmp_path))
-    submit(floor, {**ELSEWHERE, "distribution": "broken.py"})
+    submit(floor, replace(ELSEWHERE, distribution="broken.py"))
     assert "; broken.py is disabled: import failed: ValueError: out of tune; install it" in (
         command("run", "one").complaint
     )
@@ -87,9 +95,9 @@ def test_a_machine_that_computes_in_another_way(
 ) -> None:
     number = floor.submit("one").id
     with floor.store.unit_of_work() as uow:
-        uow.execute(update(Job).values(plan=plan))
+        uow.execute(update(Job).values(machine=plan))
         uow.commit()
-    service.request_pause(floor.store, number, "ann")
+    service.request_pause(floor.store, number, ANN)
     before = row(floor)
     told = command("run", "one").complaint
     assert f"(one) goes on bit for bit only on {plan}; {found}" in told
@@ -105,21 +113,20 @@ def test_a_job_that_another_worker_holds(
     told = command("run", "one").complaint
     assert "(one) is running on worker attic; `versemill wait 1` waits for its end" in told
     assert service.find(floor.store, "one").worker == "attic"
-    leases.renew(floor.store, claim)  # it still holds the job
+    worker_api.renew(floor.store, claim)  # it still holds the job
 
 
 def test_a_job_whose_worker_has_died_here_is_not_refused(floor: Any) -> None:
     job = floor.submit("one")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    worker = leases.register_worker(floor.store, "attic", 1)
-    assert leases.claim(floor.store, worker, only=job.id) is not None
+    worker = worker_api.register_worker(floor.store, "attic", 1)
+    assert worker_api.claim(floor.store, worker, only=job.id) is not None
     with floor.store.unit_of_work() as uow:
         uow.execute(update(Worker).values(pid=ended.pid))
         uow.commit()
-    here = Installation(settings=Settings.from_environment(), store=floor.store)
-    running = here.job("one")
-    found, devices = local_fit.require_fit(here, running, inexact=False, accept_change=False)
+    running = service.find(floor.store, "one")
+    found, devices = local_fit.require_fit(floor.store, running, inexact=False, accept_change=False)
     assert (found.state, devices) == ("running", "auto")  # until its lease has run out
 
 
@@ -158,7 +165,7 @@ def test_a_job_whose_checkpoint_turns_out_to_need_another_plugin(
     assert done.returncode == 0, done.stderr
     place.write_text(SAMPLER + "# another version\n")
     with sqlite3.connect(home / "versemill.db") as connection:  # as of a version without needs
-        connection.execute("UPDATE jobs SET needs = NULL")
+        connection.execute("UPDATE jobs SET requirements = NULL")
     connection.close()
     done = run("one", "--epochs", "+1")
     assert done.returncode == 1

@@ -1,0 +1,8 @@
+"""Who asks, in tests."""
+
+from __future__ import annotations
+
+from versemill.jobs.service import Principal
+
+ANN = Principal("ann")
+BOB = Principal("bob")

@@ -1,0 +1,34 @@
+"""`retry`: queues a failed or cancelled job again."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.argument("job")
+@click.option("--from-scratch", is_flag=True, help="Forget checkpoints, curve and lyrics.")
+@click.option("--inexact", is_flag=True, help="Even on a machine that computes in another way.")
+@click.option("--accept-change", is_flag=True, help="Even with other versions of its plugins.")
+def retry(job: str, from_scratch: bool, inexact: bool, accept_change: bool) -> None:
+    """Queue a failed or cancelled job again.
+
+    It goes on from its last checkpoint.
+
+    \b
+    Example:  versemill retry 3
+    """
+    from versemill.cli.installation import installation, tell_queued
+    from versemill.jobs import service
+
+    with installation() as here:
+        queued = service.retry(
+            here.store,
+            here.job(job).id,
+            here.principal,
+            from_scratch=from_scratch,
+            inexact=inexact,
+            accept_change=accept_change,
+            wake=here.wake,
+        )
+        tell_queued(here, queued)

@@ -1,0 +1,243 @@
+"""What a use case has to tell beside its result: data that an interface words.
+
+`str()` of a notice says what is so, in one line, and names no command. An interface adds what
+can be done about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from versemill.jobs.json_values import View
+from versemill.phrases import counted, listed
+from versemill.text.unknown_characters import in_words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from versemill.plugins.requirements import OfferedPlugin, Requirement
+    from versemill.text.unknown_characters import UnknownCharacter
+
+_FILES_SHOWN = 3
+
+
+class Notice(View):
+    """Something to tell.
+
+    Attributes:
+        code: stable name of its kind.
+    """
+
+    code: ClassVar[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """Its code, its attributes, and the message."""
+        return {"code": self.code, **super().to_json(), "message": str(self)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BrokerAway(Notice):
+    """Workers could not be told of a job; they find it by themselves.
+
+    Attributes:
+        reason: why, without secrets.
+    """
+
+    code: ClassVar[str] = "broker-away"
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.reason}; the job is safe, workers find it within seconds"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodingFound(Notice):
+    """A text is not UTF-8 and was read all the same.
+
+    Attributes:
+        place: what was read.
+        encoding: as people know it.
+        guessed: whether it could also be another.
+        files: the files of a folder for which it is a guess; none for a single file.
+        beginning: of the text, for people to see whether it was read rightly.
+    """
+
+    code: ClassVar[str] = "encoding-found"
+    place: str
+    encoding: str
+    guessed: bool
+    files: tuple[str, ...]
+    beginning: str
+
+    def __str__(self) -> str:
+        read = f"{self.place} is read as {self.encoding}"
+        if not self.guessed:
+            return read
+        of = f" of {listed(self.files, _FILES_SHOWN)}" if self.files else ""
+        return f"{read}, a guess{of}; it begins: {self.beginning}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesSkipped(Notice):
+    """Files of a folder were not read.
+
+    Attributes:
+        files: their names, by why.
+    """
+
+    code: ClassVar[str] = "files-skipped"
+    files: Mapping[str, tuple[str, ...]]
+
+    def __str__(self) -> str:
+        parts = (f"{why}: {listed(names, _FILES_SHOWN)}" for why, names in self.files.items())
+        return f"skipped in the folder: {'; '.join(parts)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusOutside(Notice):
+    """A job file has its corpus read from outside the file's own folder."""
+
+    code: ClassVar[str] = "corpus-outside"
+    file: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"job file {self.file} has its corpus read from {self.path}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnknownCharacters(Notice):
+    """Prefixes or stop texts of a job have characters that its training text does not have."""
+
+    code: ClassVar[str] = "unknown-characters"
+    characters: tuple[UnknownCharacter, ...]
+
+    def __str__(self) -> str:
+        return (
+            "characters of its prefixes or stop texts that the training text does not have: "
+            f"{in_words(self.characters)}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginPrinted(Notice):
+    """A plugin printed something while it made a text."""
+
+    code: ClassVar[str] = "plugin-printed"
+    plugin: str
+    output: str
+
+    def __str__(self) -> str:
+        return self.output
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkerRestarted(Notice):
+    """The worker of one job died, and another was started.
+
+    Attributes:
+        how: how it ended, such as `killed by signal 9`.
+    """
+
+    code: ClassVar[str] = "worker-restarted"
+    how: str
+
+    def __str__(self) -> str:
+        return f"the worker ended ({self.how}); started another one"
+
+
+class WaitingReason(Notice):
+    """Why a queued job waits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoWorker(WaitingReason):
+    """No worker is alive."""
+
+    code: ClassVar[str] = "no-worker"
+
+    def __str__(self) -> str:
+        return "no worker is running"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherMachines(WaitingReason):
+    """Live workers are all on machines that would compute in another way.
+
+    Attributes:
+        machine: the kind of machine that goes on with the job bit for bit.
+    """
+
+    code: ClassVar[str] = "other-machines"
+    machine: str
+
+    def __str__(self) -> str:
+        return (
+            f"it goes on bit for bit only on a machine like the first ({self.machine}), and no "
+            "live worker is one"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginElsewhere(View):
+    """A worker has a plugin in a version that will not do."""
+
+    worker: str
+    plugin: OfferedPlugin
+
+    def __str__(self) -> str:
+        plugin = self.plugin
+        return (
+            f"worker {self.worker} has {plugin.kind} {plugin.name!r} from "
+            f"{plugin.distribution} {plugin.version}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginsMissing(WaitingReason):
+    """No live worker has the plugins that the job needs.
+
+    Attributes:
+        requirements: what the best equipped worker lacks.
+        others: who has it in a version that will not do; a few of many.
+    """
+
+    code: ClassVar[str] = "plugins-missing"
+    requirements: tuple[Requirement, ...]
+    others: tuple[PluginElsewhere, ...] = ()
+
+    def __str__(self) -> str:
+        them = "it" if len(self.requirements) == 1 else "them all"
+        needed = f"needs {', '.join(map(str, self.requirements))}; no live worker has {them}"
+        return "; ".join([needed, *map(str, self.others)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryDelayed(WaitingReason):
+    """It failed, and is tried again after a while.
+
+    Attributes:
+        seconds: until then.
+    """
+
+    code: ClassVar[str] = "retry-delayed"
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"it is tried again in {self.seconds:.0f} s"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkersBusy(WaitingReason):
+    """Every worker that could take it is busy.
+
+    Attributes:
+        slots: how many jobs they work on together.
+    """
+
+    code: ClassVar[str] = "workers-busy"
+    slots: int
+
+    def __str__(self) -> str:
+        return f"every worker is busy ({counted(self.slots, 'slot')}): the job waits its turn"

@@ -1,0 +1,210 @@
+"""Queueing jobs again that have stopped: resume, retry, carry on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete, select
+
+from versemill.errors import ConfigError, JobStateError
+from versemill.jobs.service.listings import job_view
+from versemill.jobs.service.locked_job import LockedJob, lock_job, move_locked
+from versemill.jobs.service.steering import request_pause
+from versemill.jobs.service.waking import Queued, nobody
+from versemill.jobs.states import State
+from versemill.jobs.storage.columns import db_now
+from versemill.jobs.storage.plugin_fit import keep_requirements
+from versemill.jobs.storage.tables import Job, LyricText, Metric, StoredCheckpoint
+from versemill.phrases import counted
+from versemill.plugins.record import records_from_json
+from versemill.plugins.requirements import any_version, at_least
+
+if TYPE_CHECKING:
+    from versemill.jobs.service.principal import Principal
+    from versemill.jobs.service.waking import Wake
+    from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
+    from versemill.plugins.record import PluginRecord
+
+_ACCEPTED = "; a change of its plugins is accepted"
+
+
+def resume(
+    store: Store,
+    job_id: int,
+    principal: Principal,
+    *,
+    epochs: int | None = None,
+    more_epochs: int | None = None,
+    inexact: bool = False,
+    accept_change: bool = False,
+    wake: Wake = nobody,
+) -> Queued:
+    """Queues a paused job again, or a finished one with more epochs.
+
+    Args:
+        store: where the job is.
+        job_id: which.
+        principal: who wants it.
+        epochs: new total of epochs; a job that has succeeded needs it, or `more_epochs`.
+        more_epochs: so many beyond the present total, instead of `epochs`.
+        inexact: go on even on a machine that computes in another way.
+        accept_change: go on even with other versions of its plugins.
+        wake: called after the commit, to tell workers.
+
+    Raises:
+        JobStateError: it is neither paused nor, with `epochs`, succeeded.
+        ConfigError: `epochs` is not beyond what it has already trained.
+        UnknownNameError: no such job.
+    """
+    with store.unit_of_work() as uow:
+        job = lock_job(uow, job_id)
+        if more_epochs is not None:
+            epochs = job.epochs + more_epochs
+        if job.state is State.SUCCEEDED and epochs is None:
+            raise JobStateError(
+                f"{job.label} has finished its {counted(job.epochs, 'epoch')}",
+                reason="finished",
+                job_id=job_id,
+            )
+        if job.state not in {State.PAUSED, State.SUCCEEDED}:
+            raise JobStateError(
+                f"{job.label} is {job.state} and cannot be resumed",
+                reason="over" if job.state.ended else "",
+                job_id=job_id,
+            )
+        values: dict[str, Any] = {"inexact": inexact, "accepted_by": None}
+        message = "resumed"
+        if epochs is not None:
+            values |= _more_epochs(uow, job, epochs)
+            message = f"resumed, up to {counted(epochs, 'epoch')}"
+        if accept_change:
+            values |= _accepted(uow, job, principal)
+            message += _ACCEPTED
+        _requeue(uow, job, actor=principal.name, message=message, values=values)
+        view = job_view(uow.session, job_id)
+        uow.commit()
+    return Queued.after(wake, view)
+
+
+def retry(
+    store: Store,
+    job_id: int,
+    principal: Principal,
+    *,
+    from_scratch: bool = False,
+    inexact: bool = False,
+    accept_change: bool = False,
+    wake: Wake = nobody,
+) -> Queued:
+    """Queues a failed or cancelled job again; its failures so far no longer count.
+
+    Args:
+        store: where the job is.
+        job_id: which.
+        principal: who wants it.
+        from_scratch: forget checkpoints, curve and lyrics instead of going on from the last.
+        inexact: go on even on a machine that computes in another way.
+        accept_change: go on even with other versions of its plugins.
+        wake: called after the commit, to tell workers.
+
+    Raises:
+        JobStateError: it has neither failed nor been cancelled.
+        UnknownNameError: no such job.
+    """
+    with store.unit_of_work() as uow:
+        job = lock_job(uow, job_id)
+        if job.state not in {State.FAILED, State.CANCELLED}:
+            raise JobStateError(
+                f"{job.label} is {job.state}; only failed and cancelled jobs can be retried"
+            )
+        values: dict[str, Any] = {"inexact": inexact, "accepted_by": None}
+        message = "retried from scratch" if from_scratch else "retried"
+        if accept_change:
+            values |= _accepted(uow, job, principal)
+            message += _ACCEPTED
+        elif from_scratch:
+            values["requirements"] = keep_requirements(uow, at_least(_plugins(uow, job)))
+        if from_scratch:
+            values |= {"step": 0, "epoch": 0, "machine": None}
+            values |= dict.fromkeys(("train_perplexity", "valid_perplexity"))
+            for table in (Metric, LyricText, StoredCheckpoint):
+                uow.execute(delete(table).where(table.job_id == job_id))
+        _requeue(uow, job, actor=principal.name, message=message, values=values)
+        view = job_view(uow.session, job_id)
+        uow.commit()
+    return Queued.after(wake, view)
+
+
+def carry_on(
+    store: Store,
+    job_id: int,
+    principal: Principal,
+    *,
+    epochs: int | None = None,
+    more_epochs: int | None = None,
+    inexact: bool = False,
+    accept_change: bool = False,
+    wake: Wake = nobody,
+) -> Queued:
+    """Queues a job again that had stopped, in whatever way; leaves one alone that waits or runs.
+
+    What a waiting one is newly allowed reaches it by a pause. Arguments as for `resume`.
+
+    Raises:
+        JobStateError: other epochs are wanted for a job that is neither paused nor succeeded.
+        ConfigError: they are not beyond what it has already trained.
+        UnknownNameError: no such job.
+    """
+    with store.reading() as session:
+        job = job_view(session, job_id)
+    allowed = {"inexact": inexact, "accept_change": accept_change}
+    paused = job.state is State.PAUSED
+    if job.state is State.QUEUED and any(allowed.values()):
+        paused = request_pause(store, job.id, principal) is State.PAUSED
+    if paused or job.state is State.SUCCEEDED:
+        return resume(
+            store,
+            job.id,
+            principal,
+            epochs=epochs,
+            more_epochs=more_epochs,
+            wake=wake,
+            **allowed,
+        )
+    if epochs is not None or more_epochs is not None:
+        raise JobStateError(
+            f"job {job.id} ({job.name}) is {job.state_shown}; only paused and succeeded jobs can "
+            "get other epochs"
+        )
+    if job.state.ended:
+        return retry(store, job.id, principal, wake=wake, **allowed)
+    return Queued(job=job)
+
+
+def _requeue(
+    uow: UnitOfWork, job: LockedJob, *, actor: str, message: str, values: dict[str, Any]
+) -> None:
+    fresh = {"queued_at": db_now(), "available_at": db_now(), "retries_from": job.attempt}
+    move_locked(uow, job, State.QUEUED, actor=actor, message=message, values=fresh | values)
+
+
+def _accepted(uow: UnitOfWork, job: LockedJob, principal: Principal) -> dict[str, Any]:
+    """Lets any version of its plugins go on with it; which they are is told when one does."""
+    return {
+        "requirements": keep_requirements(uow, any_version(_plugins(uow, job))),
+        "accepted_by": principal.name,
+    }
+
+
+def _plugins(uow: UnitOfWork, job: LockedJob) -> tuple[PluginRecord, ...]:
+    stored = uow.session.scalars(select(Job.plugins).where(Job.id == job.id)).one()
+    return records_from_json(stored)
+
+
+def _more_epochs(uow: UnitOfWork, job: LockedJob, epochs: int) -> dict[str, Any]:
+    least = job.epochs + 1 if job.state is State.SUCCEEDED else max(job.epoch, 1)
+    if epochs < least:
+        raise ConfigError("training.epochs", epochs, f"at least {least} for {job.label}")
+    config = uow.session.scalars(select(Job.config).where(Job.id == job.id)).one()
+    training = {**config["training"], "epochs": epochs}
+    return {"config": {**config, "training": training}, "epochs": epochs}
