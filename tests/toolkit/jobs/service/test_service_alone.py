@@ -49,6 +49,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_submits_follows_and_fetches_lyrics(tmp_path: Path) -> None:
     corpus = tmp_path / "verses.txt"
     lines = [f"the river bends {number} times below the old mill\n" for number in range(200)]
