@@ -29,8 +29,9 @@ format: .venv/.installed-dev  ## put the code into house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: .venv/.installed-dev  ## docs/plugins/: the pages that are made from docstrings
+docs: .venv/.installed-dev  ## the pages that are made from docstrings: docs/plugins/, docs/errors.md
 	$(BIN)/python scripts/plugin_reference.py
+	$(BIN)/python scripts/error_reference.py
 
 bench: .venv/.installed-dev  ## the side-by-side measurements of benchmarks/
 	$(BIN)/python -m benchmarks

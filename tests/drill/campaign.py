@@ -13,9 +13,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from drill import sabotage
+from drill import commit_faults
 from drill.faults import FAULTS
-from drill.fleet import muster
+from drill.fleet import make_fleet
 from drill.workload import KINDS, Workload
 from versemill.errors import DatabaseError
 from versemill.jobs import service
@@ -56,10 +56,10 @@ class Campaign:
     def __init__(
         self, stack: Stack, folder: Path, *, seed: int, members: int, tell: Callable[[str], None]
     ) -> None:
-        sabotage.shrink_chunks()
+        commit_faults.shrink_chunks()
         self.stack = stack
         self.draw = random.Random(seed)
-        self.fleet = muster(members, folder, stack)
+        self.fleet = make_fleet(members, folder, stack)
         settings = replace(
             Settings.from_environment(),
             home=folder,
@@ -99,10 +99,10 @@ class Campaign:
         """Notes that an attempt was made to fail."""
         self.strikes.append((job_id, attempt, datetime.now(UTC)))
 
-    def count(self, sabotage_done: str) -> None:
+    def count(self, fault_done: str) -> None:
         """Notes that an order was carried out."""
-        self.commits[sabotage_done] += 1
-        self._log(f"done: {sabotage_done}")
+        self.commits[fault_done] += 1
+        self._log(f"done: {fault_done}")
 
     def take_up_again(self) -> None:
         """People resume and retry what is paused, cancelled or given up."""
@@ -141,7 +141,7 @@ class Campaign:
         while time.monotonic() < ends:
             deck = deck or self.draw.sample(cards, len(cards))
             self._strike(deck.pop())
-            self._raise_the_dead()
+            self._restart_ended_workers()
             time.sleep(self.draw.uniform(*FAULT_SECONDS))
         enough.set()
         people.join()
@@ -156,7 +156,7 @@ class Campaign:
             self.faults[fault.__name__.replace("_", " ")] += 1
             self._log(done)
 
-    def _raise_the_dead(self) -> None:
+    def _restart_ended_workers(self) -> None:
         """Starts workers that have ended and that nobody else will start."""
         for member in self.fleet:
             if not member.running and not member.stays_down:
@@ -171,7 +171,7 @@ class Campaign:
                 for member in self.fleet:
                     member.thaw()
             if self._healer.idle():
-                self._raise_the_dead()
+                self._restart_ended_workers()
                 self.take_up_again()
                 jobs = self.work.jobs()
                 if jobs and all(job.state is State.SUCCEEDED for job in jobs) and self._all_up():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from drill import sabotage
+from drill import commit_faults
 from drill.stacks import Servers, SQLite
 from versemill.errors import DatabaseError, UnknownNameError
 from versemill.jobs import celery_client, service
@@ -129,20 +129,20 @@ def drain_worker(drill: Campaign) -> str | None:
 
 def kill_in_commit(drill: Campaign) -> str | None:
     """SIGKILL right before or after a COMMIT that moves a job."""
-    act = drill.draw.choice([sabotage.KILL_BEFORE, sabotage.KILL_AFTER])
+    act = drill.draw.choice([commit_faults.KILL_BEFORE, commit_faults.KILL_AFTER])
     return _order(drill, drill.draw.choice(EDGES), act)
 
 
 def kill_in_checkpoint(drill: Campaign) -> str | None:
     """SIGKILL between the chunks of a checkpoint, or as it is completed."""
-    act = drill.draw.choice([sabotage.KILL_BEFORE, sabotage.KILL_AFTER])
-    return _order(drill, drill.draw.choice([sabotage.CHUNK, sabotage.COMPLETE]), act)
+    act = drill.draw.choice([commit_faults.KILL_BEFORE, commit_faults.KILL_AFTER])
+    return _order(drill, drill.draw.choice([commit_faults.CHUNK, commit_faults.COMPLETE]), act)
 
 
 def freeze_in_commit(drill: Campaign) -> str | None:
     """SIGSTOP with a transaction open, and all its locks held."""
-    places = [*EDGES, sabotage.CHUNK, sabotage.COMPLETE, None]
-    return _order(drill, drill.draw.choice(places), sabotage.FREEZE)
+    places = [*EDGES, commit_faults.CHUNK, commit_faults.COMPLETE, None]
+    return _order(drill, drill.draw.choice(places), commit_faults.FREEZE)
 
 
 def fill_disk_of_trainer(drill: Campaign) -> str | None:
@@ -172,8 +172,8 @@ def _give_room(member: Member, processes: list[psutil.Process]) -> None:
     member.limit_files(None, *processes, *member.family())
 
 
-def change_minds(drill: Campaign) -> str | None:
-    """People pause, cancel or let yield what runs or waits, and think better of it."""
+def change_requests(drill: Campaign) -> str | None:
+    """People pause, cancel or let yield a job that runs or waits, and later resume it."""
     jobs = drill.work.jobs(State.RUNNING) or drill.work.jobs(State.QUEUED)
     if not jobs:
         return None
@@ -222,8 +222,8 @@ def kill_postgres(drill: Campaign) -> str | None:
 
 def lose_answer(drill: Campaign) -> str | None:
     """The connection breaks after COMMIT was sent: it worked, and nobody was told."""
-    places = [*EDGES, sabotage.CHUNK, sabotage.COMPLETE, None]
-    return _order(drill, drill.draw.choice(places), sabotage.LOSE)
+    places = [*EDGES, commit_faults.CHUNK, commit_faults.COMPLETE, None]
+    return _order(drill, drill.draw.choice(places), commit_faults.LOSE)
 
 
 def flush_broker(drill: Campaign) -> str | None:
@@ -256,7 +256,14 @@ def multiply_messages(drill: Campaign) -> str | None:
 
 
 EVERYWHERE = (
-    *(kill_trainer, kill_trainer, freeze_trainer, fill_disk_of_trainer, change_minds, change_minds),
+    *(
+        kill_trainer,
+        kill_trainer,
+        freeze_trainer,
+        fill_disk_of_trainer,
+        change_requests,
+        change_requests,
+    ),
     *(kill_worker, freeze_worker, freeze_worker_for_long, end_worker, end_worker_at_once),
     *(drain_worker, kill_in_commit, kill_in_commit, kill_in_commit, kill_in_checkpoint),
     *(kill_in_checkpoint, freeze_in_commit, freeze_in_commit, fill_disk_of_worker),
@@ -310,7 +317,7 @@ def _back(member: Member) -> None:
 
 
 def _order(drill: Campaign, at: str | None, act: str) -> str | None:
-    """A worker sabotages itself; it is helped up whether or not that has happened by then.
+    """A worker causes a fault in itself; later it is started again, whether or not it has happened.
 
     Meanwhile other things may happen to it too.
     """
@@ -318,7 +325,7 @@ def _order(drill: Campaign, at: str | None, act: str) -> str | None:
         return None
     seconds = drill.draw.uniform(4, 12)
     member.order(at, act)
-    drill.later(seconds, partial(_help_up, drill, member, act, at))
+    drill.later(seconds, partial(_undo_order, drill, member, act, at))
     its_own = [job for job in drill.work.jobs(State.RUNNING) if job.worker == member.name]
     if its_own and at in PROMPTS:
         drill.work.ask(PROMPTS[at], drill.draw.choice(its_own))
@@ -326,10 +333,10 @@ def _order(drill: Campaign, at: str | None, act: str) -> str | None:
     return f"worker {member.name} to be {act} at {at or 'any commit'}"
 
 
-def _help_up(drill: Campaign, member: Member, act: str, at: str | None) -> None:
+def _undo_order(drill: Campaign, member: Member, act: str, at: str | None) -> None:
     if member.withdraw():
         drill.count(f"{act}: {at or 'any'}")
-    if act == sabotage.FREEZE:
+    if act == commit_faults.FREEZE:
         member.thaw()
     if not member.stays_down:
         member.start()

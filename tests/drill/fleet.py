@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 
 import processes
-from drill import sabotage
+from drill import commit_faults
 
 if TYPE_CHECKING:
     from drill.stacks import Stack
@@ -69,7 +69,7 @@ class Member:
             "VERSEMILL_BROKER_URL": stack.broker_url,
             "VERSEMILL_CHECKPOINT_SECONDS": str(CHECKPOINT_SECONDS),
             "OMP_NUM_THREADS": "1",
-            sabotage.CLOCK: str(clock),
+            commit_faults.CLOCK: str(clock),
         }
 
     def start(self) -> None:
@@ -78,7 +78,7 @@ class Member:
             self.stays_down = False
             if self.running:
                 return
-            command = [sys.executable, "-m", "drill.sabotage", "--name", self.name]
+            command = [sys.executable, "-m", "drill.commit_faults", "--name", self.name]
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [*command, "--slots", str(SLOTS)],
@@ -124,18 +124,18 @@ class Member:
         self._signal(signal.SIGCONT)
 
     def order(self, at: str | None, act: str) -> None:
-        """Has it sabotage itself at its next commit of that kind."""
+        """Makes it cause a fault in itself at its next commit of that kind."""
         self.ordered = True
         fresh = self.home / "fresh-order.json"
         fresh.write_text(json.dumps({"at": at, "act": act}))
-        (self.home / sabotage.DONE).unlink(missing_ok=True)
-        fresh.rename(self.home / sabotage.ORDER)
+        (self.home / commit_faults.DONE).unlink(missing_ok=True)
+        fresh.rename(self.home / commit_faults.ORDER)
 
     def withdraw(self) -> bool:
         """Takes an order back; whether it was carried out before."""
         self.ordered = False
-        (self.home / sabotage.ORDER).unlink(missing_ok=True)
-        return (self.home / sabotage.DONE).exists()
+        (self.home / commit_faults.ORDER).unlink(missing_ok=True)
+        return (self.home / commit_faults.DONE).exists()
 
     def trainers(self) -> list[Trainer]:
         """Its trainers that have begun to work, children of its fork server."""
@@ -188,7 +188,7 @@ class Member:
                 self._process.send_signal(number)
 
 
-def muster(count: int, folder: Path, stack: Stack) -> list[Member]:
+def make_fleet(count: int, folder: Path, stack: Stack) -> list[Member]:
     """So many workers, none started yet; the clocks of the first two are an hour apart."""
     clocks = [-HOUR / 2, HOUR / 2, *[0.0] * count]
     return [

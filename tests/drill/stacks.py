@@ -1,4 +1,4 @@
-"""What the drill's jobs live on: SQLite alone, or PostgreSQL with Redis; and its troubles."""
+"""What the drill's jobs live on: SQLite alone, or PostgreSQL with Redis; and their faults."""
 
 from __future__ import annotations
 

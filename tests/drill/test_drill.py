@@ -10,7 +10,7 @@ import pytest
 import torch
 from sqlalchemy import delete, insert, update
 
-from drill import sabotage
+from drill import commit_faults
 from drill.__main__ import STACKS, drill
 from drill.findings import Findings, examine
 from drill.workload import SMALL, TEXT, Workload
@@ -50,7 +50,7 @@ def test_nothing_is_lost_or_doubled(stack: str, monkeypatch: pytest.MonkeyPatch)
         checkpoints,
         worker_api,
     ):  # a drill shrinks them for good, and this process goes on
-        monkeypatch.setattr(room, "CHUNK_BYTES", sabotage.CHUNK_BYTES)
+        monkeypatch.setattr(room, "CHUNK_BYTES", commit_faults.CHUNK_BYTES)
     assert drill(stack, seconds=12, seed=3, members=2, keep=False)
 
 

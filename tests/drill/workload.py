@@ -1,4 +1,4 @@
-"""The drill's jobs: small ones of every cell, what undisturbed ones leave, and people's whims."""
+"""The drill's jobs: small ones of every cell, and what people ask of them."""
 
 from __future__ import annotations
 

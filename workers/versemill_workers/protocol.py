@@ -1,9 +1,9 @@
-"""What a supervisor and its trainer say to each other: JSON over a pipe, files in a spool folder.
+"""The messages between a supervisor and its trainer: JSON over a pipe, files in a spool folder.
 
-The trainer tells: `progress`, `report`, `checkpoint`, `remark` (for the job's story, no sign of
-life), `unreadable` (the checkpoint to go on from), `unfit` (its plugins are not those that the job
-needs), `finished`, `stopped`, `failed`.
-The supervisor tells: `alive`, `stored` (a checkpoint is durable) and `stop` (checkpoint, then end).
+The trainer sends: `progress`, `report`, `checkpoint`, `remark` (an event of the job, no sign that
+it trains), `unreadable` (the checkpoint to go on from), `unfit` (its plugins are not those that
+the job needs), `finished`, `stopped`, `failed`.
+The supervisor sends: `alive`, `stored` (a checkpoint is durable) and `stop` (checkpoint, then end).
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def in_words(exit_code: int | None) -> str:
 
 
 class SupervisorLine:
-    """The supervisor's end. A thread says `alive` for as long as this process runs.
+    """The supervisor's end. A thread sends `alive` for as long as this process runs.
 
     So a trainer goes on however long the database keeps its supervisor waiting, and ends when
     the worker is frozen or dead.
@@ -154,8 +154,8 @@ class SupervisorLine:
 class TrainerLine:
     """The trainer's end. A thread listens, so that a step never waits for the supervisor.
 
-    Ends the process at once when the pipe closes, or when nothing was heard for a lease: whoever
-    else was given the job by then must not have to share it.
+    Ends the process at once when the pipe closes, or when nothing was received for the length of
+    a lease: by then another worker may have the job, and two must not train it at once.
     """
 
     def __init__(self, line: Connection, *, lease_seconds: float) -> None:

@@ -1,7 +1,7 @@
-"""What a worker does: fill its slots with jobs, and sweep up after others.
+"""The slots of a worker: claims jobs for them, and requeues jobs of workers that are gone.
 
-Celery only lends the threads. Whether a message or the poller woke a thread makes no difference:
-it claims the best runnable job, if any, and supervises it to its end.
+Celery only provides the threads. A message or the poller starts a thread; either way it claims
+the best runnable job, if there is one, and supervises it to its end.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("versemill.worker")
 
 POLL_SECONDS = {"embedded": 0.5, "broker": 2.0}
-"""Alone, the poller carries everything; with a broker it mends what messages missed."""
+"""Without a broker the poller finds every job; with one, those whose message was lost."""
 
 SWEEP_SECONDS = 10.0
 TROUBLE_SECONDS = 10.0
 MOST_TROUBLE_SECONDS = 300.0
 
 
-class Crew:
+class SlotPool:
     """The slots of one worker process. All methods may be called from any thread.
 
     Args:
@@ -51,7 +51,7 @@ class Crew:
         store: the jobs.
         worker: this process's registration.
         context: starts trainer processes.
-        handing_over: set once the worker has been told to end.
+        handing_over: set once somebody has asked the worker to end.
         only: work on this job alone, and end once it is neither queued nor running.
     """
 
@@ -66,7 +66,7 @@ class Crew:
         only: int | None = None,
     ) -> None:
         self.handing_over = handing_over
-        """Set once the worker has been told to end: checkpoint, requeue, end."""
+        """Set once somebody has asked the worker to end: checkpoint, requeue, end."""
         self._settings = settings
         self._store = store
         self._worker = worker
@@ -96,7 +96,7 @@ class Crew:
                 self._nudge.set()
 
     def get_going(self, slots: list[Slot]) -> None:
-        """Gives the crew its slots, once trainers can be started without delay.
+        """Opens the slots for jobs, once trainers can be started without delay.
 
         Raises:
             OSError: no process can be started.
@@ -107,7 +107,7 @@ class Crew:
         self._take_stock()
         for slot in slots:
             self._free.put(slot)
-        self._sweep_at = 0.0  # which tells the others what kind of machine this is
+        self._sweep_at = 0.0  # a sweep also records what kind of machine this is
         self._nudge.set()
 
     def has_room(self) -> bool:
@@ -115,15 +115,15 @@ class Crew:
         return not self.handing_over.is_set() and not self._free.empty()
 
     def start_polling(self, dispatch: Callable[[], object]) -> None:
-        """Looks at the database every so often from a thread of its own.
+        """Polls the database at intervals, in a thread of its own.
 
         Args:
-            dispatch: has `work` called by a thread of the worker's pool.
+            dispatch: calls `work` in a thread of the worker's pool.
         """
         threading.Thread(target=self._poll, args=(dispatch,), name="poller", daemon=True).start()
 
     def hand_over(self) -> None:
-        """Tells every supervisor to checkpoint and requeue its job; claims nothing more."""
+        """Makes every supervisor checkpoint and requeue its job; claims nothing more."""
         self.handing_over.set()
         self._nudge.set()
 
@@ -204,13 +204,13 @@ class Crew:
             self._sources = sources
 
     def _stock_again(self) -> None:
-        """Tells everybody at once what plugins there are: a trainer found others than told."""
+        """Records at once which plugins there are: a trainer found others than recorded."""
         self._sources = None
         try:
             self._take_stock()
             worker_api.beat(self._store, self._worker)
         except (OSError, DatabaseError) as error:
-            logger.warning("cannot tell which plugins there are: %s", error)
+            logger.warning("cannot record which plugins this worker has: %s", error)
 
     def _sweep(self) -> None:
         try:
@@ -219,7 +219,7 @@ class Crew:
             logger.warning("cannot look for plugins: %s", error)
         worker_api.beat(self._store, self._worker)
         for job_id in worker_api.sweep(self._store, self._worker):
-            logger.warning("job %d was left by its worker and is queued again", job_id)
+            logger.warning("job %d: its worker's lease expired; it is queued again", job_id)
         if self._settings.checkpoint_limit is not None:
             for freed in worker_api.free_checkpoints(self._store, self._settings.checkpoint_limit):
                 logger.warning("%s", freed)

@@ -1,4 +1,4 @@
-"""Puts a worker together: options, registration, fork server, crew, Celery."""
+"""Starts a worker: options, registration, fork server, slots, Celery."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from versemill.jobs.storage.unit_of_work import Store
 from versemill.redaction import RedactingFormatter, holds_secret
 from versemill.settings import HARMLESS, Settings, bound_spinning
 from versemill_workers import devices, offered_plugins
-from versemill_workers.slots import Crew
+from versemill_workers.slots import SlotPool
 from versemill_workers.supervisor.spool import holding, remove_abandoned
 from versemill_workers.trainer import entry
 
@@ -68,15 +68,15 @@ def serve(arguments: Sequence[str]) -> None:
     told = threading.Event()
     _note_signals(told)  # from here on there is something to take back
     worker = worker_api.register_worker(store, options.name, len(slots), version=version)
-    crew = Crew(settings, store, worker, context, handing_over=told, only=options.only)
+    slot_pool = SlotPool(settings, store, worker, context, handing_over=told, only=options.only)
     if options.tethered:
-        threading.Thread(target=_end_with_parent, args=(crew,), daemon=True).start()
-    threading.Thread(target=_warm_up, args=(context, slots, crew), daemon=True).start()
+        threading.Thread(target=_end_with_parent, args=(slot_pool,), daemon=True).start()
+    threading.Thread(target=_warm_up, args=(context, slots, slot_pool), daemon=True).start()
     spool = settings.home / "spool"
     try:
         with holding(spool, worker.id):
             remove_abandoned(spool)
-            _run_celery(settings, crew, slots=len(slots), name=options.name)
+            _run_celery(settings, slot_pool, slots=len(slots), name=options.name)
     finally:
         with contextlib.suppress(DatabaseError):  # others will see that it is gone
             worker_api.forget_worker(store, worker)
@@ -181,31 +181,31 @@ def _note_signals(told: threading.Event) -> None:
         signal.signal(number, note)
 
 
-def _warm_up(context: ForkServerContext, slots: list[Slot], crew: Crew) -> None:
-    """Lets the crew claim jobs once the fork server has imported all it should.
+def _warm_up(context: ForkServerContext, slots: list[Slot], slot_pool: SlotPool) -> None:
+    """Lets the slots claim jobs once the fork server has imported all it should.
 
-    A job claimed before would hold a lease that nothing renews until its trainer is started. By
-    the way each slot learns what kind of machine it is.
+    A job claimed before would hold a lease that nothing renews until its trainer is started. This
+    also finds out what kind of machine each slot is.
     """
-    while not crew.handing_over.is_set():
+    while not slot_pool.handing_over.is_set():
         try:
             machines = {slot.gpu: offered_plugins.machine(context, slot) for slot in slots}
-            crew.get_going([replace(slot, machine=machines[slot.gpu]) for slot in slots])
+            slot_pool.get_going([replace(slot, machine=machines[slot.gpu]) for slot in slots])
         except (OSError, EOFError) as error:  # the fork server has died; the next try starts it
             logger.warning("cannot start a trainer: %s; trying again", error)
-            crew.handing_over.wait(_AGAIN_SECONDS)
+            slot_pool.handing_over.wait(_AGAIN_SECONDS)
         else:
             return
 
 
-def _run_celery(settings: Settings, crew: Crew, *, slots: int, name: str) -> None:
+def _run_celery(settings: Settings, slot_pool: SlotPool, *, slots: int, name: str) -> None:
     from versemill_workers.celery import app  # late: the fork server imports torch meanwhile
 
-    app.serve(app.build(settings.broker_url, crew), crew, slots=slots, name=name)
+    app.serve(app.build(settings.broker_url, slot_pool), slot_pool, slots=slots, name=name)
 
 
-def _end_with_parent(crew: Crew) -> None:
-    """Waits until the process that started this one is gone or lets go."""
+def _end_with_parent(slot_pool: SlotPool) -> None:
+    """Waits until the process that started this one has ended or closed the pipe."""
     while os.read(0, 4096):
         pass
-    crew.ask_to_end()
+    slot_pool.ask_to_end()

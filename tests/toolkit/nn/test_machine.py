@@ -55,7 +55,7 @@ def test_what_can_be_chosen_is_taken_over() -> None:
 )
 def test_what_cannot_be_chosen_must_be_equal(field: str, value: str) -> None:
     stored = replace(HERE, **{field: value})
-    with pytest.raises(PlanMismatchError, match=f"{field} '{value}' → .*--inexact"):
+    with pytest.raises(PlanMismatchError, match=f"{field} '{value}' → "):
         HERE.resuming(stored, inexact=False)
 
 

@@ -75,7 +75,7 @@ def test_a_field_may_be_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "field", "words"),
     [
-        ('[{"title": "t", "body": "la"}]', None, "It has title, body; name one with --field"),
+        ('[{"title": "t", "body": "la"}]', None, "It has title, body$"),
         ('[{"text": "la", "lyrics": "li"}]', None, "which field of record 1"),
         ('[{"text": "la"}, {"title": "li"}, {}]', "text", "record 2 of .* has no field 'text'; it"),
         ('[{"text": "la"}, {}]', None, "which field of record 2 .* It has none"),
@@ -132,7 +132,7 @@ def test_each_row_of_a_table_is_a_song(tmp_path: Path, name: str, content: str) 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("title,body\na,b\n", "It has title, body; name one with --field"),
+        ("title,body\na,b\n", "It has title, body$"),
         (
             "lyrics,id\nla, li,1\n",
             "line 2 of .* has 3 columns, the first row 2; put texts with ','",

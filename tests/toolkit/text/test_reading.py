@@ -62,9 +62,10 @@ def test_the_home_folder_is_expanded(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"])), st.sampled_from([0x80, 0xC0, 0xFF]))
 def test_not_utf8_names_file_and_byte_offset(before: str, byte: int) -> None:
     data = before.encode() + bytes([byte]) + b" la"
-    with pytest.raises(CorpusError, match="convert it to UTF-8") as caught:
+    with pytest.raises(CorpusError, match="is not UTF-8") as caught:
         decode(data, name="'song.txt'")
     message = str(caught.value)
+    assert caught.value.reason == "not-utf-8"
     assert f"'song.txt' is not UTF-8: byte 0x{byte:02x} at offset {len(before.encode()):,} " in (
         message
     )

@@ -353,8 +353,7 @@ def test_other_plugins_are_refused_with_the_difference_or_accepted(
     with pytest.raises(PluginMismatchError) as caught:
         training(config(), state=state, inexact=True)
     assert caught.value.changes == [difference]
-    assert f"{difference}; install what was there before" in str(caught.value)
-    assert "--accept-change" in str(caught.value)
+    assert str(caught.value) == f"cannot continue bit for bit: {difference}"
     run = training(config(), state=state, accept_change=True)
     assert run.accepted == [difference]
     assert finish(run).epoch == 3

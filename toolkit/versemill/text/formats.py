@@ -264,8 +264,7 @@ def _field_of(record: dict[str, Any], where: str, field: str | None) -> str:
         found = list(record)
     if len(found) != 1:
         raise CorpusError(
-            f"which field of {where} holds its text? It has {listed(list(record)) or 'none'}; "
-            "name one as field in [corpus_options]",
+            f"which field of {where} holds its text? It has {listed(list(record)) or 'none'}",
             reason="field-unsure",
         )
     return found[0]

@@ -1,1 +1,1 @@
-"""All of the worker that knows Celery."""
+"""The only part of the worker that imports Celery."""

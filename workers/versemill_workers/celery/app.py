@@ -21,11 +21,11 @@ from versemill.jobs import celery_client
 from versemill_workers.celery import consumer
 
 if TYPE_CHECKING:
-    from versemill_workers.slots import Crew
+    from versemill_workers.slots import SlotPool
 
 
-def build(broker_url: str, crew: Crew) -> Celery:
-    """A Celery app whose task hands a pool thread to the crew and whose boot step polls.
+def build(broker_url: str, slot_pool: SlotPool) -> Celery:
+    """A Celery app whose task runs the worker's slots and whose boot step starts the poller.
 
     Raises:
         ConfigError: the URL cannot be one of a broker's.
@@ -33,7 +33,7 @@ def build(broker_url: str, crew: Crew) -> Celery:
     app = celery_client.app(broker_url)
     app.conf.worker_hijack_root_logger = False
     app.conf.worker_redirect_stdouts = False  # it would log a traceback letter by letter
-    app.conf.worker_enable_prefetch_count_reduction = False  # after a reconnect hear as before
+    app.conf.worker_enable_prefetch_count_reduction = False  # take as many after a reconnect
     if broker_url.startswith("redis"):
         app.conf.broker_transport_options = consumer.TRANSPORT
         consumer.keep_no_messages()
@@ -43,25 +43,27 @@ def build(broker_url: str, crew: Crew) -> Celery:
 
     @app.task(name=celery_client.TASK)  # type: ignore[untyped-decorator]
     def work() -> None:
-        crew.work()
+        slot_pool.work()
 
     class Polling(bootsteps.StartStopStep):  # type: ignore[misc]
-        """Looks at the database from beside the consumer, so that no broker is needed."""
+        """Polls the database independently of the consumer, so that no broker is needed."""
 
         requires = frozenset({"celery.worker.components:Pool"})
 
         def start(self, parent: Any) -> None:
-            crew.start_polling(lambda: parent.pool.apply_async(crew.work, callback=lambda _: None))
+            slot_pool.start_polling(
+                lambda: parent.pool.apply_async(slot_pool.work, callback=lambda _: None)
+            )
 
         def stop(self, parent: Any) -> None:  # noqa: ARG002
-            crew.hand_over()
+            slot_pool.hand_over()
 
     app.steps["worker"].add(Polling)
     return app
 
 
-def serve(app: Celery, crew: Crew, *, slots: int, name: str) -> None:
-    """Runs the worker in this thread until it is told to end."""
+def serve(app: Celery, slot_pool: SlotPool, *, slots: int, name: str) -> None:
+    """Runs the worker in this thread until somebody asks it to end."""
     # Celery warns root of pickled messages; this app takes none.
     warnings.filterwarnings("ignore", category=SecurityWarning)
 
@@ -71,8 +73,8 @@ def serve(app: Celery, crew: Crew, *, slots: int, name: str) -> None:
         def install_platform_tweaks(self, worker: Any) -> None:  # noqa: ARG002
             """Replaces Celery's handlers, whose cold shutdown raises in the middle of anything."""
             for number in (signal.SIGTERM, signal.SIGINT):
-                signal.signal(number, lambda *_: _asked_to_end(crew))
-            if crew.handing_over.is_set():  # asked while it was starting
+                signal.signal(number, lambda *_: _asked_to_end(slot_pool))
+            if slot_pool.handing_over.is_set():  # asked while it was starting
                 celery_state.should_stop = 0
 
         def set_process_status(self, info: str) -> None:
@@ -81,7 +83,7 @@ def serve(app: Celery, crew: Crew, *, slots: int, name: str) -> None:
     QueueWorker(
         app=app,
         hostname=f"{name}@{os.uname().nodename}",
-        consumer_cls=partial(consumer.Listener, has_room=crew.has_room),
+        consumer_cls=partial(consumer.Listener, has_room=slot_pool.has_room),
         pool="threads",
         concurrency=slots,
         loglevel="WARNING",
@@ -92,9 +94,9 @@ def serve(app: Celery, crew: Crew, *, slots: int, name: str) -> None:
     ).start()
 
 
-def _asked_to_end(crew: Crew) -> None:
-    """Only sets flags: where the signal struck, anything may be under way."""
-    if crew.handing_over.is_set():
-        crew.end_now()
-    crew.handing_over.set()
+def _asked_to_end(slot_pool: SlotPool) -> None:
+    """Only sets flags: a signal may arrive in the middle of any operation."""
+    if slot_pool.handing_over.is_set():
+        slot_pool.end_now()
+    slot_pool.handing_over.set()
     celery_state.should_stop = 0

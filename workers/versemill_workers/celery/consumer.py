@@ -1,8 +1,8 @@
-"""A worker's ears: a Celery consumer that no broker, message or silence puts out of action.
+"""The Celery consumer of a worker. It reconnects after every error and drops unknown messages.
 
-A message only rings: it says that there may be work. So whatever goes wrong is answered by
-connecting anew, and whatever is not exactly such a message is dropped with one line in the log.
-Jobs that are running never notice.
+A message only says that there may be work. So after any error the consumer reconnects, and it
+drops whatever is not exactly such a message, with one line in the log. Running jobs are not
+affected.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ TRANSPORT = {
     # Nothing is lost with a message, so none is kept in Redis until it is acknowledged.
     "ack_emulation": False,
 }
-"""How a worker talks to Redis: never waiting for ever on a connection that is half open."""
+"""Options of the connection to Redis: no wait on a half-open connection is unlimited."""
 
 RETRY_SECONDS = 5.0
 WATCH_SECONDS = 5.0
@@ -59,11 +59,11 @@ ANSWERED = frozenset(
         *("disable_events", "enable_events", "heartbeat"),
     )
 )
-"""The remote commands that only look, for `celery inspect` and Flower."""
+"""The remote commands that only read, for `celery inspect` and Flower."""
 
 
 class Listener(Consumer):  # type: ignore[misc]
-    """Hears messages for as long as the worker lives.
+    """Receives messages until the worker ends.
 
     Args:
         has_room: whether the worker could take a job now.
@@ -76,7 +76,7 @@ class Listener(Consumer):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         # Celery ends the worker on errors it does not know, such as those of a malformed message.
         self.connection_errors: tuple[type[Exception], ...] = (Exception,)
-        self.heard = 0
+        self.received = 0
         """Messages that have arrived, of whatever kind."""
         self._has_room = has_room
         self._broker = shown(self.app.conf.broker_url)
@@ -88,7 +88,7 @@ class Listener(Consumer):  # type: ignore[misc]
         super().start()
 
     def ensure_connected(self, conn: Connection) -> Connection:
-        """Tries every few seconds for as long as it takes, and says so once."""
+        """Tries every few seconds without limit, and logs the first failure."""
         away = False
 
         def note(error: Exception, _interval: float) -> None:
@@ -120,7 +120,7 @@ class Listener(Consumer):  # type: ignore[misc]
         logger.warning("broker %s: %s; connecting anew", self._broker, _brief(exc))
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
-        """Closes the connection, so that `start` makes a new one; running jobs do not notice."""
+        """Closes the connection, so that `start` makes a new one; running jobs go on."""
         self.on_connection_error_before_connected(exc)
         connection, self.connection = self.connection, None
         for close in (connection.collect, connection.close):
@@ -132,8 +132,8 @@ class Listener(Consumer):  # type: ignore[misc]
         take = super().create_task_handler(*args, **kwargs)
 
         def on_message(message: Message) -> None:
-            self.heard += 1
-            if _rings(message):
+            self.received += 1
+            if _is_wake_up(message):
                 take(message)
             else:
                 self._drop(message)
@@ -157,33 +157,33 @@ class Listener(Consumer):  # type: ignore[misc]
         self.hub.call_soon(drop)
 
     def _watch(self) -> None:
-        """Notices messages that lie at the broker though this worker could take them.
+        """Reconnects when messages wait at the broker though this worker could take them.
 
-        Whatever the reason: a connection that looks well and brings nothing is replaced.
+        The connection may seem healthy and still deliver nothing, for whatever reason.
         """
-        suspicion: int | None = None
+        received_before: int | None = None
         while True:
             time.sleep(WATCH_SECONDS)
             waiting = self._has_room() and self._messages_wait()
-            if waiting and suspicion == self.heard:
+            if waiting and received_before == self.received:
                 self.reconnect("messages wait, and none arrives")
                 waiting = False
-            suspicion = self.heard if waiting else None
+            received_before = self.received if waiting else None
 
     def _messages_wait(self) -> bool:
-        """Asks over a connection of its own, since the consumer's may be the trouble."""
+        """Asks over a connection of its own, since the consumer's may be the broken one."""
         try:
             with self.app.connection_for_read() as connection:
                 found = connection.default_channel.queue_declare(
                     queue=celery_client.QUEUE, durable=True, auto_delete=False
                 )
                 return bool(found.message_count)
-        except Exception:  # noqa: BLE001 - a broker that is away is the consumer's to report
+        except Exception:  # noqa: BLE001 - the consumer reports a broker that is unreachable
             return False
 
 
 def keep_no_messages() -> None:
-    """Has this process drop the messages it holds when it loses Redis: they only ring.
+    """Makes this process drop the messages it holds when it loses Redis: they carry no job.
 
     kombu would send them back, and where it cannot, write them to a file in pickle.
     """
@@ -193,7 +193,7 @@ def keep_no_messages() -> None:
 
 
 def decompress_nothing() -> None:
-    """Has kombu refuse compressed messages in this process.
+    """Makes kombu refuse compressed messages in this process.
 
     It would decompress them before anything else, and a few kilobytes can become gigabytes.
     """
@@ -205,7 +205,7 @@ def _refuse_to_decompress(_body: object, _compression: object) -> NoReturn:
 
 
 def drop_long_messages(app: Celery) -> None:
-    """Has the app's transport leave long messages unparsed in this process.
+    """Makes the app's transport leave long messages unparsed in this process.
 
     As JSON, 100 MB of brackets become gigabytes of lists. Transports that do not parse messages
     themselves are left as they are.
@@ -231,10 +231,11 @@ class _ShortOnly:
 
 
 def refuse_orders() -> None:
-    """Has Celery's remote control answer questions and refuse orders, in this process.
+    """Makes Celery's remote control answer questions and refuse orders, in this process.
 
-    Whoever can reach the broker could otherwise end workers, have them listen elsewhere or
-    write files. Workers are not chosen by regular expressions, which can take for ever.
+    Otherwise anybody who can reach the broker could end workers, connect them to other queues
+    or make them write files. A regular expression cannot select workers, because matching one
+    can take very long.
     """
     kombu.matcher.register("pcre", lambda *_: False)
     for name in set(Panel.data) - ANSWERED:
@@ -245,7 +246,7 @@ def _refused(_state: object, **_: object) -> dict[str, str]:
     return dict(nok("workers answer questions only; use `versemill`"))
 
 
-def _rings(message: Message) -> bool:
+def _is_wake_up(message: Message) -> bool:
     """Whether this is the message that `celery_client.wake` sends, and nothing more."""
     try:
         headers = message.headers

@@ -1,9 +1,9 @@
 """Supervises one attempt: starts its trainer, makes all its database writes, ends it.
 
-One thread, one loop. What the trainer tells is written about once a second; a checkpoint goes
-up chunk by chunk between other duties, of which renewing the lease is the first. While the
-database is away the trainer goes on and writes follow later; when the attempt is fenced off, the
-trainer is killed and nothing more is written.
+One thread, one loop. What the trainer reports is written about once a second. A checkpoint is
+uploaded chunk by chunk; between chunks the supervisor renews the lease and does its other work.
+While the database is unreachable the trainer goes on and the rows are written later. When another
+worker has the job, the trainer is killed and nothing more is written.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from versemill.redaction import redacted
 from versemill_workers.protocol import Order, SupervisorLine, in_words
 from versemill_workers.supervisor.checkpoint_upload import Upload
 from versemill_workers.supervisor.memory import kernel_kills
-from versemill_workers.supervisor.progress_buffer import Journal
+from versemill_workers.supervisor.progress_buffer import ProgressBuffer
 from versemill_workers.supervisor.spool import OUTPUT, Spool, tracking_folder
 from versemill_workers.trainer import entry
 
@@ -44,7 +44,7 @@ logger = logging.getLogger("versemill.worker")
 STOP_SECONDS = 30.0
 STALL_SECONDS = 600.0
 PEEK_SECONDS = 1.2
-"""Longest time without a look at what people want; mostly, what is written brings it along."""
+"""Longest time without reading what people want; most writes return it as well."""
 OUTAGE_SECONDS = 1.0
 _EXIT_SECONDS = 5.0
 _TICK_SECONDS = 0.25
@@ -67,7 +67,7 @@ class Supervisor:
         claim: the attempt.
         slot: the device and threads it has.
         context: starts the trainer process.
-        handing_over: set when this worker is to let its jobs go.
+        handing_over: set when this worker is to requeue its jobs.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Supervisor:
         self._tracking = tracking_folder(settings.tracking, claim)
         self._urls = (settings.database_url, settings.broker_url)
         self._spool = Spool(settings.home / "spool", claim)
-        self._journal = Journal(store, claim, self._spool)
+        self._buffer = ProgressBuffer(store, claim, self._spool)
         self._uploads: list[Upload] = []
         self._stored = 0  # checkpoints that became durable and the trainer was not told of
         self._step = 0
@@ -109,7 +109,7 @@ class Supervisor:
         """Supervises to the end; raises nothing that would take the worker down.
 
         Returns:
-            Whether all went its way; if not, this worker may be the one that is broken.
+            False if the error may be this worker's rather than the job's.
         """
         job_id = self._claim.job_id
         try:
@@ -121,7 +121,7 @@ class Supervisor:
             logger.exception("job %d fails", job_id)
             self._give_up(FailureClass.USER, str(error))
         except DatabaseError as error:
-            logger.warning("job %d is left to its lease: %s", job_id, error)
+            logger.warning("job %d is queued again when its lease expires: %s", job_id, error)
             return False
         except (OSError, EOFError) as error:
             # A full disk, no more processes, a fork server that died: this machine's trouble,
@@ -229,7 +229,7 @@ class Supervisor:
     def _watch(self, trainer: SupervisorLine) -> None:
         """Serves trainer and database until the trainer has ended and all it told is written."""
         listening = True
-        while listening or self._uploads or self._journal.pending:
+        while listening or self._uploads or self._buffer.pending:
             if listening:
                 listening = self._listen(trainer)
                 self._speak(trainer)
@@ -262,14 +262,14 @@ class Supervisor:
     def _take(self, message: Message) -> None:
         kind = message.pop("type")
         if kind == "remark":  # no sign of life: one that can only wait for room is stalled
-            self._journal.remark(message["message"])
+            self._buffer.remark(message["message"])
             return
         self._heard_at = time.monotonic()
         self._step = message.get("step", self._step)
         if kind == "progress":
-            self._journal.progress(message)
+            self._buffer.progress(message)
         elif kind == "report":
-            self._journal.report(message)
+            self._buffer.report(message)
         elif kind == "checkpoint":
             path = self._spool.folder / message["file"]
             self._uploads.append(Upload(self._store, self._claim, path, message))
@@ -280,7 +280,7 @@ class Supervisor:
         if self._renew_when_due():
             self._peeked_at = self._renewed_at
         # A report goes before the checkpoint that counts it.
-        request = self._journal.write(at_once=at_once or bool(self._uploads))
+        request = self._buffer.write(at_once=at_once or bool(self._uploads))
         if request is None and time.monotonic() - self._peeked_at >= PEEK_SECONDS:
             request = worker_api.peek_request(self._store, self._claim)
         if request is not None:

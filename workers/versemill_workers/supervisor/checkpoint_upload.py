@@ -1,4 +1,4 @@
-"""A checkpoint file on its way into the database, one short transaction at a time."""
+"""Uploads a checkpoint file to the database, one short transaction at a time."""
 
 from __future__ import annotations
 

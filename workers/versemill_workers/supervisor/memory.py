@@ -1,4 +1,4 @@
-"""Whether the kernel has ended a process because memory ran out. It tells nobody but counts."""
+"""Whether the kernel has ended a process because memory ran out: it keeps a counter of them."""
 
 from __future__ import annotations
 

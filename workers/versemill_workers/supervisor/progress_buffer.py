@@ -1,4 +1,4 @@
-"""What a trainer tells, gathered and written in few transactions."""
+"""Buffers what a trainer reports and writes it in few transactions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WRITE_SECONDS = 0.9
 R = TypeVar("R", ProgressRow, MetricRow, LyricRow)
 
 
-class Journal:
+class ProgressBuffer:
     """Progress, metrics, lyrics, remarks and output of one attempt, on their way to the database.
 
     Nothing is dropped before it is written: after a failed write the same rows are tried again.
@@ -61,7 +61,7 @@ class Journal:
         ]
 
     def remark(self, message: str) -> None:
-        """Takes something that belongs into the job's story."""
+        """Takes a message that becomes an event of the job."""
         self._remarks.append(message)
 
     def write(self, *, at_once: bool = False) -> Request | None:

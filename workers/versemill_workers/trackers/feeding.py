@@ -42,7 +42,7 @@ class Tracking:
         specs: the trackers, as `selection.from_spec` reads them.
         run: the attempt.
         folder: the job's folder.
-        remark: takes what belongs into the job's story.
+        remark: takes messages that become events of the job.
     """
 
     def __init__(

@@ -32,7 +32,7 @@ _LOWER_PRIORITY = 10
 
 
 class _FaultError(Exception):
-    """What is wrong with the tracker, in words for the job's story."""
+    """What is wrong with the tracker, in words for an event of the job."""
 
 
 def main() -> None:

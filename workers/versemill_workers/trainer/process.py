@@ -1,7 +1,7 @@
 """The trainer: one process per attempt, forked from a server that has imported torch.
 
-It knows neither database nor broker. What it computes it tells its supervisor over a pipe, and
-hands checkpoints over as files. A crash here costs one attempt and nothing else.
+It reaches neither database nor broker. It sends its results to its supervisor over a pipe, and
+passes checkpoints on as files. A crash here ends one attempt and nothing else.
 """
 
 from __future__ import annotations

@@ -141,7 +141,9 @@ def test_a_corpus_in_another_encoding_is_recognised_and_told(
     by_option = command("submit", "--corpus", written, "--name", "by-option")
     told = f"{written} is read as GB18030, a guess; it begins: {' '.join(text[:20].split())[:6]}"
     assert by_option.err.startswith(told)
-    assert "if that is wrong, `versemill corpora add NAME PATH` with --encoding" in by_option.err
+    assert (
+        "if that is wrong, `versemill corpora add NAME PATH --encoding ENCODING`" in by_option.err
+    )
     job_file = tmp_path / "job.toml"
     job_file.write_text('corpus = "lyrics.txt"\nname = "by-file"\n')
     assert command("submit", job_file).err.startswith(told)
@@ -161,7 +163,7 @@ def test_a_corpus_whose_encoding_cannot_be_told_is_refused_with_what_to_do(
     written.write_bytes("春眠不觉晓".encode("gbk"))
     for refused in (command("submit", "--corpus", written), command("corpora", "show", written)):
         assert refused.code == 1
-        assert "`versemill corpora add NAME PATH` and --encoding, one of" in refused.complaint
+        assert "name the right one, one of utf-8," in refused.complaint
     assert command("jobs", "--json").json == []
 
 

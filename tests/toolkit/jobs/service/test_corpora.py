@@ -91,7 +91,7 @@ def test_jobs_that_are_not_over_need_their_corpus(floor: Floor, state: State) ->
         claim = floor.claim(job.id)
         if state is State.PAUSED:
             worker_api.finish(floor.store, claim, state, message="for a test")
-    with pytest.raises(JobStateError, match=rf"job {job.id} \(waits, {state}\); .*cancel"):
+    with pytest.raises(JobStateError, match=rf"job {job.id} \(waits, {state}\)"):
         service.remove_corpus(floor.store, "mine", ANN)
     assert service.corpus_text(floor.store, "mine") == OTHER
 

@@ -43,7 +43,7 @@ class TestResumeAndRetry:
 
     def test_more_epochs_must_be_more(self, floor: Floor) -> None:
         claim = floor.in_state(State.SUCCEEDED)
-        with pytest.raises(JobStateError, match="finished its 50 epochs; give more"):
+        with pytest.raises(JobStateError, match="has finished its 50 epochs"):
             service.resume(floor.store, claim.job_id, ANN)
         with pytest.raises(ConfigError, match=r"training.epochs = 50 .* at least 51"):
             service.resume(floor.store, claim.job_id, ANN, epochs=50)
@@ -53,7 +53,7 @@ class TestResumeAndRetry:
         claim = floor.running()
         floor.checkpoint(claim, step=10)
         worker_api.finish(floor.store, claim, state, message="x", error="it broke")
-        with pytest.raises(JobStateError, match="versemill retry"):
+        with pytest.raises(JobStateError, match="cannot be resumed"):
             service.resume(floor.store, claim.job_id, ANN)
         job = service.retry(floor.store, claim.job_id, ANN).job
         assert (job.state, job.error) == (State.QUEUED, None)

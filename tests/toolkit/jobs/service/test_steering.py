@@ -74,7 +74,7 @@ class TestRemove:
         claim = floor.running()
         floor.checkpoint(claim, step=10)
         worker_api.record(floor.store, claim, metrics=[metric(10)], lyrics=[lyric(10)])
-        with pytest.raises(JobStateError, match=f"versemill cancel {claim.job_id}"):
+        with pytest.raises(JobStateError, match="is running and cannot be removed"):
             service.remove(floor.store, claim.job_id, ANN)
         worker_api.finish(floor.store, claim, State.SUCCEEDED, message="done")
         service.remove(floor.store, claim.job_id, ANN)

@@ -186,14 +186,13 @@ class TestRefused:
         claim = source.running()
         said = stage.refusal()
         assert f"in use: worker {claim.worker_name} is working on job {claim.job_id}" in said
-        assert "versemill worker drain" in said
 
     def test_while_a_lease_is_live_though_its_worker_is_gone(
         self, stage: Stage, source: Floor
     ) -> None:
         source.running()
         write(source, delete(Worker))
-        assert "wait 30 s" in stage.refusal()
+        assert "forgotten after 30 s" in stage.refusal()
 
     def test_while_an_idle_worker_could_claim(self, stage: Stage, source: Floor) -> None:
         source.submit()
@@ -218,7 +217,7 @@ class TestRefused:
             assert rows(target) == before
 
     def test_a_target_without_schema(self, sqlite_url: str, empty_postgres_url: str) -> None:
-        with pytest.raises(SchemaError, match=r"set VERSEMILL_DATABASE_URL.*versemill db upgrade"):
+        with pytest.raises(SchemaError, match="has not the schema"):
             Stage(sqlite_url, empty_postgres_url).copy()
 
     def test_a_source_that_is_not_there(self, postgres_url: str, tmp_path: Path) -> None:

@@ -189,7 +189,7 @@ def _add_worker(engine: Engine, name: str, *, seen: float) -> None:
 class TestOtherSchemas:
     def test_newer_is_refused(self, database_url: str) -> None:
         _set_revision(database_url, "9999")
-        with pytest.raises(SchemaError, match=r"9999.*newer.*pip install --upgrade versemill"):
+        with pytest.raises(SchemaError, match=r"9999.*newer"):
             connect(database_url)
         with pytest.raises(SchemaError, match="newer"):
             upgrade(database_url)
@@ -197,8 +197,9 @@ class TestOtherSchemas:
     def test_older_is_refused(self, database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(database, "REVISIONS", (*database.REVISIONS, "0999"))
         monkeypatch.setattr(database, "HEAD", "0999")
-        with pytest.raises(SchemaError, match=r"schema \d+.*needs 0999.*versemill db upgrade"):
+        with pytest.raises(SchemaError, match=r"schema \d+.*needs 0999") as caught:
             connect(database_url)
+        assert caught.value.reason == "older"
 
     def test_the_first_schema_is_upgraded_with_its_rows(
         self, request: pytest.FixtureRequest, kind: str, tmp_path: Path
@@ -254,7 +255,7 @@ class TestOtherSchemas:
         with pytest.raises(DatabaseError) as caught:
             upgrade(url)
         assert "while workers are alive: attic (host house, pid 7); end them" in str(caught.value)
-        assert "`versemill db upgrade` again" in str(caught.value)
+        assert caught.value.reason == "workers-alive"
         assert schema_status(url).revision == "0002"
         with engine.begin() as connection:
             connection.execute(text("DELETE FROM workers WHERE name = 'attic'"))
@@ -278,8 +279,9 @@ class TestOtherSchemas:
         assert upgrade(url).verdict == "current"
 
     def test_empty_postgresql_is_never_migrated_silently(self, empty_postgres_url: str) -> None:
-        with pytest.raises(SchemaError, match="versemill db upgrade"):
+        with pytest.raises(SchemaError, match="is empty") as caught:
             connect(empty_postgres_url)
+        assert caught.value.reason == "missing"
         assert schema_status(empty_postgres_url).verdict == "missing"
         assert upgrade(empty_postgres_url).verdict == "missing"
         assert schema_status(empty_postgres_url).verdict == "current"
@@ -393,7 +395,7 @@ class TestSecrets:
 
     def test_a_driver_that_repeats_the_password(self) -> None:
         opened = database.open_unchecked("postgresql://me:hunter2@host/db")
-        with pytest.raises(DatabaseError, match=r"no login with \*\*\*;"), opened.plain_errors():
+        with pytest.raises(DatabaseError, match=r"no login with \*\*\*$"), opened.plain_errors():
             raise SQLAlchemyError("no login with hunter2")
         opened.close()
 

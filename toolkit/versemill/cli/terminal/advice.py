@@ -41,7 +41,7 @@ ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
         ("corpus", "maybe-utf-16"): (
             "if it is UTF-16, `versemill corpora add NAME PATH --encoding utf-16-le` or utf-16-be"
         ),
-        ("corpus", "field-unsure"): "or with --field",
+        ("corpus", "field-unsure"): "name one with --field, or as field in [corpus_options]",
         ("plan-mismatch", ""): "allow small differences: `versemill retry {job_id} --inexact`",
         ("plugin-mismatch", ""): (
             "install what was there before, or go on all the same: "

@@ -200,8 +200,8 @@ def _refuse_use(held: OpenTransaction) -> None:
     if use:
         more = [f"and {len(use) - _SHOWN} more"] if len(use) > _SHOWN else []
         raise DatabaseError(
-            f"database {held.database.shown} is in use: {', '.join(use[:_SHOWN] + more)}; if "
-            f"its workers have died, they are forgotten after {LEASE_SECONDS:.0f} s",
+            f"database {held.database.shown} is in use: {', '.join(use[:_SHOWN] + more)}; "
+            f"workers that have died are forgotten after {LEASE_SECONDS:.0f} s",
             reason="in-use",
         )
 

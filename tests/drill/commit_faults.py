@@ -1,4 +1,4 @@
-"""A worker with a saboteur in it: `python -m drill.sabotage` takes a worker's options.
+"""A worker that causes faults in itself: `python -m drill.commit_faults` takes a worker's options.
 
 An order in a file makes it die, freeze or lose its connection at the next commit of a chosen kind,
 where no signal from outside can be timed. Nothing else is changed but two measures: chunks of
@@ -31,10 +31,10 @@ COMPLETE = "a checkpoint's completion"
 
 
 def main() -> None:
-    """Sets up the sabotage, then is a worker."""
+    """Sets up the faults, then is a worker."""
     _set_clock(float(os.environ.get(CLOCK, "0")))
     shrink_chunks()
-    Saboteur(Path(os.environ["VERSEMILL_HOME"])).install()
+    CommitFaults(Path(os.environ["VERSEMILL_HOME"])).install()
 
     from versemill_workers.__main__ import main as work
 
@@ -54,7 +54,7 @@ def _set_clock(seconds: float) -> None:
     time.time_ns = lambda: now_ns() + int(seconds * 1e9)
 
 
-class Saboteur:
+class CommitFaults:
     """Carries out one order at a time, each once.
 
     Args:
