@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 GRACE = "process_grace_seconds"
 _IGNORED_BY_OTHERS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 _PR_SET_CHILD_SUBREAPER = 36
+_HELPER = re.compile(r"from multiprocessing\.(forkserver|resource_tracker) import main")
 _held: set[int] = set()
 
 
@@ -95,24 +97,37 @@ def kill(processes: Iterable[psutil.Process]) -> None:
 
 
 def left_behind() -> list[psutil.Process]:
-    """This process' descendants that nobody holds. Adopted ones that have ended are reaped."""
-    tracked = (
-        (resource_tracker._resource_tracker, "_pid"),
-        (
-            forkserver._forkserver,
-            "_forkserver_pid",
-        ),
-    )
-    lasting = {getattr(owner, name, None) for owner, name in tracked}
+    """This process' descendants that nobody holds. Adopted ones that have ended are reaped.
+
+    Helpers of Python's multiprocessing whose process has ended are ended here, and not told: they
+    end by themselves, but not while they import torch, which takes a busy machine long.
+    """
+    own = {
+        getattr(resource_tracker._resource_tracker, "_pid", None),
+        getattr(forkserver._forkserver, "_forkserver_pid", None),
+    }
     found = []
     for child in psutil.Process().children():
         if child.pid in _held:
             continue
-        family = [] if child.pid in lasting else [child]
+        family = [] if child.pid in own else [child]
         with contextlib.suppress(psutil.NoSuchProcess):
             family += child.children(recursive=True)
-        found += [process for process in family if not _has_ended(process)]
+        for process in family:
+            if _is_a_helper(process):
+                kill([process])
+            elif not _has_ended(process):
+                found.append(process)
     return found
+
+
+def _is_a_helper(process: psutil.Process) -> bool:
+    """Whether it serves forks or tracks resources; trainers, forked from it, lead a group."""
+    try:
+        command = " ".join(process.cmdline())
+        return bool(_HELPER.search(command)) and os.getpgid(process.pid) != process.pid
+    except (psutil.NoSuchProcess, ProcessLookupError):
+        return False
 
 
 def _has_ended(process: psutil.Process) -> bool:

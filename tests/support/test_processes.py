@@ -12,11 +12,13 @@ import psutil
 import pytest
 
 BAD_TESTS = """
-import pathlib, subprocess, time
+import pathlib, subprocess, sys, time
 import pytest
 from processes import started
 
 NESTED = 'sleep 600 & echo $! > "$1.part"; mv "$1.part" "$1"; exec sleep "$2"'
+
+HELPER = "# from multiprocessing.forkserver import main\\nimport time; time.sleep(600)"
 
 def nested(name, seconds):
     return ["/bin/sh", "-c", NESTED, "sh", name, str(seconds)]
@@ -47,6 +49,10 @@ def test_hangs():
 @pytest.mark.timeout(1)
 def test_hangs_in_run():
     subprocess.run(nested("hangs_in_run", 600))
+
+def test_orphaned_helper():
+    orphaned = '"$@" & echo $! > orphaned_helper'
+    subprocess.run(["/bin/sh", "-c", orphaned, "sh", sys.executable, "-c", HELPER], check=True)
 
 @pytest.fixture(scope="module")
 def shared():
@@ -110,9 +116,15 @@ def test_one_that_fails_or_hangs_says_why(session: Path, test: str, words: str) 
     assert words in told(session, f"test_{test}")
 
 
-@pytest.mark.parametrize("test", ["orphan", "fails", "hangs", "hangs_in_run", "held"])
+@pytest.mark.parametrize(
+    "test", ["orphan", "orphaned_helper", "fails", "hangs", "hangs_in_run", "held"]
+)
 def test_no_process_outlives_the_session(session: Path, test: str) -> None:
     assert not psutil.pid_exists(int((session / test).read_text()))
+
+
+def test_an_orphan_of_multiprocessing_is_ended_and_not_told(session: Path) -> None:
+    assert told(session, "test_orphaned_helper") == ""
 
 
 def test_what_a_fixture_holds_outlasts_a_test(session: Path) -> None:

@@ -223,6 +223,7 @@ def many(part: str, size: int) -> str:
     return ",".join([part] * (size // (len(part) + 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
@@ -248,6 +249,7 @@ def test_a_header_made_to_fill_the_memory(path: Path, make: Any, reason: str) ->
     assert seconds < 60
 
 
+@pytest.mark.slow
 def test_a_sound_file_costs_a_small_multiple_of_its_size(path: Path) -> None:
     write(Checkpoint({"model.weight": torch.zeros(64 * MIB // 4)}, {"step": 1}), path)
     said, mebibytes, _ = cost(path)
@@ -256,6 +258,7 @@ def test_a_sound_file_costs_a_small_multiple_of_its_size(path: Path) -> None:
     assert mebibytes < 64 * 2.5 + 16
 
 
+@pytest.mark.slow
 def test_a_sparse_file_of_a_terabyte_is_not_read(path: Path) -> None:
     with path.open("wb") as file:
         file.write((100).to_bytes(8, "little"))

@@ -13,6 +13,8 @@ from versemill.plugins.probing import probe
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 PLUGIN = """
 {before}
 from versemill.plugins import hookimpl

@@ -146,6 +146,7 @@ def test_one_endless_line() -> None:
     assert "line ends" in found["long line"].mend
 
 
+@pytest.mark.slow
 def test_sixteen_megabytes_take_seconds_and_little_memory() -> None:
     line = "晨光落在窗台，雨停了以后\n"
     text = Text((line * (16 * 2**20 // len(line.encode())),))

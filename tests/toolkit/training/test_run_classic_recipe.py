@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from versemill.checkpoints.state import TrainingState
 
+pytestmark = pytest.mark.slow
+
 B, T, UPDATES = 32, 35, 20
 H = 32  # of 256, to be fast; benchmarks/classic_agreement.py takes all
 MATRICES = ("weight_input", "weight_hidden", "bias")

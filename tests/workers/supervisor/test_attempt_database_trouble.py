@@ -15,6 +15,7 @@ import pytest
 from servers import PostgreSQL
 from versemill.jobs import service
 from versemill.jobs.execution import recovery
+from versemill.jobs.states import LEASE_SECONDS
 from versemill.jobs.storage.database import upgrade
 from worker_stage import ENDLESS, Stage, has_ended
 
@@ -127,7 +128,7 @@ def test_away_for_longer_than_a_lease(team: Stage, server: PostgreSQL) -> None:
     team.until(lambda: len(service.live_workers(team.store)) == 2)
     step = team.job(job).step
     server.kill()
-    time.sleep(60)
+    time.sleep(LEASE_SECONDS + 5)
     assert trainer.is_running()
     server.start()
     team.until(lambda: _step(team, job) > step)

@@ -42,6 +42,7 @@ def test_a_database_and_the_files_beside_it(tmp_path: Path, umask: int) -> None:
     assert set(modes(home, home.parent).values()) == {0o700}
 
 
+@pytest.mark.slow
 def test_all_that_a_run_leaves(tmp_path: Path) -> None:
     home = tmp_path / "home"
     done = subprocess.run(

@@ -14,6 +14,8 @@ from versemill.testing.separate_process import check_apart
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 GOOD = """
 from versemill.plugins.hookspecs import hookimpl
 

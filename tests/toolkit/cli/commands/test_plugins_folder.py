@@ -79,6 +79,7 @@ def run(home: Path, folder: Path, *arguments: str) -> subprocess.CompletedProces
 TRAIN = ("run", "--cell", "leaky", "--corpus", "refrain", "--prefix", "小船", *TINY_OPTIONS)
 
 
+@pytest.mark.slow
 def test_a_job_is_trained_with_a_cell_and_a_corpus_from_a_folder(tmp_path: Path) -> None:
     path = plugin(tmp_path / "plugins")
     done = run(tmp_path / "home", path.parent, *TRAIN)
@@ -90,6 +91,7 @@ def test_a_job_is_trained_with_a_cell_and_a_corpus_from_a_folder(tmp_path: Path)
     assert written.returncode == 0, written.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("broken", "how"),
     [
@@ -219,6 +221,7 @@ def test_broken_ones_are_listed_and_spoil_nothing(command: Any, folder: Path) ->
     assert all(f"disabled: {name} " in shown for name in reasons)
 
 
+@pytest.mark.slow
 def test_doctor_finds_what_listing_cannot(command: Any, folder: Path) -> None:
     plugin(folder)
     (folder / "ends.py").write_text("import os; os._exit(5)")

@@ -52,6 +52,7 @@ def test_an_existing_folder_is_refused(tmp_path: Path) -> None:
     assert list((tmp_path / "my-one").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_broken_plugin_fails_its_check(tmp_path: Path) -> None:
     ran(tmp_path, "versemill", "plugins", "new", "cell", "my-one")
     install(tmp_path)
@@ -70,6 +71,7 @@ def test_a_name_that_nothing_has_is_refused(tmp_path: Path) -> None:
     assert "no plugin named 'nothing-has-this'" in unknown.stderr
 
 
+@pytest.mark.slow
 def test_all_built_ins_pass_and_a_corpus_without_its_file_is_told(tmp_path: Path) -> None:
     checked = ran(tmp_path, "versemill", "plugins", "check")
     assert checked.returncode == 0, checked.stdout + checked.stderr

@@ -213,6 +213,7 @@ def test_a_finished_job_is_carried_on_and_others_cannot_be_changed(
     assert len({lyric["step"] for lyric in again}) == 3
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_fails_in_one_line(home: Path, command: Any) -> None:
     done = run_process(
         home, "run", *TINY_OPTIONS, "--name", "wild", "--set", "training.learning_rate=1e30",

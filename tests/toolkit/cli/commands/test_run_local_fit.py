@@ -86,6 +86,7 @@ def test_a_plugin_that_is_disabled(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plan", "found"),
     [("cpu ABACUS, torch 9.0", "this is cpu "), ("cuda LOOM, torch 9.0", "")],
@@ -145,6 +146,7 @@ def __getattr__(name):
 """
 
 
+@pytest.mark.slow
 def test_a_job_whose_checkpoint_turns_out_to_need_another_plugin(
     home: Path, floor: Any, tmp_path: Path
 ) -> None:

@@ -66,6 +66,7 @@ def verify_long_enough(home: Path, *arguments: str, **variables: str) -> Complet
     raise AssertionError(done.out + done.err)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)  # each starts workers six times and more
 class TestOnRealProcesses:
     @pytest.mark.parametrize(("cell", "sampler", "kills"), cases())

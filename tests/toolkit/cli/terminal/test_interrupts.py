@@ -22,6 +22,8 @@ from versemill.jobs.storage.unit_of_work import Store
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+pytestmark = pytest.mark.slow
+
 START = "from versemill.cli import main; print('started', flush=True); main()"
 
 

@@ -152,6 +152,7 @@ def test_without_stderr_the_exit_code_remains(home: Path) -> None:
     assert process(home, "2</dev/null", "show", "nobody").returncode == 1
 
 
+@pytest.mark.slow
 def test_a_run_is_paused_when_its_output_cannot_be_written(home: Path, floor: Any) -> None:
     endless = ("--set", "training.epochs=1000000")
     done = process(home, ">&-", "run", *TINY_OPTIONS, *endless, "--name", "unseen")
@@ -163,6 +164,7 @@ def test_a_run_is_paused_when_its_output_cannot_be_written(home: Path, floor: An
     assert service.find(floor.store, "unseen").state == "paused"
 
 
+@pytest.mark.slow
 def test_a_run_whose_reader_goes_away_is_paused(home: Path, floor: Any) -> None:
     endless = ("--set", "training.epochs=1000000", "--set", "training.report_every=1")
     done = process(home, "| head -n 1", "run", *TINY_OPTIONS, *endless, "--name", "unread")

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import pytest
+
 from command_line import environment
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_submits_follows_and_fetches_lyrics(tmp_path: Path) -> None:
     corpus = tmp_path / "verses.txt"
     lines = [f"the river bends {number} times below the old mill\n" for number in range(200)]
