@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -97,10 +98,10 @@ def told(session: Path, test: str) -> str:
 def test_what_is_started_ignores_and_blocks_nothing(session: Path) -> None:
     lines = (session / "signals").read_text().splitlines()
     status = dict(line.split(":\t") for line in lines if line.startswith("Sig"))
-    assert {name: int(status[name], 16) for name in ("SigIgn", "SigBlk")} == {
-        "SigIgn": 0,
-        "SigBlk": 0,
-    }
+    # The C library keeps signals 32 and 33 for itself, and Python can neither set nor reset them.
+    settable = sum(1 << (number - 1) for number in signal.valid_signals())
+    assert int(status["SigIgn"], 16) & settable == 0
+    assert int(status["SigBlk"], 16) & settable == 0
 
 
 def test_one_that_leaves_a_process_behind_fails(session: Path) -> None:
