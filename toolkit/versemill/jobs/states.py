@@ -16,6 +16,13 @@ LEASE_SECONDS = 30.0
 """How long a claim holds without renewal, and how long a worker counts as alive unseen."""
 
 
+class Role(StrEnum):
+    """What somebody may do: members steer their own jobs, admins everybody's."""
+
+    MEMBER = "member"
+    ADMIN = "admin"
+
+
 class State(StrEnum):
     """Where a job stands."""
 
@@ -32,17 +39,37 @@ class State(StrEnum):
         return self in {State.SUCCEEDED, State.FAILED, State.CANCELLED}
 
 
+class Priority(StrEnum):
+    """How urgent a job is, least first."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    URGENT = "urgent"
+
+    @property
+    def level(self) -> int:
+        """0 for low to 3 for urgent."""
+        return tuple(Priority).index(self)
+
+
 class Request(StrEnum):
-    """What people want of a running job, weakest first; the stronger wins."""
+    """What is wanted of a running job; the stronger wins.
+
+    People ask for the first four, weakest first, and these are stored. A job is pre-empted by the
+    queue, which needs its place for an urgent one (`Job.preempted_for`); anything that people ask
+    for is stronger.
+    """
 
     NONE = "none"
     YIELD = "yield"
     PAUSE = "pause"
     CANCEL = "cancel"
+    PREEMPT = "preempt"
 
     @property
     def weaker(self) -> tuple[Request, ...]:
-        """The requests that this one overrides."""
+        """The stored requests that this one overrides."""
         ranked = tuple(Request)
         return ranked[: ranked.index(self)]
 

@@ -63,13 +63,13 @@ class PlainText(TypeDecorator[str]):
         return whole.replace("\0", "\ufffd")
 
 
-def by_value(kind: type[E], name: str) -> Enum:
-    """An enumeration stored as its values, with a CHECK constraint called `name`."""
+def by_value(kind: type[E], name: str, *, checked: bool = True) -> Enum:
+    """An enumeration stored as its values, with a CHECK constraint called `name` if `checked`."""
     return Enum(
         kind,
         name=name,
         native_enum=False,
-        create_constraint=True,
+        create_constraint=checked,
         length=16,
         values_callable=lambda members: [member.value for member in members],
     )

@@ -20,10 +20,11 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from versemill.jobs.states import FailureClass, Outcome, Request, State
+from versemill.jobs.states import FailureClass, Outcome, Priority, Request, Role, State
 from versemill.jobs.storage.columns import PlainText, UTCDateTime, by_value, db_now
 
 JSONTable = dict[str, Any]
@@ -55,20 +56,62 @@ class Base(DeclarativeBase):
         list[dict[str, Any]]: JSON(none_as_null=True),
         list[str]: JSON(none_as_null=True),
         State: by_value(State, "state"),
-        Request: by_value(Request, "request"),
+        Priority: by_value(Priority, "priority", checked=False),
+        Role: by_value(Role, "role", checked=False),
+        Request: by_value(Request, "request", checked=False),
         FailureClass: by_value(FailureClass, "failure"),
         Outcome: by_value(Outcome, "outcome"),
     }
 
 
 class User(Base):
-    """Somebody who submits jobs."""
+    """Somebody who submits jobs.
+
+    Attributes:
+        disabled: whether their jobs are held, and they may submit none.
+        running_limit: most jobs of theirs that run at once; None for no limit.
+        queued_limit: most that wait.
+        gpu_limit: most GPUs that they hold at once.
+        urgent_limit: most urgent jobs that wait or run.
+    """
 
     __tablename__ = "users"
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[Stamp]
+    role: Mapped[Role] = mapped_column(default=Role.MEMBER, server_default="member")
+    disabled: Mapped[bool] = mapped_column(default=False, server_default=false())
+    running_limit: Mapped[int | None]
+    queued_limit: Mapped[int | None]
+    gpu_limit: Mapped[int | None]
+    urgent_limit: Mapped[int | None] = mapped_column(insert_default=0, server_default="0")
+
+
+class Usage(Base):
+    """What an owner has used of CPUs or of GPUs (`scheduling`).
+
+    Attributes:
+        kind: `cpu` or `gpu`.
+        seconds: device seconds, decayed up to `as_of`.
+    """
+
+    __tablename__ = "usage"
+
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8), primary_key=True)
+    seconds: Mapped[float]
+    as_of: Mapped[datetime]
+
+
+class LastStart(Base):
+    """When a job of this owner and priority was last started."""
+
+    __tablename__ = "last_starts"
+
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    priority: Mapped[Priority] = mapped_column(primary_key=True)
+    at: Mapped[datetime]
 
 
 class StoredText(Base):
@@ -96,12 +139,18 @@ class NamedCorpus(Base):
 
 
 class StoredRequirements(Base):
-    """What jobs require of plugins, once for all that require the same (`requirements.to_json`)."""
+    """What jobs require of a worker, once for all that require the same.
+
+    Attributes:
+        requirements: of plugins (`requirements.to_json`).
+        device: of the device (`DeviceNeeds.to_json`); None where any will do.
+    """
 
     __tablename__ = "requirements"
 
     digest: Mapped[Digest] = mapped_column(primary_key=True)
     requirements: Mapped[list[JSONTable]]
+    device: Mapped[JSONTable | None]
 
 
 class Job(Base):
@@ -110,16 +159,22 @@ class Job(Base):
     Attributes:
         attempt: number of the current or last attempt; 0 before the first.
         lease_until: set exactly while the job is running.
-        available_at: not claimed before this time (back-off).
+        available_at: not claimed before this time (back-off, or `begin_at`).
+        begin_at: when its owner wants it to begin; None for as soon as possible.
+        held: whether it waits for other jobs (`Dependency`).
+        array_name: of the array that it belongs to; None if to none.
         epochs: planned epochs, from the configuration.
         retries_from: failures of attempts up to this number no longer count.
         error: why it failed, one line.
         result: held-out figures and the like.
         machine: the kind of machine that goes on with its newest checkpoint bit for bit
             (`KernelPlan.machine`); None while any will do.
-        requirements: digest of the plugins that a worker must have (`StoredRequirements`); None if
-            any will do.
+        requirements: digest of what a worker must have (`StoredRequirements`).
         accepted_by: who has accepted that its plugins change, until its next checkpoint.
+        shape: digest of what decides how much device memory it takes; None if not known.
+        time_limit: most seconds of device time, over all attempts; None for no limit.
+        preempted_for: the urgent job for which it gives up its place, while it is asked to.
+        place_worker_id: the worker that keeps a place for it, which another job gives up.
     """
 
     __tablename__ = "jobs"
@@ -156,11 +211,30 @@ class Job(Base):
     machine: Mapped[str | None]
     requirements: Mapped[Digest | None]
     accepted_by: Mapped[str | None]
+    priority: Mapped[Priority] = mapped_column(default=Priority.NORMAL, server_default="normal")
+    held: Mapped[bool] = mapped_column(default=False, server_default=false())
+    begin_at: Mapped[datetime | None]
+    array_name: Mapped[str | None] = mapped_column(index=True)
+    shape: Mapped[Digest | None]
+    time_limit: Mapped[float | None]
+    preempted_for: Mapped[int | None]
+    place_worker_id: Mapped[str | None] = mapped_column(String(36))
 
     __table_args__ = (
+        CheckConstraint("request IN ('none', 'yield', 'pause', 'cancel')", name="request"),
         CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name="lease"),
-        # In queue order for each kind of needs: a claim reads one row of each, however many wait.
-        Index("ix_jobs_runnable", "state", "requirements", "queued_at", "id"),
+        # In queue order for each owner, priority and set of requirements: a claim reads one row of
+        # each, however many wait.
+        Index(
+            "ix_jobs_heads",
+            "state",
+            "held",
+            "owner_id",
+            "priority",
+            "requirements",
+            "queued_at",
+            "id",
+        ),
         # A number once given never comes back, even after `rm`.
         {"sqlite_autoincrement": True},
     )
@@ -174,6 +248,14 @@ class Attempt(Base):
         first_step: the step it started from.
         checkpoint_step: the newest step it has made durable.
         output: the last 64 KiB its trainer wrote.
+        device_kind: `cpu` or `gpu`.
+        device_id: UUID of the GPU, the same for all workers on it; None on a CPU.
+        device_name: as its driver names it.
+        share: of the device that it holds, for usage.
+        memory: bytes of the GPU's memory that it was admitted with.
+        memory_used: most bytes of it that the trainer has really taken.
+        given_back: seconds of device time that are not charged, since they were lost to others.
+        provenance: with what it computes: package versions, kernel plan, device (JSON values).
     """
 
     __tablename__ = "attempts"
@@ -191,6 +273,142 @@ class Attempt(Base):
     last_step: Mapped[int | None]
     checkpoint_step: Mapped[int | None]
     output: Mapped[str] = mapped_column(default="")
+    device_kind: Mapped[str] = mapped_column(String(8), default="cpu", server_default="cpu")
+    device_id: Mapped[str | None]
+    device_name: Mapped[str | None]
+    share: Mapped[float] = mapped_column(default=1.0, server_default="1")
+    memory: Mapped[int | None] = mapped_column(BigInteger)
+    memory_used: Mapped[int | None] = mapped_column(BigInteger)
+    given_back: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    provenance: Mapped[JSONTable | None]
+
+
+class Dependency(Base):
+    """A job that waits for another to end.
+
+    Attributes:
+        condition: `succeeded` or `any`: how the other has to end.
+    """
+
+    __tablename__ = "dependencies"
+
+    job_id: Mapped[JobId] = mapped_column(primary_key=True)
+    after_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"), primary_key=True, index=True)
+    condition: Mapped[str] = mapped_column(String(16))
+
+
+class Forecast(Base):
+    """When a waiting job was expected to start, and when it did.
+
+    Attributes:
+        queued_at: the job's, at the time: one forecast for each time a job is queued.
+        earliest: start of the range.
+        latest: end of the range.
+        started_at: None while it waits.
+    """
+
+    __tablename__ = "forecasts"
+
+    job_id: Mapped[JobId] = mapped_column(primary_key=True)
+    queued_at: Mapped[datetime] = mapped_column(primary_key=True)
+    made_at: Mapped[Stamp]
+    earliest: Mapped[datetime]
+    latest: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+
+
+class MemorySeen(Base):
+    """The most device memory that attempts of one shape have taken (`Job.shape`)."""
+
+    __tablename__ = "memory_seen"
+
+    shape: Mapped[Digest] = mapped_column(primary_key=True)
+    bytes_used: Mapped[int] = mapped_column(BigInteger)
+    seen_at: Mapped[Stamp]
+
+
+class DeviceHold(Base):
+    """A GPU that is being kept free for a job which needs it whole."""
+
+    __tablename__ = "device_holds"
+
+    device_id: Mapped[str] = mapped_column(primary_key=True)
+    job_id: Mapped[JobId] = mapped_column(unique=True)
+
+
+class Reservation(Base):
+    """Places that are kept for an owner or a label over a period.
+
+    Attributes:
+        target: name of a worker, or UUID of a GPU.
+        owner_id: whose jobs may use it meanwhile; None if `label` says it.
+        label: jobs that ask for this label may.
+        created_by: who made it.
+    """
+
+    __tablename__ = "reservations"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    target: Mapped[str]
+    owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    label: Mapped[str | None]
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    created_by: Mapped[str]
+    created_at: Mapped[Stamp]
+
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class Subscription(Base):
+    """Where somebody wants to be told what happens to their jobs.
+
+    Attributes:
+        url: of the receiver, as apprise takes it; secret.
+        events: kinds of event that are told.
+    """
+
+    __tablename__ = "subscriptions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    url: Mapped[str]
+    events: Mapped[list[str]]
+    created_at: Mapped[Stamp]
+
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+
+class Delivery(Base):
+    """A message to a subscriber: recorded before it is sent.
+
+    Attributes:
+        state: `recorded`, `sending`, `sent`, or `failed`.
+        tries: how often it was sent.
+        next_at: not sent before this time.
+        error: why it could not be sent, without secrets.
+    """
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    subscription_id: Mapped[int] = mapped_column(
+        ForeignKey("subscriptions.id", ondelete="CASCADE"), index=True
+    )
+    job_id: Mapped[JobId] = mapped_column(index=True)
+    event: Mapped[str]
+    title: Mapped[str]
+    body: Mapped[str]
+    state: Mapped[str] = mapped_column(String(16), default="recorded")
+    tries: Mapped[int] = mapped_column(default=0)
+    next_at: Mapped[Stamp]
+    error: Mapped[str | None]
+    created_at: Mapped[Stamp]
+
+    __table_args__ = (
+        Index("ix_deliveries_due", "state", "next_at"),
+        {"sqlite_autoincrement": True},
+    )
 
 
 class Event(Base):
@@ -290,6 +508,9 @@ class Worker(Base):
         machines: the kinds of machine its slots are; None until it has found out.
         drained_by: who told it to hand its jobs over and end.
         plugins: those that jobs may require (`OfferedPlugin`); None until it has found out.
+        only_job: the one job it works on; None for any.
+        labels: what jobs may ask for.
+        devices: its devices as last measured (`Device.to_json`); None until it has found out.
     """
 
     __tablename__ = "workers"
@@ -306,3 +527,6 @@ class Worker(Base):
     machines: Mapped[list[str] | None]
     drained_by: Mapped[str | None]
     plugins: Mapped[list[dict[str, Any]] | None]
+    only_job: Mapped[int | None]
+    labels: Mapped[list[str] | None]
+    devices: Mapped[list[dict[str, Any]] | None]
