@@ -16,6 +16,7 @@ import bare_celery
 from queue_ground import OWNERS, Figure, fill_with_jobs, work
 
 from versemill.jobs import service
+from versemill.jobs.devices import ANY_CPU
 from versemill.jobs.execution import worker_api
 from versemill.jobs.states import State
 from versemill.jobs.storage.unit_of_work import Store
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 THREADS = 4
 WAITING = 10_000
-PLAN = "a kind of machine"  # so that claims ask what workers' claims ask
+DEVICES = (replace(ANY_CPU, machine="a kind of machine"),)  # so that claims ask what workers' do
 UNFIT = 100_000
 CHUNKS = 3
 
@@ -69,7 +70,7 @@ def _claims_behind(ground: Ground, report: Report, kind: str, count: int) -> Non
         worker = replace(worker_api.register_worker(store, "benchmark", 1), plugins=plugins)
 
         def claim() -> None:
-            if worker_api.claim(store, worker, machine=PLAN) is None:
+            if worker_api.claim(store, worker, devices=DEVICES) is None:
                 raise SystemExit("there were too few jobs")
 
         report.add(
@@ -112,7 +113,7 @@ def _no_ops(store: Store, seconds: float) -> float:
     def slot() -> int:
         done = 0
         while time.perf_counter() < until:
-            claim = worker_api.claim(store, worker, machine=PLAN)
+            claim = worker_api.claim(store, worker, devices=DEVICES)
             if claim is None:
                 raise SystemExit("there were too few jobs")
             worker_api.finish(store, claim, State.SUCCEEDED, message="nothing done", result={})
@@ -133,7 +134,7 @@ def _claims(ground: Ground, report: Report, kind: str, count: int) -> None:
     worker = worker_api.register_worker(store, "benchmark", 1)
 
     def claim() -> None:
-        if worker_api.claim(store, worker, machine=PLAN) is None:
+        if worker_api.claim(store, worker, devices=DEVICES) is None:
             raise SystemExit("there were too few jobs")
 
     times = _timed(claim, count)
@@ -220,7 +221,7 @@ def write_checkpoints(url: str, ready: Event, stop: Event, chunks: object) -> No
     going = threading.Barrier(THREADS + 1)
 
     def slot() -> None:
-        claim = worker_api.claim(store, worker, machine=PLAN)
+        claim = worker_api.claim(store, worker, devices=DEVICES)
         assert claim is not None
         for step in range(1, 1_000_000):
             if stop.is_set():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from versemill.errors import ConfigError
+from versemill.jobs.devices import ANY_CPU, GPU, Device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +30,13 @@ class Slot:
     gpu: int | None
     threads: int
     machine: str | None = None
+
+    def as_device(self) -> Device:
+        """The slot as claims see it. Memory of GPUs is not measured: their slots are the limit."""
+        if self.gpu is None:
+            return replace(ANY_CPU, machine=self.machine)
+        name = f"GPU {self.gpu}"
+        return Device(id=name, kind=GPU, name=name, index=self.gpu, machine=self.machine)
 
     def environment(self) -> dict[str, str]:
         """Variables that show a trainer its device and no other."""

@@ -3,7 +3,8 @@
 The trainer sends: `progress`, `report`, `checkpoint`, `remark` (an event of the job, no sign that
 it trains), `unreadable` (the checkpoint to go on from), `unfit` (its plugins are not those that
 the job needs), `finished`, `stopped`, `failed`.
-The supervisor sends: `alive`, `stored` (a checkpoint is durable) and `stop` (checkpoint, then end).
+The supervisor sends: `alive`, `stored` (a checkpoint is durable), `stop` (checkpoint, then end),
+`halt` (checkpoint, then wait: for `stop`, or for `go_on`).
 """
 
 from __future__ import annotations
@@ -160,6 +161,8 @@ class TrainerLine:
 
     def __init__(self, line: Connection, *, lease_seconds: float) -> None:
         self.stop_asked = threading.Event()
+        self.halt_asked = threading.Event()
+        self._changed = threading.Condition()
         self.outstanding = 0
         """Checkpoints handed over that are not durable yet."""
         self._line = line
@@ -173,6 +176,11 @@ class TrainerLine:
             if message_type == "checkpoint":
                 self.outstanding += 1
             send(self._line, {"type": message_type, **content})
+
+    def wait_halted(self) -> None:
+        """Waits until the supervisor has told it to stop or to go on."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self.halt_asked.is_set() or self.stop_asked.is_set())
 
     def _listen(self) -> None:
         heard = time.monotonic()
@@ -190,5 +198,11 @@ class TrainerLine:
         if message["type"] == "stored":
             with self._sending:
                 self.outstanding -= 1
-        elif message["type"] == "stop":
-            self.stop_asked.set()
+        elif message["type"] == "halt":
+            self.halt_asked.set()
+        elif message["type"] in {"stop", "go_on"}:
+            with self._changed:
+                if message["type"] == "stop":
+                    self.stop_asked.set()
+                self.halt_asked.clear()
+                self._changed.notify_all()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.context import ForkServerContext
 
+    from versemill.jobs.devices import Device
     from versemill.jobs.execution.worker_api import WorkerRecord
     from versemill.jobs.storage.unit_of_work import Store
     from versemill.settings import Settings
@@ -80,6 +81,7 @@ class SlotPool:
         self._stocktaking = threading.Lock()
         self._sources: list[tuple[str, str]] | None = None
         self._any_slot: Slot | None = None
+        self._devices: tuple[Device, ...] = ()
 
     def work(self) -> None:
         """Claims jobs and supervises each to its end, until there is none or no free slot."""
@@ -104,6 +106,8 @@ class SlotPool:
         machines = sorted({slot.machine for slot in slots if slot.machine is not None})
         self._worker = replace(self._worker, machines=machines)
         self._any_slot = slots[0]
+        self._devices = tuple({slot.gpu: slot.as_device() for slot in slots}.values())
+        self._worker = replace(self._worker, devices=self._devices)
         self._take_stock()
         for slot in slots:
             self._free.put(slot)
@@ -142,7 +146,7 @@ class SlotPool:
         """Whether there was a job."""
         try:
             claim = worker_api.claim(
-                self._store, self._worker, machine=slot.machine, only=self._only
+                self._store, self._worker, devices=(slot.as_device(),), only=self._only
             )
         except DatabaseError as error:
             logger.warning("cannot claim: %s", error)
@@ -177,11 +181,10 @@ class SlotPool:
                     break
                 if self._only is not None and self._is_over(self._only):
                     break
-                if not self._free.empty() and worker_api.runnable(
-                    self._store,
-                    machines=self._worker.machines,
-                    plugins=self._worker.plugins,
-                    only=self._only,
+                if self._free.empty():
+                    worker_api.preempt(self._store)
+                elif worker_api.runnable(
+                    self._store, self._worker, devices=self._devices, only=self._only
                 ):
                     dispatch()
             except VersemillError as error:

@@ -67,7 +67,9 @@ def serve(arguments: Sequence[str]) -> None:
     version = importlib.metadata.version("versemill")
     told = threading.Event()
     _note_signals(told)  # from here on there is something to take back
-    worker = worker_api.register_worker(store, options.name, len(slots), version=version)
+    worker = worker_api.register_worker(
+        store, options.name, len(slots), version=version, only_job=options.only
+    )
     slot_pool = SlotPool(settings, store, worker, context, handing_over=told, only=options.only)
     if options.tethered:
         threading.Thread(target=_end_with_parent, args=(slot_pool,), daemon=True).start()

@@ -164,6 +164,7 @@ def _add_columns() -> None:
     op.add_column(
         "jobs", sa.Column("held", sa.Boolean(), server_default=sa.false(), nullable=False)
     )
+    op.add_column("attempts", sa.Column("preempted_for", sa.Integer(), nullable=True))
     op.add_column("jobs", sa.Column("begin_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("jobs", sa.Column("array_name", sa.Text(), nullable=True))
     op.add_column("jobs", sa.Column("shape", sa.String(length=64), nullable=True))

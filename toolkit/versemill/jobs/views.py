@@ -10,6 +10,7 @@ from versemill.jobs.json_values import View
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from versemill.jobs.devices import Device
     from versemill.jobs.notices import WaitingReason
     from versemill.jobs.states import FailureClass, Outcome, Request, State
     from versemill.plugins.record import PluginRecord
@@ -174,6 +175,9 @@ class WorkerView(View):
         machines: the kinds of machine its slots are; None until it has found out.
         drained_by: who told it to hand its jobs over and end.
         plugins: those it has that jobs may require; None until it has found out.
+        labels: what jobs may ask for.
+        only_job: the one job it works on; None for any.
+        devices: its devices as last measured; None until it has found out.
     """
 
     id: str
@@ -188,6 +192,9 @@ class WorkerView(View):
     machines: list[str] | None
     drained_by: str | None
     plugins: tuple[OfferedPlugin, ...] | None
+    labels: tuple[str, ...]
+    only_job: int | None
+    devices: tuple[Device, ...] | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,6 +50,7 @@ _EXIT_SECONDS = 5.0
 _TICK_SECONDS = 0.25
 
 _ENDS = {
+    Request.PREEMPT: (State.QUEUED, "pre-empted"),
     Request.CANCEL: (State.CANCELLED, "cancelled"),
     Request.PAUSE: (State.PAUSED, "paused"),
     Request.YIELD: (State.QUEUED, "handed over"),
@@ -98,6 +99,10 @@ class Supervisor:
         self._resumed: int | None = None  # the checkpoint it goes on from
         self._last_word: Message | None = None
         self._stop_by: float | None = None  # once told to stop
+        self._halt_by: float | None = None  # while told to halt
+        self._halted = False  # at a checkpoint that is durable
+        self._declining = False
+        self._stopped_for = Request.NONE
         self._killed_for: str | None = None
         self._pid: int | None = None
         self._kernel_kills = kernel_kills()
@@ -277,6 +282,10 @@ class Supervisor:
             self._last_word = {"type": kind, **message}
 
     def _serve_database(self, *, at_once: bool) -> None:
+        if self._declining:
+            why = f"no durable checkpoint within {STOP_SECONDS:.0f} s"
+            worker_api.decline_preemption(self._store, self._claim, why)
+            self._request, self._declining = Request.NONE, False
         if self._renew_when_due():
             self._peeked_at = self._renewed_at
         # A report goes before the checkpoint that counts it.
@@ -287,6 +296,7 @@ class Supervisor:
             self._request = request
             self._peeked_at = time.monotonic()
         if self._uploads and self._uploads[0].advance():
+            self._halted = self._halted or self._uploads[0].halted
             del self._uploads[0]
             self._stored += 1
 
@@ -295,9 +305,30 @@ class Supervisor:
         for _ in range(self._stored):
             trainer.tell("stored")
         self._stored = 0
-        if self._stop_by is None and self._wanted() is not Request.NONE:
+        wanted = self._wanted()
+        if self._stop_by is not None:
+            return
+        if wanted is Request.PREEMPT and not self._halted:
+            self._ask_for_place(trainer)
+        elif wanted is not Request.NONE:
             trainer.tell("stop")
             self._stop_by = time.monotonic() + STOP_SECONDS
+            self._stopped_for = wanted
+        elif self._halt_by is not None:  # its place is not needed any more
+            trainer.tell("go_on")
+            self._halt_by, self._halted = None, False
+
+    def _ask_for_place(self, trainer: SupervisorLine) -> None:
+        """Has the trainer wait at a checkpoint; it goes on if that takes too long."""
+        if self._declining:
+            return
+        if self._halt_by is None:
+            trainer.tell("halt")
+            self._halt_by = time.monotonic() + STOP_SECONDS
+        elif time.monotonic() > self._halt_by:
+            trainer.tell("go_on")
+            self._halt_by = None
+            self._declining = True
 
     def _wanted(self) -> Request:
         """What people want, or a yield when this worker is to end."""
@@ -396,9 +427,10 @@ class Supervisor:
             )
 
     def _let_go(self, how: str) -> None:
-        end, message = _ENDS[self._wanted()]
+        wanted = self._wanted()
+        end, message = _ENDS[self._stopped_for if wanted is Request.NONE else wanted]
         message = f"{message} at step {self._step:,}"
-        if self._request is Request.NONE:
+        if self._request is Request.NONE and self._handing_over.is_set():
             message += f", since worker {self._claim.worker_name} ends"
         if self._killed_for:
             message += f": no checkpoint within {STOP_SECONDS:.0f} s, the last one stands"

@@ -32,6 +32,8 @@ class Upload:
         self._path = path
         self._size = path.stat().st_size
         self._flags = {k: message[k] for k in ("step", "epoch", "is_last", "is_best", "is_final")}
+        self.halted = bool(message["halted"])
+        """Whether the trainer waits at this checkpoint, having been told to halt."""
         self._made_with = records_from_json(message["made_with"])
         self._id: int | None = None
         self._next = 0

@@ -138,6 +138,7 @@ class _Trainer:
         self._registry = registry
         self._spool = Path(order.spool)
         self._written = 0
+        self._handed_over_at: int | None = None
         self._best: TrainingState | None = None  # waits here for the next checkpoint
         self._from_step = 0 if state is None else state.step
         self._reported = 0 if state is None else state.step - state.position
@@ -162,6 +163,10 @@ class _Trainer:
                 self._hand_over_at_last(final=True)
                 self._line.tell("finished", result=_result(event))
                 return
+            if self._line.halt_asked.is_set() and not self._line.stop_asked.is_set():
+                self._hand_over_meanwhile(halted=True)
+                self._line.wait_halted()
+                due = time.monotonic() + self._order.checkpoint_seconds
             if self._line.stop_asked.is_set():
                 self._hand_over_at_last()
                 self._line.tell("stopped")
@@ -211,10 +216,10 @@ class _Trainer:
         elif isinstance(event, EpochReport):
             self._line.tell("report", **dataclasses.asdict(event))
 
-    def _hand_over_meanwhile(self) -> None:
+    def _hand_over_meanwhile(self, *, halted: bool = False) -> None:
         """Hands a checkpoint over; where there is no room for one, training goes on without."""
         try:
-            self._hand_over()
+            self._hand_over(halted=halted)
         except OSError as error:
             self._tell_unwritten(error, periodic=True)
 
@@ -240,19 +245,25 @@ class _Trainer:
         then = "training goes on" if periodic else "trying again"
         self._remark(f"no checkpoint at step {self._run.step:,}: {reason}; {then}")
 
-    def _hand_over(self, *, final: bool = False) -> None:
-        """Writes the best state if it is new, then the present one, and tells of both."""
+    def _hand_over(self, *, final: bool = False, halted: bool = False) -> None:
+        """Writes the best state if it is new, then the present one, and tells of both.
+
+        What was handed over at this very step is not written again.
+        """
+        if self._handed_over_at == self._run.step and not final:
+            return
         if self._best is not None:
             self._write(self._best, "best", is_best=True)
             self._best = None
-        self._write(self._run.state(), "last", is_last=True, is_final=final)
+        self._write(self._run.state(), "last", is_last=True, is_final=final, halted=halted)
+        self._handed_over_at = self._run.step
 
     def _write(self, state: TrainingState, name: str, **flags: bool) -> None:
         # Two checkpoints may be of one step, and the first is removed once it is durable.
         self._written += 1
         file = f"{self._written}-{name}-{state.step}.safetensors"
         write(state.to_checkpoint(), self._spool / file)
-        flags = {"is_best": False, "is_last": False, "is_final": False, **flags}
+        flags = {"is_best": False, "is_last": False, "is_final": False, "halted": False, **flags}
         about: dict[str, JSONValue] = {
             "file": file,
             "step": state.step,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from people import ANN
 from versemill.jobs import service
+from versemill.jobs.devices import ANY_CPU
 from versemill.jobs.execution import worker_api
 from versemill.jobs.notices import NoWorker, OtherMachines, RetryDelayed, WorkersBusy
 from versemill.jobs.states import State
@@ -26,7 +27,7 @@ def machine(floor: Floor, plan: str) -> WorkerRecord:
 
 def claimed(floor: Floor, plan: str | None) -> Claim | None:
     worker = floor.worker() if plan is None else machine(floor, plan)
-    return worker_api.claim(floor.store, worker, machine=plan)
+    return worker_api.claim(floor.store, worker, devices=(replace(ANY_CPU, machine=plan),))
 
 
 def left_by(floor: Floor, plan: str) -> Claim:

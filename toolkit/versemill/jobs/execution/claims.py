@@ -7,31 +7,35 @@ attempt holds it. If it finds nothing the attempt is fenced off: `FencedError`, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, insert, or_, select, union_all, update
+from sqlalchemy import insert, select, update
 
 from versemill.errors import FencedError
+from versemill.jobs.devices import ANY_CPU, CPU
+from versemill.jobs.execution.admission import choose, started, suitable
+from versemill.jobs.execution.queue_heads import queue_heads
 from versemill.jobs.execution.transitions import close_attempt, move
 from versemill.jobs.states import LEASE_SECONDS, FailureClass, Request, State
 from versemill.jobs.storage.columns import db_now
-from versemill.jobs.storage.plugin_fit import fitting, keep_requirements
+from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Attempt, Job, StoredRequirements, StoredText
+from versemill.phrases import counted
 from versemill.plugins.record import records_from_json
 from versemill.plugins.requirements import from_json
 from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import ColumnElement, Select
-    from sqlalchemy.orm import Session
+    from sqlalchemy import ColumnElement
 
+    from versemill.jobs.devices import Device, DeviceNeeds
+    from versemill.jobs.execution.admission import Choice
     from versemill.jobs.execution.live_workers import WorkerRecord
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
     from versemill.plugins.record import PluginRecord
-    from versemill.plugins.requirements import OfferedPlugin, Requirement
+    from versemill.plugins.requirements import Requirement
 
 RENEW_SECONDS = 10.0
 UNFIT_SECONDS = 10.0
@@ -48,9 +52,11 @@ class Claim:
         plugins: records of the plugins it was submitted with.
         content_hash: of its text; see `load_text`.
         inexact: whether it may go on although this machine computes in another way.
-        machine: the kind of machine that works on it (`KernelPlan.machine`); None if not known.
+        device: the one that it runs on.
+        needs: what it needs of a device.
         requirements: what it requires of plugins.
         accepted_by: who has accepted that its plugins have changed; None if nobody has.
+        seconds_left: device time that its time limit leaves it; None without a limit.
     """
 
     job_id: int
@@ -62,27 +68,42 @@ class Claim:
     plugins: tuple[PluginRecord, ...]
     content_hash: str
     inexact: bool
-    machine: str | None
+    device: Device
+    needs: DeviceNeeds
     requirements: tuple[Requirement, ...]
     accepted_by: str | None
+    seconds_left: float | None
+
+    @property
+    def machine(self) -> str | None:
+        """The kind of machine that works on it (`KernelPlan.machine`); None if not known."""
+        return self.device.machine
 
 
 def runnable(
     store: Store,
+    worker: WorkerRecord,
     *,
-    machines: Collection[str] | None = None,
-    plugins: tuple[OfferedPlugin, ...] | None = None,
+    devices: Sequence[Device] = (ANY_CPU,),
     only: int | None = None,
 ) -> bool:
-    """Whether a claim by such a machine with these plugins would probably find a job; cheap."""
+    """Whether a claim by this worker might find a job; cheap, and says nothing of limits."""
     with store.reading() as session:
-        return _next(session, machines, plugins, only) is not None
+        fits = suitable(session, worker, devices)
+        heads = queue_heads(
+            session, requirements=fits, machines=_machines(devices), only=only, limit=1
+        )
+    return bool(heads)
 
 
 def claim(
-    store: Store, worker: WorkerRecord, *, machine: str | None = None, only: int | None = None
+    store: Store,
+    worker: WorkerRecord,
+    *,
+    devices: Sequence[Device] = (ANY_CPU,),
+    only: int | None = None,
 ) -> Claim | None:
-    """Claims the job that has waited longest, and opens an attempt.
+    """Claims the job that is next (`scheduling`) and opens an attempt.
 
     Claims are serialised over all workers, so that order is decided by one at a time.
 
@@ -90,98 +111,73 @@ def claim(
         store: where the jobs are.
         worker: who claims. A job that needs plugins it has not, or not in a version that will do,
             is left to others; it may take any job while its plugins are not known.
-        machine: the kind of machine the slot is (`KernelPlan.machine`). A job with a checkpoint
-            made on another kind is left to workers of that kind, unless it may go on inexactly;
-            None takes any job.
+        devices: those that it may start a job on, as just measured. A job with a checkpoint made
+            on another kind of machine (`Device.machine`) is left to workers of that kind, unless
+            it may go on inexactly.
         only: this job or none.
 
     Returns:
         The claim, or None if nothing can be run now.
     """
-    machines = None if machine is None else (machine,)
-    plugins = worker.plugins
-    if not runnable(
-        store, machines=machines, plugins=plugins, only=only
-    ):  # most polls end here, without the lock
-        return None
+    if not runnable(store, worker, devices=devices, only=only):
+        return None  # most polls end here, without the lock
     with store.unit_of_work() as uow:
         uow.lock("claims")
-        while (job_id := _next(uow.session, machines, plugins, only)) is not None:
-            # A person may cancel or pause it in between; then the next one is looked at.
-            claimed = _take(uow, job_id, worker, machine)
+        # A person may cancel or pause it in between; then it is looked for again.
+        while (choice := choose(uow, worker, devices, only)) is not None:
+            claimed = _take(uow, choice, worker)
             if claimed is not None:
                 uow.commit()
                 return claimed
+        uow.commit()  # a device may be kept free now
     return None
 
 
-def _next(
-    session: Session,
-    machines: Collection[str] | None,
-    plugins: tuple[OfferedPlugin, ...] | None,
-    only: int | None,
-) -> int | None:
-    """The job that has waited longest."""
-    given: dict[str, Any] = {"fitting": fitting(session, plugins)}
-    if machines is not None:
-        given["machines"] = list(machines)
-    if only is not None:
-        given["only"] = only
-    return session.scalar(_waiting_longest(frozenset(given)), given)
+def _machines(devices: Sequence[Device]) -> list[str] | None:
+    known = [device.machine for device in devices if device.machine is not None]
+    return known if len(known) == len(devices) else None
 
 
-@cache
-def _waiting_longest(given: frozenset[str]) -> Select[int]:
-    """The best of the first jobs of each kind. Building it costs more than running it."""
-    waits = Job.__table__.alias()
-    waiting = select(waits.c.id).where(
-        waits.c.state == State.QUEUED, waits.c.available_at <= db_now()
-    )
-    if "machines" in given:
-        alike = waits.c.machine.in_(bindparam("machines", expanding=True))
-        waiting = waiting.where(or_(waits.c.machine.is_(None), waits.c.inexact, alike))
-    if "only" in given:
-        waiting = waiting.where(waits.c.id == bindparam("only"))
-    first = waiting.order_by(waits.c.queued_at, waits.c.id).limit(1)
-    requirements = StoredRequirements.__table__
-    of_one = (
-        first.where(waits.c.requirements == requirements.c.digest)
-        .correlate(requirements)
-        .scalar_subquery()
-    )
-    of_each = select(of_one).where(requirements.c.digest.in_(bindparam("fitting", expanding=True)))
-    of_none = select(first.where(waits.c.requirements.is_(None)).scalar_subquery())
-    best = select(Job.id).where(Job.id.in_(union_all(of_each, of_none)))
-    return best.order_by(Job.queued_at, Job.id).limit(1)
-
-
-def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord, machine: str | None) -> Claim | None:
+def _take(uow: UnitOfWork, choice: Choice, worker: WorkerRecord) -> Claim | None:
+    head, device = choice.head, choice.device
     taken = {
         "attempt": Job.attempt + 1,
         "worker_id": worker.id,
         "lease_until": db_now(LEASE_SECONDS),
+        "place_worker_id": None,
     }
-    message = f"claimed by worker {worker.name}"
+    where = "" if device.kind == CPU else f" on {device.name}"
     if not move(
         uow,
-        job_id,
+        head.job_id,
         State.QUEUED,
         State.RUNNING,
         actor=worker.name,
-        message=message,
+        message=f"claimed by worker {worker.name}{where}",
         values=taken,
     ):
         return None
-    columns = (Job.name, Job.attempt, Job.config, Job.plugins, Job.content_hash)
+    columns = (Job.name, Job.attempt, Job.config, Job.plugins, Job.content_hash, Job.time_limit)
     found = uow.session.execute(
-        select(*columns, Job.inexact, Job.accepted_by, StoredRequirements.requirements)
+        select(
+            *columns, Job.inexact, Job.accepted_by, Job.queued_at, StoredRequirements.requirements
+        )
         .outerjoin(StoredRequirements, StoredRequirements.digest == Job.requirements)
-        .where(Job.id == job_id)
+        .where(Job.id == head.job_id)
     ).one()
-    mine = {"worker_id": worker.id, "worker_name": worker.name}
-    uow.execute(insert(Attempt).values(job_id=job_id, number=found.attempt, **mine))
+    attempt = {
+        "worker_id": worker.id,
+        "worker_name": worker.name,
+        "device_kind": device.kind,
+        "device_id": None if device.kind == CPU else device.id,
+        "device_name": device.name,
+        "share": choice.share,
+        "memory": choice.needs.memory or None,
+    }
+    uow.execute(insert(Attempt).values(job_id=head.job_id, number=found.attempt, **attempt))
+    started(uow, choice, found.queued_at)
     return Claim(
-        job_id=job_id,
+        job_id=head.job_id,
         job_name=found.name,
         attempt=found.attempt,
         worker_id=worker.id,
@@ -190,10 +186,27 @@ def _take(uow: UnitOfWork, job_id: int, worker: WorkerRecord, machine: str | Non
         plugins=records_from_json(found.plugins),
         content_hash=found.content_hash,
         inexact=found.inexact,
-        machine=machine,
+        device=device,
+        needs=choice.needs,
         requirements=from_json(found.requirements or ()),
         accepted_by=found.accepted_by,
+        seconds_left=_seconds_left(uow, head.job_id, found.attempt, found.time_limit),
     )
+
+
+def _seconds_left(uow: UnitOfWork, job_id: int, attempt: int, limit: float | None) -> float | None:
+    """Device time that the job's limit leaves it, after all earlier attempts."""
+    if limit is None:
+        return None
+    earlier = select(Attempt.started_at, Attempt.ended_at, Attempt.given_back).where(
+        Attempt.job_id == job_id, Attempt.number < attempt, Attempt.ended_at.is_not(None)
+    )
+    used = sum(
+        (ended_at - started_at).total_seconds() - given_back
+        for started_at, ended_at, given_back in uow.session.execute(earlier)
+        if ended_at is not None
+    )
+    return max(0.0, limit - used)
 
 
 def held(claim: Claim) -> tuple[ColumnElement[bool], ...]:
@@ -211,11 +224,11 @@ def fence(uow: UnitOfWork, claim: Claim, **values: object) -> Request:
         FencedError: the claim no longer holds the job.
     """
     changed = values or {"attempt": Job.attempt}
-    statement = update(Job).where(*held(claim)).values(changed).returning(Job.request)
-    found = uow.execute(statement).scalar_one_or_none()
+    statement = update(Job).where(*held(claim)).values(changed)
+    found = uow.execute(statement.returning(Job.request, Job.preempted_for)).first()
     if found is None:
         raise fenced(claim)
-    return Request(found)
+    return _wanted(found.request, found.preempted_for)
 
 
 def fenced(claim: Claim) -> FencedError:
@@ -245,9 +258,16 @@ def peek_request(store: Store, claim: Claim) -> Request:
         FencedError: the job was requeued or ended meanwhile.
     """
     with store.reading() as session:
-        request = session.scalar(select(Job.request).where(*held(claim)))
-    if request is None:
+        found = session.execute(select(Job.request, Job.preempted_for).where(*held(claim))).first()
+    if found is None:
         raise fenced(claim)
+    return _wanted(*found)
+
+
+def _wanted(request: Request, preempted_for: int | None) -> Request:
+    """What is wanted of a job: what people ask for, or its place for an urgent job."""
+    if request is Request.NONE and preempted_for is not None:
+        return Request.PREEMPT
     return request
 
 
@@ -282,8 +302,19 @@ def finish(
         if result is not None:
             values["result"] = result
         request = fence(uow, claim)
-        end = _let_go(uow, claim, request, end, message=message, values=values)
-        close_attempt(uow, claim.job_id, claim.attempt, end=end, failure=failure, exit=exit)
+        gave_way = end is State.QUEUED and request is Request.PREEMPT
+        ended = close_attempt(
+            uow,
+            claim.job_id,
+            claim.attempt,
+            end=_wished(end, request),
+            failure=failure,
+            exit=exit,
+            lost_to_others=gave_way,
+        )
+        if gave_way:
+            message = f"{message}; {_receipt(uow, claim, given_back=ended)}"
+        _let_go(uow, claim, request, end, message=message, values=values)
         uow.commit()
 
 
@@ -311,10 +342,35 @@ def hand_back(
         request = fence(uow, claim)
         values: dict[str, Any] = {"available_at": db_now(UNFIT_SECONDS)}
         if requirements is not None:
-            values["requirements"] = keep_requirements(uow, requirements)
+            values["requirements"] = keep_requirements(uow, requirements, claim.needs)
         end = _let_go(uow, claim, request, State.QUEUED, message=message, values=values)
         close_attempt(uow, claim.job_id, claim.attempt, end=end)
         uow.commit()
+
+
+def _receipt(uow: UnitOfWork, claim: Claim, *, given_back: float) -> str:
+    """What giving up its place has cost a job, in words, once its attempt is closed."""
+    step, kept, preempted_for = uow.session.execute(
+        select(Job.step, Attempt.checkpoint_step, Job.preempted_for)
+        .join(Attempt, Attempt.job_id == Job.id)
+        .where(Job.id == claim.job_id, Attempt.number == claim.attempt)
+    ).one()
+    this = update(Attempt).where(Attempt.job_id == claim.job_id, Attempt.number == claim.attempt)
+    uow.execute(this.values(preempted_for=preempted_for))
+    lost = max(0, step - (kept or 0))
+    return (
+        f"its place goes to urgent job {preempted_for}; {counted(lost, 'step')} lost, "
+        f"{given_back:.1f} s of device time given back, its place in the queue kept"
+    )
+
+
+def _wished(end: State, request: Request) -> State:
+    """Where a job really goes: what people asked for at the last moment is not lost."""
+    if end in {State.QUEUED, State.PAUSED} and request is Request.CANCEL:
+        return State.CANCELLED
+    if end is State.QUEUED and request is Request.PAUSE:
+        return State.PAUSED
+    return end
 
 
 def _let_go(
@@ -327,11 +383,9 @@ def _let_go(
     values: dict[str, Any],
 ) -> State:
     """Moves the job, and returns where to: what people asked for meanwhile comes first."""
-    # What people asked for at the last moment is not lost with the move that clears it.
-    if end in {State.QUEUED, State.PAUSED} and request is Request.CANCEL:
-        end, message = State.CANCELLED, f"{message}; cancelled as asked"
-    elif end is State.QUEUED and request is Request.PAUSE:
-        end, message = State.PAUSED, f"{message}; paused as asked"
+    wished = _wished(end, request)
+    if wished is not end:
+        end, message = wished, f"{message}; {wished} as asked"
     if end is State.QUEUED and request is Request.YIELD:
         values["queued_at"] = db_now()  # it makes room: everybody who waits comes first
     move(

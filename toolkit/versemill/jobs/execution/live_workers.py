@@ -15,6 +15,7 @@ from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Worker
 
 if TYPE_CHECKING:
+    from versemill.jobs.devices import Device
     from versemill.jobs.storage.unit_of_work import Store
     from versemill.plugins.requirements import OfferedPlugin
 
@@ -29,6 +30,9 @@ class WorkerRecord:
         slots: jobs it works on at a time.
         machines: the kinds of machine its slots are (`KernelPlan.machine`); None if not known yet.
         plugins: those it has that jobs may require; None if not known yet.
+        labels: what jobs may ask for.
+        only_job: the one job it works on; None for any.
+        devices: its devices as last measured; None if not known yet.
     """
 
     id: str
@@ -39,9 +43,20 @@ class WorkerRecord:
     version: str
     machines: list[str] | None = None
     plugins: tuple[OfferedPlugin, ...] | None = None
+    labels: tuple[str, ...] = ()
+    only_job: int | None = None
+    devices: tuple[Device, ...] | None = None
 
 
-def register_worker(store: Store, name: str, slots: int, *, version: str = "") -> WorkerRecord:
+def register_worker(
+    store: Store,
+    name: str,
+    slots: int,
+    *,
+    version: str = "",
+    labels: tuple[str, ...] = (),
+    only_job: int | None = None,
+) -> WorkerRecord:
     """Announces this process under a new id."""
     worker = WorkerRecord(
         id=str(uuid.uuid4()),
@@ -50,6 +65,8 @@ def register_worker(store: Store, name: str, slots: int, *, version: str = "") -
         pid=os.getpid(),
         slots=slots,
         version=version,
+        labels=labels,
+        only_job=only_job,
     )
     beat(store, worker)
     return worker
@@ -63,7 +80,7 @@ def beat(store: Store, worker: WorkerRecord) -> None:
         if uow.insert_if_absent(Worker, row, key="id") is None:
             alive = update(Worker).where(Worker.id == worker.id)
             uow.execute(alive.where(gap).values(steady_since=db_now()))
-            found = {name: row[name] for name in ("machines", "plugins")}
+            found = {name: row[name] for name in ("machines", "plugins", "devices")}
             uow.execute(alive.values(seen_at=db_now(), **found))
         uow.commit()
 

@@ -142,7 +142,9 @@ def rewind(
         if checkpoint_id is None:
             figures["machine"] = None  # nothing binds it to a kind of machine any more
             if claim.accepted_by is None:  # nor to a version
-                figures["requirements"] = keep_requirements(uow, at_least(claim.plugins))
+                figures["requirements"] = keep_requirements(
+                    uow, at_least(claim.plugins), claim.needs
+                )
         fence(uow, claim, step=step, epoch=epoch, **figures)
         uow.execute(_this_attempt(claim).values(first_step=step, last_step=step))
         message = f"resumed from step {step:,}" if checkpoint_id else "from the beginning"

@@ -19,6 +19,7 @@ advantage.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -39,14 +40,16 @@ class Head:
 
     Attributes:
         queued_at: seconds, on the clock that `order` is given the time of.
-        requirements: digest of what it requires; None where any worker will do.
+        requirements: digest of what it requires.
+        keeps_place_on: id of a worker that keeps a place for it; None if none does.
     """
 
     job_id: int
     owner_id: int
     priority: Priority
     queued_at: float
-    requirements: str | None = None
+    requirements: str = ""
+    keeps_place_on: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +93,7 @@ class Owner:
 
 def decayed(seconds: float, elapsed: float) -> float:
     """What usage has become after so many seconds."""
-    return seconds * 2.0 ** (-max(0.0, elapsed) / HALF_LIFE_SECONDS)
+    return seconds * math.exp2(-max(0.0, elapsed) / HALF_LIFE_SECONDS)
 
 
 def running_usage(share: float, elapsed: float) -> float:

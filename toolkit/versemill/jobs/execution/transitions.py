@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import case, delete, exists, insert, update
 
+from versemill.jobs.execution.fair_share import charge
 from versemill.jobs.states import OUTCOMES, FailureClass, Outcome, Request, State, check_transition
 from versemill.jobs.storage.columns import db_now
-from versemill.jobs.storage.tables import Attempt, Event, Job
+from versemill.jobs.storage.tables import Attempt, Dependency, Event, Job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,6 +54,7 @@ def move(
     changed: dict[str, Any] = {"state": end, "request": Request.NONE}
     if start is State.RUNNING:
         changed |= {"lease_until": None, "worker_id": None, "seconds_left": None}
+        changed["preempted_for"] = None
     if end.ended:
         changed["finished_at"] = db_now()
     elif start.ended:
@@ -62,6 +64,8 @@ def move(
     if uow.execute(statement.returning(Job.id)).first() is None:
         return False
     note(uow, job_id, actor=actor, message=message, start=start, end=end)
+    if end.ended:
+        release_waiting(uow, job_id, end)
     return True
 
 
@@ -79,6 +83,27 @@ def note(
     uow.execute(insert(Event.__table__), {**row, "from_state": start, "to_state": end})
 
 
+def release_waiting(uow: UnitOfWork, job_id: int, end: State) -> None:
+    """Lets jobs go that waited for this one to end so (`Dependency`), unless others hold them."""
+    met = delete(Dependency).where(Dependency.after_id == job_id)
+    if end is not State.SUCCEEDED:
+        met = met.where(Dependency.condition == "any")
+    for waiting in uow.execute(met.returning(Dependency.job_id)).scalars().all():
+        free = update(Job).where(
+            Job.id == waiting, Job.held, ~exists().where(Dependency.job_id == waiting)
+        )
+        # Its turn is counted from now, or from the time it is to begin at.
+        later = case((Job.begin_at > db_now(), Job.begin_at), else_=db_now())
+        freed = free.values(held=False, queued_at=later, available_at=later)
+        if uow.execute(freed.returning(Job.id)).first() is not None:
+            note(
+                uow,
+                waiting,
+                actor="queue",
+                message=f"job {job_id} has ended ({end}); waits its turn now",
+            )
+
+
 def close_attempt(
     uow: UnitOfWork,
     job_id: int,
@@ -88,12 +113,26 @@ def close_attempt(
     failure: FailureClass | None = None,
     outcome: Outcome | None = None,
     exit: str | None = None,  # noqa: A002 - the column's name
-) -> None:
-    """Writes how an attempt ended."""
+    lost_to_others: bool = False,
+) -> float:
+    """Writes how an attempt ended, and charges its device time to the owner (`fair_share.charge`).
+
+    Returns:
+        Seconds of device time that are not charged.
+    """
     if outcome is None:
         outcome = OUTCOMES[end] if failure is None else Outcome.FAILED
+    lost = lost_to_others or failure is FailureClass.INFRASTRUCTURE
+    given_back = charge(uow, job_id, number, lost_to_others=lost)
     uow.execute(
         update(Attempt)
         .where(Attempt.job_id == job_id, Attempt.number == number)
-        .values(ended_at=db_now(), outcome=outcome, failure=failure, exit=exit)
+        .values(
+            ended_at=db_now(),
+            outcome=outcome,
+            failure=failure,
+            exit=exit,
+            given_back=given_back,
+        )
     )
+    return given_back

@@ -35,6 +35,7 @@ from versemill.jobs.execution.live_workers import (
     forget_worker,
     register_worker,
 )
+from versemill.jobs.execution.preemption import decline_preemption, preempt
 from versemill.jobs.execution.recording import (
     LyricRow,
     MetricRow,
@@ -62,6 +63,7 @@ __all__ = [
     "begin_checkpoint",
     "claim",
     "complete_checkpoint",
+    "decline_preemption",
     "discard_checkpoint",
     "drained_by",
     "fail_or_retry",
@@ -72,6 +74,7 @@ __all__ = [
     "latest_checkpoint",
     "load_text",
     "peek_request",
+    "preempt",
     "read_checkpoint",
     "record",
     "register_worker",

@@ -13,17 +13,20 @@ from versemill.jobs.service.steering import request_pause
 from versemill.jobs.service.waking import Queued, nobody
 from versemill.jobs.states import State
 from versemill.jobs.storage.columns import db_now
-from versemill.jobs.storage.plugin_fit import keep_requirements
+from versemill.jobs.storage.plugin_fit import device_needs, keep_requirements
 from versemill.jobs.storage.tables import Job, LyricText, Metric, StoredCheckpoint
 from versemill.phrases import counted
 from versemill.plugins.record import records_from_json
 from versemill.plugins.requirements import any_version, at_least
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from versemill.jobs.service.principal import Principal
     from versemill.jobs.service.waking import Wake
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
     from versemill.plugins.record import PluginRecord
+    from versemill.plugins.requirements import Requirement
 
 _ACCEPTED = "; a change of its plugins is accepted"
 
@@ -123,7 +126,7 @@ def retry(
             values |= _accepted(uow, job, principal)
             message += _ACCEPTED
         elif from_scratch:
-            values["requirements"] = keep_requirements(uow, at_least(_plugins(uow, job)))
+            values["requirements"] = _requirements(uow, job, at_least(_plugins(uow, job)))
         if from_scratch:
             values |= {"step": 0, "epoch": 0, "machine": None}
             values |= dict.fromkeys(("train_perplexity", "valid_perplexity"))
@@ -191,9 +194,15 @@ def _requeue(
 def _accepted(uow: UnitOfWork, job: LockedJob, principal: Principal) -> dict[str, Any]:
     """Lets any version of its plugins go on with it; which they are is told when one does."""
     return {
-        "requirements": keep_requirements(uow, any_version(_plugins(uow, job))),
+        "requirements": _requirements(uow, job, any_version(_plugins(uow, job))),
         "accepted_by": principal.name,
     }
+
+
+def _requirements(uow: UnitOfWork, job: LockedJob, plugins: Iterable[Requirement]) -> str:
+    """Other plugins required, on the same device as before."""
+    stored = uow.scalar(select(Job.requirements).where(Job.id == job.id))
+    return keep_requirements(uow, plugins, device_needs(uow.session, stored))
 
 
 def _plugins(uow: UnitOfWork, job: LockedJob) -> tuple[PluginRecord, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
+from versemill.jobs.devices import Device
 from versemill.jobs.notices import (
     NoWorker,
     OtherMachines,
@@ -50,6 +51,9 @@ def live_workers(store: Store) -> list[WorkerView]:
         Worker.machines,
         Worker.drained_by,
         Worker.plugins,
+        Worker.labels,
+        Worker.only_job,
+        Worker.devices,
     ).where(Worker.seen_at >= db_now(-LEASE_SECONDS))
     with store.reading() as session:
         rows = session.execute(query.order_by(Worker.name, Worker.started_at)).mappings()
@@ -58,7 +62,9 @@ def live_workers(store: Store) -> list[WorkerView]:
 
 def _worker(row: RowMapping) -> WorkerView:
     plugins = None if row["plugins"] is None else offered_from_json(row["plugins"])
-    return WorkerView(**{**dict(row), "plugins": plugins})
+    devices = None if row["devices"] is None else tuple(map(Device.from_json, row["devices"]))
+    typed = {"plugins": plugins, "devices": devices, "labels": tuple(row["labels"] or ())}
+    return WorkerView(**{**dict(row), **typed})
 
 
 def waiting(store: Store, job_id: int) -> WaitingReason | None:

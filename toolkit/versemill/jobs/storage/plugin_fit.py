@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
+from versemill.jobs.devices import DeviceNeeds
 from versemill.jobs.storage.tables import StoredRequirements
 from versemill.plugins.requirements import digest, from_json, lacking, to_json
 
@@ -23,37 +24,58 @@ if TYPE_CHECKING:
     from versemill.plugins.requirements import OfferedPlugin, Requirement
 
 
-def keep_requirements(uow: UnitOfWork, requirements: Iterable[Requirement]) -> str | None:
-    """Stores requirements, unless they are there already.
+_ANY_DEVICE = DeviceNeeds()
+
+
+def keep_requirements(
+    uow: UnitOfWork, requirements: Iterable[Requirement], device: DeviceNeeds = _ANY_DEVICE
+) -> str:
+    """Stores what a job requires, unless it is there already.
+
+    Args:
+        uow: the transaction to do it in.
+        requirements: of plugins.
+        device: of the device.
 
     Returns:
-        What `Job.requirements` refers to them by; None where nothing is required.
+        What `Job.requirements` refers to them by.
     """
-    stored = to_json(requirements)
-    if not stored:
-        return None
-    values: dict[str, Any] = {"digest": digest(stored), "requirements": stored}
+    stored, needs = to_json(requirements), device.to_json()
+    name = digest(stored if needs is None else [*stored, {"device": needs}])
+    values: dict[str, Any] = {"digest": name, "requirements": stored, "device": needs}
     uow.insert_if_absent(StoredRequirements, values, key="digest")
-    return str(values["digest"])
+    return name
 
 
-def fitting(session: Session, plugins: tuple[OfferedPlugin, ...] | None) -> list[str]:
-    """The digests of all requirements that these plugins meet; of all there are if None."""
+def device_needs(session: Session, digest: str | None) -> DeviceNeeds:
+    """What a job requires of its device."""
+    found = select(StoredRequirements.device).where(StoredRequirements.digest == digest)
+    return DeviceNeeds.from_json(session.scalar(found))
+
+
+def fitting(session: Session, plugins: tuple[OfferedPlugin, ...] | None) -> dict[str, DeviceNeeds]:
+    """The digests of all requirements whose plugins these are, with the device that they need.
+
+    Args:
+        session: a transaction.
+        plugins: those that a worker has; None for whatever is required.
+    """
     known = session.scalars(select(StoredRequirements.digest)).all()
-    if plugins is None:
-        return list(known)
     verdicts = _verdicts(plugins)
     fresh = [name for name in known if name not in verdicts]
     if fresh:
-        stored = select(StoredRequirements.digest, StoredRequirements.requirements).where(
-            StoredRequirements.digest.in_(fresh)
-        )
-        for name, wanted in session.execute(stored):
-            verdicts[name] = not lacking(from_json(wanted), plugins)
-    return [name for name in known if verdicts[name]]
+        columns = (StoredRequirements.requirements, StoredRequirements.device)
+        stored = select(StoredRequirements.digest, *columns)
+        for name, wanted, device in session.execute(
+            stored.where(StoredRequirements.digest.in_(fresh))
+        ):
+            fits = plugins is None or not lacking(from_json(wanted), plugins)
+            verdicts[name] = DeviceNeeds.from_json(device) if fits else None
+    found = {name: verdicts[name] for name in known}
+    return {name: needs for name, needs in found.items() if needs is not None}
 
 
 @lru_cache(maxsize=8)
-def _verdicts(_plugins: tuple[OfferedPlugin, ...]) -> dict[str, bool]:
-    """Which requirements these plugins meet, as far as anybody has asked: neither ever changes."""
+def _verdicts(_plugins: tuple[OfferedPlugin, ...] | None) -> dict[str, DeviceNeeds | None]:
+    """What these plugins meet, as far as anybody has asked: neither ever changes."""
     return {}

@@ -256,6 +256,7 @@ class Attempt(Base):
         memory_used: most bytes of it that the trainer has really taken.
         given_back: seconds of device time that are not charged, since they were lost to others.
         provenance: with what it computes: package versions, kernel plan, device (JSON values).
+        preempted_for: the urgent job for which it gave up its place; None if it did not.
     """
 
     __tablename__ = "attempts"
@@ -281,6 +282,7 @@ class Attempt(Base):
     memory_used: Mapped[int | None] = mapped_column(BigInteger)
     given_back: Mapped[float] = mapped_column(default=0.0, server_default="0")
     provenance: Mapped[JSONTable | None]
+    preempted_for: Mapped[int | None]
 
 
 class Dependency(Base):
