@@ -8,15 +8,25 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, insert, select
 
 from jobs_floor import Floor
 from people import BOB
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.states import State
+from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.row_copy import COPIED_TABLES
-from versemill.jobs.storage.tables import Worker
+from versemill.jobs.storage.tables import (
+    Delivery,
+    Dependency,
+    DeviceHold,
+    Forecast,
+    MemorySeen,
+    Reservation,
+    Subscription,
+    Worker,
+)
 from versemill.jobs.storage.unit_of_work import Store
 from versemill.text.corpus import Text
 
@@ -89,5 +99,21 @@ def fill(floor: Floor) -> Claim:
         worker_api.finish(floor.store, claim, end, message="it ended", result={"copied": 0.1 + 0.2})
     half = trained(floor)
     worker_api.finish(floor.store, half, State.QUEUED, message="handed over")
-    write(floor, delete(Worker))
+    for statement in (delete(Worker), *_team_rows(half.job_id)):
+        write(floor, statement)
     return half
+
+
+def _team_rows(job_id: int) -> Iterator[Executable]:
+    """A row of each table that only a team fills."""
+    later = db_now(3600)
+    yield insert(Dependency).values(job_id=job_id, after_id=job_id - 1, condition="any")
+    forecast = {"queued_at": db_now(), "earliest": db_now(), "latest": later}
+    yield insert(Forecast).values(job_id=job_id, **forecast)
+    yield insert(MemorySeen).values(shape="0" * 64, bytes_used=2**33)
+    yield insert(DeviceHold).values(device_id="GPU-1", job_id=job_id)
+    period = {"starts_at": db_now(), "ends_at": later}
+    yield insert(Reservation).values(target="gpu-1", created_by="ann", owner_id=1, **period)
+    yield insert(Subscription).values(id=1, owner_id=1, url="mailto://x", events=["failed"])
+    told = {"event": "failed", "title": "failed", "body": "it failed"}
+    yield insert(Delivery).values(subscription_id=1, job_id=job_id, **told)

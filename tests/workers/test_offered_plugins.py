@@ -100,7 +100,8 @@ def test_a_trainer_that_lacks_a_plugin_hands_its_job_back(
     record = PluginRecord(kind="cell", name="gru", distribution="versemill", version="999")
     submission = Submission(config=config, text=TEXT, plugins=[record])
     job = service.enqueue(alone.store, submission, ANN).job
-    claim = worker_api.claim(alone.store, worker_api.register_worker(alone.store, "here", 1))
+    worker = worker_api.register_worker(alone.store, "here", 1)
+    claim = worker_api.claim(alone.store, worker)
     assert claim is not None
     context = get_context("forkserver")
     context.set_forkserver_preload(entry.PRELOADED)
@@ -114,4 +115,4 @@ def test_a_trainer_that_lacks_a_plugin_hands_its_job_back(
     assert alone.messages(job)[-1] == (
         "needs cell 'gru' from versemill ≥ 999, which this worker does not have now; handed back"
     )
-    assert not worker_api.runnable(alone.store)  # for a few seconds
+    assert not worker_api.runnable(alone.store, worker)  # for a few seconds

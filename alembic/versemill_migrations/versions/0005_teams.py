@@ -19,13 +19,15 @@ def upgrade() -> None:
     _add_tables()
     _add_columns()
     op.execute("UPDATE users SET role = 'admin' WHERE id = (SELECT min(id) FROM users)")
+    jobs = sa.table("jobs", sa.column("id"), sa.column("requirements"))
+    unset = jobs.c.requirements.is_(None)
+    if op.get_bind().scalar(sa.select(jobs.c.id).where(unset).limit(1)) is None:
+        return
     stored = sa.table("requirements", sa.column("digest"), sa.column("requirements"))
     known = sa.select(stored.c.digest).where(stored.c.digest == _NOTHING_REQUIRED)
     if op.get_bind().scalar(known) is None:
         op.execute(sa.insert(stored).values(digest=_NOTHING_REQUIRED, requirements=sa.text("'[]'")))
-    jobs = sa.table("jobs", sa.column("requirements"))
-    unset = sa.update(jobs).where(jobs.c.requirements.is_(None))
-    op.execute(unset.values(requirements=_NOTHING_REQUIRED))
+    op.execute(sa.update(jobs).where(unset).values(requirements=_NOTHING_REQUIRED))
 
 
 def _add_tables() -> None:

@@ -153,6 +153,7 @@ def _worker_side(store: Store, checkpoint_id: int) -> dict[str, Callable[[Claim]
             store, claim, message="not mine", requirements=[]
         ),
         "finish": lambda claim: worker_api.finish(store, claim, State.SUCCEEDED, message="done"),
+        "decline_preemption": lambda claim: worker_api.decline_preemption(store, claim, "late"),
         "fail_or_retry": lambda claim: worker_api.fail_or_retry(
             store, claim, FailureClass.STALLED, error="late"
         ),

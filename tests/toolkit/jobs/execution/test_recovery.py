@@ -136,7 +136,7 @@ class TestRetries:
         floor.fail(claim)
         claim = floor.claim(claim.job_id)
         floor.fail(claim)
-        assert not worker_api.runnable(floor.store, only=claim.job_id)
+        assert not worker_api.runnable(floor.store, floor.worker(), only=claim.job_id)
         assert "trying again in 2 s (2 of 5)" in floor.details(claim).events[-1].message
         claim = again(floor, claim)
         assert claim.attempt == 3

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from people import ANN
 from versemill.jobs import service
-from versemill.jobs.devices import ANY_CPU
+from versemill.jobs.devices import ANY_CPU, Device
 from versemill.jobs.execution import worker_api
 from versemill.jobs.notices import NoWorker, OtherMachines, RetryDelayed, WorkersBusy
 from versemill.jobs.states import State
@@ -23,6 +23,10 @@ def machine(floor: Floor, plan: str) -> WorkerRecord:
     worker = replace(floor.worker(), machines=[plan])
     worker_api.beat(floor.store, worker)
     return worker
+
+
+def devices(*kinds: str) -> tuple[Device, ...]:
+    return tuple(replace(ANY_CPU, machine=kind) for kind in kinds)
 
 
 def claimed(floor: Floor, plan: str | None) -> Claim | None:
@@ -47,9 +51,9 @@ def test_a_new_job_goes_anywhere(floor: Floor) -> None:
 
 def test_a_job_with_a_checkpoint_is_left_to_its_kind(floor: Floor) -> None:
     claim = left_by(floor, OLD)
-    assert not worker_api.runnable(floor.store, machines=[NEW])
+    assert not worker_api.runnable(floor.store, floor.worker(), devices=devices(NEW))
     assert claimed(floor, NEW) is None
-    assert worker_api.runnable(floor.store, machines=[NEW, OLD])
+    assert worker_api.runnable(floor.store, floor.worker(), devices=devices(NEW, OLD))
     again = claimed(floor, OLD)
     assert again is not None
     assert again.job_id == claim.job_id

@@ -51,7 +51,7 @@ def equipped(floor: Floor, *versions: str, hot: str = "2.0") -> WorkerRecord:
 
 def claimed(floor: Floor, worker: WorkerRecord) -> Claim | None:
     found = worker_api.claim(floor.store, worker)
-    assert worker_api.runnable(floor.store, plugins=worker.plugins) in {False, found is not None}
+    assert worker_api.runnable(floor.store, worker) in {False, found is not None}
     return found
 
 

@@ -16,7 +16,13 @@ from versemill.jobs.devices import ANY_CPU, CPU
 from versemill.jobs.execution.admission import choose, started, suitable
 from versemill.jobs.execution.queue_heads import queue_heads
 from versemill.jobs.execution.transitions import close_attempt, move
-from versemill.jobs.states import LEASE_SECONDS, FailureClass, Request, State
+from versemill.jobs.states import (
+    LEASE_SECONDS,
+    FailureClass,
+    Request,
+    State,
+    check_transition,
+)
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Attempt, Job, StoredRequirements, StoredText
@@ -297,6 +303,7 @@ def finish(
         FencedError: the job was requeued or ended meanwhile.
         JobStateError: a running job cannot go there.
     """
+    check_transition(State.RUNNING, end)
     with store.unit_of_work() as uow:
         values: dict[str, Any] = {"error": error}
         if result is not None:
