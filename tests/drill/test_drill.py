@@ -119,7 +119,7 @@ def broken(found: Findings) -> set[str]:
     return {name for name, where in found.broken.items() if where}
 
 
-def test_a_sound_aftermath_passes(aftermath: Aftermath) -> None:
+def test_an_undamaged_database_passes(aftermath: Aftermath) -> None:
     found = aftermath.findings()
     assert found.passed
     assert (found.accepted, found.finished, found.attempts) == (1, 1, 2)

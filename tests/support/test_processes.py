@@ -124,7 +124,7 @@ def test_no_process_outlives_the_session(session: Path, test: str) -> None:
     assert not psutil.pid_exists(int((session / test).read_text()))
 
 
-def test_an_orphan_of_multiprocessing_is_ended_and_not_told(session: Path) -> None:
+def test_a_multiprocessing_helper_left_behind_is_ended_and_not_reported(session: Path) -> None:
     assert told(session, "test_orphaned_helper") == ""
 
 

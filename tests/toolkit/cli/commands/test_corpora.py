@@ -86,7 +86,7 @@ class TestAdd:
         assert "春眠 不觉晓" in command("corpora", "show", "mine").out
         assert command("corpora", "add", "mine", file, "--newlines", "tabs").code == 2
 
-    def test_a_name_again_takes_another_text(self, command: Any, file: Path, floor: Any) -> None:
+    def test_a_name_again_takes_another_text(self, command: Any, file: Path, queue: Any) -> None:
         file.write_text("春眠不觉晓\n" * 200)
         command("corpora", "add", "mine", file)
         command("submit", "--corpus", "mine", "--name", "old")
@@ -99,9 +99,9 @@ class TestAdd:
         command("submit", "--corpus", "mine", "--name", "new")
         texts = {
             job.name: service.text_by_hash(
-                floor.store, service.details(floor.store, job.id).content_hash
+                queue.store, service.details(queue.store, job.id).content_hash
             ).songs[0][:5]
-            for job in service.jobs(floor.store)
+            for job in service.jobs(queue.store)
         }
         assert texts == {"old": "春眠不觉晓", "new": "处处闻啼鸟"}
 
@@ -223,7 +223,7 @@ class TestShow:
         assert odd["first"] == {"song": 1, "line": 1, "excerpt": "a\u200bb"}
         assert odd["mend"]
 
-    def test_controls_do_no_harm(self, command: Any, file: Path) -> None:
+    def test_control_characters_do_no_harm(self, command: Any, file: Path) -> None:
         file.write_text("春眠\u202e不觉晓\n")
         out = command("corpora", "show", file).out
         assert "\u202e" not in out
@@ -237,7 +237,7 @@ class TestRemove:
         assert command("corpora", "remove", "a").code == 0
         assert command("corpora", "remove", "a").code == 1
 
-    def test_not_while_a_job_needs_it(self, command: Any, file: Path, floor: Any) -> None:
+    def test_not_while_a_job_needs_it(self, command: Any, file: Path, queue: Any) -> None:
         file.write_text("春眠不觉晓\n" * 200)
         command("corpora", "add", "mine", file)
         command("submit", "--corpus", "mine", "--name", "waits")
@@ -245,7 +245,7 @@ class TestRemove:
         assert refused.code == 1
         assert "job 1 (waits, queued)" in refused.complaint
         command("cancel", "waits")
-        assert service.find(floor.store, "waits").state is State.CANCELLED
+        assert service.find(queue.store, "waits").state is State.CANCELLED
         assert command("corpora", "remove", "mine").code == 0
 
 

@@ -106,10 +106,10 @@ def overwritten(content: bytes) -> bytes:
     ids=["garbage", "half", "one page", "overwritten"],
 )
 def test_doctor_notices_a_damaged_file_and_says_how_to_restore_it(
-    command: Any, home: Path, tmp_path: Path, floor: Any, damage: Any, told: str
+    command: Any, home: Path, tmp_path: Path, queue: Any, damage: Any, told: str
 ) -> None:
-    floor.submit("kept")
-    floor.store.close()
+    queue.submit("kept")
+    queue.store.close()
     backup, file = tmp_path / "backup.db", home / "versemill.db"
     assert command("db", "backup", backup).code == 0
     file.write_bytes(damage(file.read_bytes()))

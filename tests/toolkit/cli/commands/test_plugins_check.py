@@ -106,7 +106,7 @@ def test_a_check_that_ends_the_process_is_told(plugin: Path) -> None:
     assert row["what"] == "it ends the process that tries it (exit code 3)"
 
 
-def test_bad_manners_are_told_beside_the_checks(plugin: Path) -> None:
+def test_prints_and_slow_calls_are_reported_beside_the_checks(plugin: Path) -> None:
     plugin.write_text("import torch; torch.manual_seed(1)\n" + GOOD)
     rows = check_apart("mine.py")
     (row,) = [row for row in rows if row["passed"] is not True]

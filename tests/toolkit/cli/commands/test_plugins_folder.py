@@ -165,7 +165,7 @@ def test_what_a_corpus_returns_is_brought_into_the_one_form(command: Any, folder
     assert command("corpora", "show", "refrain", "--json").json["sample"] == "café\nla\nli"
 
 
-def test_a_corpus_that_prints_does_not_spoil_json(command: Any, folder: Path) -> None:
+def test_json_stays_valid_when_a_corpus_prints(command: Any, folder: Path) -> None:
     plugin(folder, f"print('la la'); {SINGS}")
     shown = command("corpora", "show", "refrain", "--json")
     assert shown.json["characters"] == 2800
@@ -203,7 +203,7 @@ def test_an_error_of_our_own_keeps_its_traceback(
         command("plugins", "list")
 
 
-def test_broken_ones_are_listed_and_spoil_nothing(command: Any, folder: Path) -> None:
+def test_broken_ones_are_listed_and_others_still_work(command: Any, folder: Path) -> None:
     plugin(folder)
     (folder / "loud.py").write_text("print('{}')\nimport os\nos.write(1, b'[')\n")
     (folder / "quits.py").write_text("raise SystemExit(0)")

@@ -18,7 +18,7 @@ from rich.live import Live
 from sqlalchemy import select, update
 
 import versemill.cli
-from command_line import CONFIG, TEXT, Completed, Floor
+from command_line import CONFIG, TEXT, CommandLineQueue, Completed
 from people import ANN
 from versemill.cli.program import program
 from versemill.cli.terminal.curve_picture import draw
@@ -87,10 +87,10 @@ def spoilt_database(empty_database: Path, tmp_path_factory: pytest.TempPathFacto
     path = tmp_path_factory.mktemp("spoilt") / "versemill.db"
     shutil.copy(empty_database, path)
     store = Store.open(f"sqlite:///{path}")
-    floor = Floor(store)
+    queue = CommandLineQueue(store)
     for state in State:
-        claim = floor.running(f"in-{state}")
-        floor.report(claim, 10)
+        claim = queue.running(f"in-{state}")
+        queue.report(claim, 10)
         worker_api.record(store, claim, output="50 %\r\n100 %\n", remarks=["a remark"])
         if state is not State.RUNNING:
             worker_api.finish(
@@ -241,9 +241,9 @@ def _texts(value: Any) -> list[str]:
     "name",
     ["a\x1b[2J", "a\x9b", "a\x85b", "a\u202eb", "a\u200bb", "../up", "a/b", "a\\b", "a\nb", ""],
 )
-def test_names_of_jobs_hold_nothing_invisible_and_no_path(floor: Any, name: str) -> None:
+def test_names_of_jobs_hold_nothing_invisible_and_no_path(queue: Any, name: str) -> None:
     with pytest.raises(ConfigError, match="spaces, slashes or invisible ones"):
-        floor.submit(name)
+        queue.submit(name)
 
 
 def test_a_live_screen_shows_it_escaped() -> None:

@@ -19,7 +19,7 @@ import json, sys
 from pathlib import Path
 from versemill.jobs import service
 from versemill.jobs.service.following import follow
-from versemill.jobs.service.local_worker import TetheredWorker
+from versemill.jobs.service.local_worker import LocalWorker
 from versemill.jobs.storage.unit_of_work import Store
 from versemill.settings import Settings
 
@@ -38,7 +38,7 @@ for number, corpus in enumerate(("starter-zh", sys.argv[1])):
     job = {**table, "corpus": corpus, "name": f"job-{number}"}
     queued = service.submit(store, job, ann, sources)
     found["told"] += [notice.to_json() for notice in queued.notices]
-    with TetheredWorker(settings, queued.job.id):
+    with LocalWorker(settings, queued.job.id):
         *_, last = follow(store, queued.job, from_start=True)
     found["stopped"].append(last.job.state)
     found["lyrics"].append(len(service.lyrics(store, queued.job.id)))

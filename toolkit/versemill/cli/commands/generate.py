@@ -84,11 +84,11 @@ def _model(job: str, at: str) -> TrainedModel:
 def _tell_unknown(model: TrainedModel, prefixes: Sequence[str], stop: Sequence[str]) -> None:
     """Names the characters by which the model cannot go, in one line on stderr."""
     from versemill.cli.installation import note
-    from versemill.text.unknown_characters import in_words
+    from versemill.text.unknown_characters import described
 
     if unknown := model.unknown_in("".join((*prefixes, *stop))):
         where = "prefixes and stop texts" if stop else "prefixes"
-        note(f"characters of the {where} that the model does not know: {in_words(unknown)}")
+        note(f"characters of the {where} that the model does not know: {described(unknown)}")
 
 
 def _options(

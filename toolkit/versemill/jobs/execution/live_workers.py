@@ -51,11 +51,11 @@ def register_worker(store: Store, name: str, slots: int, *, version: str = "") -
         slots=slots,
         version=version,
     )
-    beat(store, worker)
+    heartbeat(store, worker)
     return worker
 
 
-def beat(store: Store, worker: WorkerRecord) -> None:
+def heartbeat(store: Store, worker: WorkerRecord) -> None:
     """Says that the worker is alive; announces it again if it was given up meanwhile."""
     row = asdict(worker)
     gap = Worker.seen_at < db_now(-LEASE_SECONDS)

@@ -135,7 +135,7 @@ def retry(
     return Queued.after(wake, view)
 
 
-def carry_on(
+def resume_or_retry(
     store: Store,
     job_id: int,
     principal: Principal,

@@ -11,7 +11,7 @@ from versemill.testing.resume_proof.progress import Killed, Resumed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from versemill.jobs.service.local_worker import TetheredWorker
+    from versemill.jobs.service.local_worker import LocalWorker
     from versemill.jobs.views import JobDetails
 
 WORKER_FROM = 3
@@ -57,7 +57,7 @@ class Killer:
         """How many kills the job was resumed after; the last may have come too late."""
         return sum(killed < details.job.attempt for killed in self._kills)
 
-    def look(self, details: JobDetails, worker: TetheredWorker) -> Iterator[Killed | Resumed]:
+    def look(self, details: JobDetails, worker: LocalWorker) -> Iterator[Killed | Resumed]:
         """Kills if the time has come; tells of it, and of the resume."""
         yield from self._resume(details)
         if not self._due(details):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from versemill.errors import ResumeProofError
 from versemill.jobs import service
-from versemill.jobs.service.local_worker import TetheredWorker
+from versemill.jobs.service.local_worker import LocalWorker
 from versemill.jobs.storage.unit_of_work import Store
 from versemill.phrases import counted
 from versemill.testing.resume_proof.comparison import first_difference, read_record
@@ -153,16 +153,16 @@ class _Proof:
                 if details.job.state.ended:
                     return details
                 yield Training(run=run, job=details.job)
-                restarted = worker.keep_alive()
+                restarted = worker.restart_if_ended()
                 if restarted is not None:
                     yield Restarted(worker=restarted)
                 time.sleep(_POLL_SECONDS)
 
 
 @contextmanager
-def _worker(settings: Settings, job_id: int) -> Generator[TetheredWorker, None, None]:
+def _worker(settings: Settings, job_id: int) -> Generator[LocalWorker, None, None]:
     """A worker that ends with the job; at once, and its trainer too, when something goes wrong."""
-    with TetheredWorker(settings, job_id) as worker:
+    with LocalWorker(settings, job_id) as worker:
         try:
             yield worker
         except BaseException:
