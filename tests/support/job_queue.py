@@ -84,7 +84,7 @@ class JobQueue:
         """Lets the lease run out, as if half a minute had passed."""
         self._set(claim, lease_until=db_now(-1))
 
-    def hurry(self, claim: Claim) -> None:
+    def skip_delay(self, claim: Claim) -> None:
         """Lets the back-off pass."""
         self._set(claim, available_at=db_now(-1))
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 WAIT_SECONDS = 150.0
 SONG = "小船摇呀摇\n摇到月亮桥\n桥上的人不分开\n分开的人桥下笑\n"
-TEXT = Text(tuple(SONG.replace("月", moon) for moon in "月星云雨风雪花草山水火土"))
+TEXT = Text(tuple(SONG.replace("月", character) for character in "月星云雨风雪花草山水火土"))
 SMALL = {
     "prefixes": ["分开"],
     "model.hidden_size": 16,

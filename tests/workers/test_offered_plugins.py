@@ -87,9 +87,9 @@ def test_a_plugin_that_appears_and_one_that_changed(
     command(sqlite_cluster, "resume", str(job.id), "--accept-change")
     sqlite_cluster.until_checkpoint(job, after=step)
     change = f"sampler 'mine': mine.py {first} → {version(place)}"
-    told = sqlite_cluster.messages(job)
-    assert "resumed; a change of its plugins is accepted" in told
-    assert f"goes on changed, as ann accepted: {change}" in told
+    message = sqlite_cluster.messages(job)
+    assert "resumed; a change of its plugins is accepted" in message
+    assert f"goes on changed, as ann accepted: {change}" in message
     needed = service.details(sqlite_cluster.store, job.id).requirements
     assert version(place) in {requirement.version for requirement in needed}
 

@@ -212,8 +212,8 @@ def test_the_first_signal_hands_over(sqlite_cluster: Cluster, number: signal.Sig
     assert worker.wait(60) == 0
     job = sqlite_cluster.job(job)
     assert job.state == "queued"
-    told = f"handed over at step {job.step:,}, since worker {socket.gethostname()} ends"
-    assert sqlite_cluster.messages(job)[-1] == told
+    message = f"handed over at step {job.step:,}, since worker {socket.gethostname()} ends"
+    assert sqlite_cluster.messages(job)[-1] == message
     assert service.live_workers(sqlite_cluster.store) == []
     sqlite_cluster.start_worker()
     sqlite_cluster.until_training(job)
@@ -240,7 +240,7 @@ def test_the_second_signal_ends_at_once(sqlite_cluster: Cluster) -> None:
 
 def test_a_killed_workers_trainer_ends_and_its_job_goes_on_elsewhere(cluster: Cluster) -> None:
     job = cluster.submit(**ENDLESS)
-    worker = cluster.start_worker("--name", "doomed")
+    worker = cluster.start_worker("--name", "killed")
     trainer = cluster.until_training(job)
     cluster.until_checkpoint(job)
     worker.kill()
@@ -248,8 +248,8 @@ def test_a_killed_workers_trainer_ends_and_its_job_goes_on_elsewhere(cluster: Cl
     cluster.until(lambda: has_ended(trainer), seconds=20)
     cluster.expire_lease(job)
     assert recovery.sweep(cluster.store) == [job.id]
-    assert any("worker doomed was lost at step" in m for m in cluster.messages(job))
-    cluster.start_worker("--name", "heir")
+    assert any("worker killed was lost at step" in m for m in cluster.messages(job))
+    cluster.start_worker("--name", "successor")
     cluster.until(lambda: any(m.startswith("resumed") for m in cluster.messages(job)))
 
 

@@ -28,23 +28,23 @@ def write(cluster: Cluster, statement: Executable) -> None:
 
 def test_of_two_workers_that_sweep_at_once_one_claims_the_job(cluster: Cluster) -> None:
     job = cluster.submit(**ENDLESS)
-    doomed = cluster.start_worker("--name", "doomed")
+    killed = cluster.start_worker("--name", "killed")
     cluster.until_training(job)
     step = cluster.until_checkpoint(job)
-    heirs = [cluster.start_worker("--name", name) for name in ("one", "two")]
+    others = [cluster.start_worker("--name", name) for name in ("one", "two")]
     cluster.until(lambda: len(service.live_workers(cluster.store)) == 3)
-    doomed.kill()
-    doomed.wait()
+    killed.kill()
+    killed.wait()
     cluster.expire_lease(job)
     # As if they had been there for longer than a lease; before, they leave others' jobs alone.
     write(cluster, update(Worker).values(steady_since=db_now(-100)))
     cluster.until(lambda: any(m.startswith("resumed") for m in cluster.messages(job)))
     cluster.until_checkpoint(job, after=step)
-    told = service.details(cluster.store, job.id).events
-    (lost,) = [event for event in told if "worker doomed was lost at step" in event.message]
+    printed = service.details(cluster.store, job.id).events
+    (lost,) = [event for event in printed if "worker killed was lost at step" in event.message]
     assert lost.actor in {"one (sweep)", "two (sweep)"}
     assert cluster.job(job).attempt == 2
-    assert all(heir.poll() is None for heir in heirs)
+    assert all(worker.poll() is None for worker in others)
 
 
 def test_freed_checkpoints_are_in_the_log_and_in_the_events(sqlite_cluster: Cluster) -> None:

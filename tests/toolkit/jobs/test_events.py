@@ -64,7 +64,7 @@ def life(queue: JobQueue) -> Iterator[Act]:
     claim = queue.claim(job_id)
     worker_api.hand_back(store, claim, message="not here")
     yield worker_api.hand_back
-    queue.hurry(claim)
+    queue.skip_delay(claim)
     queue.expire(queue.claim(job_id))
     assert worker_api.sweep(store) == [job_id]
     yield worker_api.sweep
@@ -86,9 +86,9 @@ def _attempt(queue: JobQueue, claim: worker_api.Claim) -> Iterator[Act]:
     yield worker_api.record
     worker_api.remark(store, claim, "damaged")
     yield worker_api.remark
-    spoilt = queue.checkpoint(claim, step=10)
+    damaged_store = queue.checkpoint(claim, step=10)
     yield from (worker_api.begin_checkpoint, worker_api.add_chunk, worker_api.complete_checkpoint)
-    worker_api.discard_checkpoint(store, claim, spoilt, "no checkpoint")
+    worker_api.discard_checkpoint(store, claim, damaged_store, "no checkpoint")
     yield worker_api.discard_checkpoint
     queue.checkpoint(claim, step=20)
     worker_api.rewind(store, claim, epoch=0, step=0)

@@ -339,12 +339,12 @@ def test_no_password_is_logged(tmp_path: Path, sqlite_url: str) -> None:
         (database, redis.url, "database"),
     ]
     with redis, open_cluster(tmp_path, sqlite_url, "") as cluster:
-        for number, (url, broker_url, told) in enumerate(urls):
+        for number, (url, broker_url, printed) in enumerate(urls):
             cluster.environment["VERSEMILL_DATABASE_URL"] = url
             cluster.environment["VERSEMILL_BROKER_URL"] = broker_url
             worker = cluster.start_worker()
-            cluster.until(lambda number=number, told=told: told in cluster.log(number))
-            if told == "does not answer":
+            cluster.until(lambda number=number, printed=printed: printed in cluster.log(number))
+            if printed == "does not answer":
                 worker.send_signal(signal.SIGTERM)
             worker.wait(60)
             log = cluster.log(number)

@@ -26,8 +26,8 @@ def damage(cluster: Cluster, checkpoint_id: int) -> None:
     with cluster.store.unit_of_work() as uow:
         data = uow.scalar(select(CheckpointChunk.data).where(chunk))
         assert data is not None
-        spoilt = data[:-1] + bytes([data[-1] ^ 1])
-        uow.execute(update(CheckpointChunk).where(chunk).values(data=spoilt))
+        damaged_store = data[:-1] + bytes([data[-1] ^ 1])
+        uow.execute(update(CheckpointChunk).where(chunk).values(data=damaged_store))
         uow.commit()
 
 
@@ -55,11 +55,11 @@ def test_with_a_damaged_last_checkpoint_the_job_resumes_from_the_best(cluster: C
     damage(cluster, last.id)
     service.resume(cluster.store, job.id, ANN)
     job = cluster.until_state(job, "succeeded")
-    told = cluster.messages(job)
-    fallen = next(m for m in told if "looking for an older one" in m)
+    message = cluster.messages(job)
+    fallen = next(m for m in message if "looking for an older one" in m)
     assert fallen.startswith(f"checkpoint {last.id} (step {last.step:,}) is damaged: ")
     resumed = f"resumed from step {best.step:,}"
-    assert any(m.startswith(resumed) for m in told[told.index(fallen) :])
+    assert any(m.startswith(resumed) for m in message[message.index(fallen) :])
     assert_whole_curve(cluster, job)
 
 
@@ -71,10 +71,10 @@ def test_a_job_whose_checkpoints_are_all_damaged_starts_from_scratch(
         damage(sqlite_cluster, row.id)
     service.resume(sqlite_cluster.store, job.id, ANN)
     job = sqlite_cluster.until_state(job, "succeeded")
-    told = sqlite_cluster.messages(job)
+    message = sqlite_cluster.messages(job)
     for row in rows:
-        assert any(m.startswith(f"checkpoint {row.id} ") and "damaged" in m for m in told)
-    assert any(m.startswith("from the beginning; ") for m in told)
+        assert any(m.startswith(f"checkpoint {row.id} ") and "damaged" in m for m in message)
+    assert any(m.startswith("from the beginning; ") for m in message)
     assert_whole_curve(sqlite_cluster, job)
 
 
@@ -85,16 +85,18 @@ def test_a_checkpoint_that_was_stored_damaged_is_discarded(sqlite_cluster: Clust
     with sqlite_cluster.store.unit_of_work() as uow:
         data = uow.scalar(select(CheckpointChunk.data).where(chunk))
         assert data is not None
-        spoilt = data[:-1] + bytes([data[-1] ^ 1])
-        digest = hashlib.sha256(spoilt).hexdigest()
-        uow.execute(update(CheckpointChunk).where(chunk).values(data=spoilt, sha256=digest))
+        damaged_store = data[:-1] + bytes([data[-1] ^ 1])
+        digest = hashlib.sha256(damaged_store).hexdigest()
+        uow.execute(update(CheckpointChunk).where(chunk).values(data=damaged_store, sha256=digest))
         uow.execute(
             update(StoredCheckpoint).where(StoredCheckpoint.id == last.id).values(sha256=digest)
         )
         uow.commit()
     service.resume(sqlite_cluster.store, job.id, ANN)
     job = sqlite_cluster.until_state(job, "succeeded")
-    told = sqlite_cluster.messages(job)
-    assert any(m.startswith(f"checkpoint {last.id} (step {last.step:,}) deleted: ") for m in told)
-    assert any(m.startswith(f"resumed from step {best.step:,}") for m in told)
+    message = sqlite_cluster.messages(job)
+    assert any(
+        m.startswith(f"checkpoint {last.id} (step {last.step:,}) deleted: ") for m in message
+    )
+    assert any(m.startswith(f"resumed from step {best.step:,}") for m in message)
     assert_whole_curve(sqlite_cluster, job)

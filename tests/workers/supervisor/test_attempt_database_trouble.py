@@ -124,7 +124,7 @@ def test_away_for_longer_than_a_lease(postgres_cluster: Cluster, server: Postgre
     job = postgres_cluster.submit(**ENDLESS)
     postgres_cluster.start_worker("--name", "holder")
     trainer = postgres_cluster.until_training(job)
-    postgres_cluster.start_worker("--name", "heir")
+    postgres_cluster.start_worker("--name", "successor")
     postgres_cluster.until(lambda: len(service.live_workers(postgres_cluster.store)) == 2)
     step = postgres_cluster.job(job).step
     server.kill()
@@ -154,7 +154,7 @@ def test_one_that_was_cut_off_stops_when_its_job_was_requeued_meanwhile(
         postgres_cluster.expire_lease(job)
         assert recovery.sweep(postgres_cluster.store) == [job.id]
         postgres_cluster.environment["VERSEMILL_DATABASE_URL"] = everybodys
-        postgres_cluster.start_worker("--name", "heir")
+        postgres_cluster.start_worker("--name", "successor")
         postgres_cluster.until(
             lambda: any(m.startswith("resumed") for m in postgres_cluster.messages(job))
         )
@@ -164,7 +164,7 @@ def test_one_that_was_cut_off_stops_when_its_job_was_requeued_meanwhile(
         postgres_cluster.until(lambda: "attempt 1 no longer holds job" in postgres_cluster.log(0))
         postgres_cluster.until_checkpoint(job, after=resumed)
     now = postgres_cluster.job(job)
-    assert (now.worker, now.attempt) == ("heir", 2)
+    assert (now.worker, now.attempt) == ("successor", 2)
     epochs = [point.epoch for point in service.curve(postgres_cluster.store, job.id)]
     assert epochs == list(range(1, len(epochs) + 1))
 

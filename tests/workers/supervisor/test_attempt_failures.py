@@ -86,7 +86,7 @@ def plugin(sqlite_cluster: Cluster, tmp_path: Path) -> Cluster:
 
 
 @pytest.mark.parametrize(
-    ("window", "told", "how"),
+    ("window", "message", "how"),
     [
         (
             10,
@@ -115,7 +115,9 @@ def plugin(sqlite_cluster: Cluster, tmp_path: Path) -> Cluster:
         ),
     ],
 )
-def test_classes_exit_codes_and_output(plugin: Cluster, window: int, told: str, how: str) -> None:
+def test_classes_exit_codes_and_output(
+    plugin: Cluster, window: int, message: str, how: str
+) -> None:
     (plugin.home / "song.txt").write_text("小船摇呀摇\n摇到月亮桥\n" * 40)
     settings = SMALL | {"training.window": window}
     del settings["prefixes"]
@@ -128,7 +130,7 @@ def test_classes_exit_codes_and_output(plugin: Cluster, window: int, told: str, 
     plugin.start_worker("--name", "attic")
     ended_attempt(plugin, job)
     shown = command(plugin, "show", str(job.id))
-    assert re.search(rf"attic: {told}$", shown, re.M), shown
+    assert re.search(rf"attic: {message}$", shown, re.M), shown
     assert re.search(rf"^    1  on attic: no step; {how}$", shown, re.M), shown
     assert "about to end" in shown
     assert "about to end\n" in command(plugin, "logs", str(job.id))
@@ -140,6 +142,6 @@ def test_a_job_of_the_database_that_no_memory_holds_is_not_begun(cluster: Cluste
     cluster.start_worker("--name", "attic")
     ended_attempt(cluster, job)
     shown = command(cluster, "show", str(job.id))
-    told = r"attic: model\.hidden_size = 2147483647 is not allowed: training needs about .* GiB"
-    assert re.search(rf"{told}.*; trying again in 2 s \(1 of 1\)$", shown, re.M), shown
+    message = r"attic: model\.hidden_size = 2147483647 is not allowed: training needs about .* GiB"
+    assert re.search(rf"{message}.*; trying again in 2 s \(1 of 1\)$", shown, re.M), shown
     assert "failed (out of memory), exit code 1" in shown

@@ -55,13 +55,13 @@ def requeue(cluster: Cluster, job: JobView) -> None:
 
 def train_elsewhere_and_pause(cluster: Cluster, job: JobView) -> None:
     """Lets a second worker have the job, until nobody writes anything any more."""
-    heir = cluster.start_worker("--name", "heir")
+    successor = cluster.start_worker("--name", "successor")
     cluster.until(lambda: any(m.startswith("resumed") for m in cluster.messages(job)))
     cluster.until_checkpoint(job, after=cluster.job(job).step)
     service.request_pause(cluster.store, job.id, ANN)
     cluster.until_state(job, "paused")
-    heir.terminate()
-    assert heir.wait(60) == 0
+    successor.terminate()
+    assert successor.wait(60) == 0
 
 
 def test_a_worker_continued_after_another_had_its_job_writes_no_row(cluster: Cluster) -> None:
@@ -87,7 +87,7 @@ def test_a_worker_continued_after_another_had_its_job_writes_no_row(cluster: Clu
 
 def test_a_trainer_continued_after_another_had_its_job_ends(sqlite_cluster: Cluster) -> None:
     job = sqlite_cluster.submit(**ENDLESS)
-    worker = sqlite_cluster.start_worker("--name", "doomed")
+    worker = sqlite_cluster.start_worker("--name", "killed")
     trainer = sqlite_cluster.until_training(job)
     sqlite_cluster.until_checkpoint(job)
     with frozen(trainer.pid):

@@ -129,23 +129,23 @@ class TestItsProcess:
     def test_one_that_raises_is_named_in_one_line(
         self, plugins: str, tmp_path: Path, place: str
     ) -> None:
-        told, printed, code = fed(began(f"raises={place}", tmp_path))
-        assert (told, code) == (f"tracker 'raises' {plugins} raised ValueError: no room", 1)
+        message, printed, code = fed(began(f"raises={place}", tmp_path))
+        assert (message, code) == (f"tracker 'raises' {plugins} raised ValueError: no room", 1)
         assert "Traceback" in printed
 
     def test_one_that_hangs_is_interrupted(self, plugins: str, tmp_path: Path) -> None:
-        told, _, code = fed(began("hangs", tmp_path), seconds=0.5)
+        message, _, code = fed(began("hangs", tmp_path), seconds=0.5)
         expected = f"tracker 'hangs' {plugins}: it does not come to an end: stopped after 0.5 s"
-        assert (told[: len(expected)], code) == (expected, 1)
+        assert (message[: len(expected)], code) == (expected, 1)
 
     def test_one_that_python_cannot_interrupt_is_ended(self, plugins: str, tmp_path: Path) -> None:
-        told, printed, code = fed(began("hangsbelowpython", tmp_path), seconds=0.5)
-        assert (told, code) == ("", 1)
+        message, printed, code = fed(began("hangsbelowpython", tmp_path), seconds=0.5)
+        assert (message, code) == ("", 1)
         assert "misbehave" in printed
 
     def test_what_it_prints_is_not_an_error(self, plugins: str, tmp_path: Path) -> None:
-        told, printed, code = fed(began("prints", tmp_path))
-        assert (told, printed, code) == ("", "printed by a tracker\n", 0)
+        message, printed, code = fed(began("prints", tmp_path))
+        assert (message, printed, code) == ("", "printed by a tracker\n", 0)
 
     def test_its_trainer_was_killed_while_writing_a_line(
         self, plugins: str, tmp_path: Path
@@ -169,15 +169,15 @@ class TestItsProcess:
     def test_one_that_is_not_there(
         self, plugins: str, tmp_path: Path, spec: str, words: str
     ) -> None:
-        told, printed, code = fed(began(spec, tmp_path))
-        assert words in told
+        message, printed, code = fed(began(spec, tmp_path))
+        assert words in message
         assert (printed, code) == ("", 1)
 
     def test_a_folder_that_cannot_be(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        told, _, code = fed(began("jsonl", tmp_path / "file" / "1-歌"))
-        assert "has no folder: " in told
-        assert (told[-15:], code) == ("Not a directory", 1)
+        message, _, code = fed(began("jsonl", tmp_path / "file" / "1-歌"))
+        assert "has no folder: " in message
+        assert (message[-15:], code) == ("Not a directory", 1)
 
 
 class TestFeeding:
@@ -228,13 +228,13 @@ def test_wrong_ones_change_nothing(sqlite_cluster: Cluster, plugins: str) -> Non
     assert len(service.details(sqlite_cluster.store, followed.id).attempts) == 1
 
     endless = sqlite_cluster.submit(**ENDLESS, trackers=WRONG)  # long enough to hear of all
-    told = [
+    message = [
         "tracker exits has ended: exit code 3; training goes on without it",
         f"tracker 'raises' {plugins} raised ValueError: no room; training goes on without it",
         f"tracker 'absent' {plugins} cannot be loaded: ModuleNotFoundError: "
         "No module named 'no_such_module'; training goes on without it",
     ]
-    sqlite_cluster.until(lambda: set(told) <= set(sqlite_cluster.messages(endless)))
+    sqlite_cluster.until(lambda: set(message) <= set(sqlite_cluster.messages(endless)))
     assert sqlite_cluster.job(endless).state == "running"
 
 

@@ -34,12 +34,12 @@ os._exit(0)
 """
 
 
-LISTENS = """
+WAITS_FOR_MESSAGES = """
 import multiprocessing, sys, time
 from versemill_workers.protocol import TrainerConnection, send
 
 ours, theirs = multiprocessing.Pipe()
-line = TrainerConnection(theirs, lease_seconds=5)
+connection = TrainerConnection(theirs, lease_seconds=5)
 for _ in range(7):
     time.sleep(1)
     send(ours, {"type": "alive"})
@@ -55,7 +55,7 @@ def test_it_ends_itself_when_its_supervisor_is_silent_for_a_lease_or_gone(
     then: str, code: int
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LISTENS, then],
+        [sys.executable, "-c", WAITS_FOR_MESSAGES, then],
         capture_output=True,
         text=True,
         check=False,

@@ -38,7 +38,7 @@ class Notice(View):
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerAway(Notice):
-    """Workers could not be told of a job; they find it by themselves.
+    """Workers could not be notified of a job; they find it by themselves.
 
     Attributes:
         reason: why, without secrets.

@@ -103,7 +103,7 @@ class _CallLimits:
                 return function(argument)
         except OverdueError as overdue:
             raise _FaultError(f"{label}: {overdue}") from None
-        except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
+        except Exception as error:  # noqa: BLE001 - third-party code may raise anything
             sys.excepthook(type(error), error, error.__traceback__)  # for the job's log
             raise _FaultError(f"{label} raised {in_short(error)}") from None
 

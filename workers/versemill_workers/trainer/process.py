@@ -159,7 +159,7 @@ class _Trainer:
             self._remark(f"goes on changed, as {order.accepted_by} accepted: {changes}")
 
     def run(self) -> None:
-        """Trains to the end, or until it is told to stop."""
+        """Trains to the end, or until it is asked to stop."""
         with self._tracking() as tracking:
             self._train(tracking)
 

@@ -71,11 +71,11 @@ def test_a_job_is_meant_by_id_name_or_last(command: Any, queue: Any) -> None:
 
 def test_show_prints_figures_settings_and_events(command: Any, queue: Any) -> None:
     queue.finished("done")
-    told = command("show", "done").out
-    assert "job 1 (done): succeeded" in told
-    assert "training   perplexity 6.00 per character (on the training text)" in told
-    assert "claimed by worker attic" in told
-    assert "hidden_size = 256" in told
+    message = command("show", "done").out
+    assert "job 1 (done): succeeded" in message
+    assert "training   perplexity 6.00 per character (on the training text)" in message
+    assert "claimed by worker attic" in message
+    assert "hidden_size = 256" in message
 
 
 def test_show_prints_why_a_job_failed(command: Any, queue: Any) -> None:

@@ -1,4 +1,4 @@
-"""A plugin that hangs or has bad manners takes nothing down; `plugins check` says how it fails."""
+"""A plugin that hangs or changes global state does no harm; `plugins check` says how it fails."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_good_one_passes_every_check(plugin: Path) -> None:
     plugin.write_text(GOOD)
     rows = check_apart("mine.py")
     assert [row for row in rows if row["passed"] is not True] == []
-    assert [rows[0]["kind"], rows[0]["check"]] == ["plugin", "manners"]
+    assert [rows[0]["kind"], rows[0]["check"]] == ["plugin", "isolation"]
     assert {row["name"] for row in rows[1:]} == {"mine"}
     assert json.loads(json.dumps(rows)) == rows
 
@@ -110,6 +110,6 @@ def test_prints_and_slow_calls_are_reported_beside_the_checks(plugin: Path) -> N
     plugin.write_text("import torch; torch.manual_seed(1)\n" + GOOD)
     rows = check_apart("mine.py")
     (row,) = [row for row in rows if row["passed"] is not True]
-    assert (row["kind"], row["name"], row["check"]) == ("plugin", "mine.py", "manners")
+    assert (row["kind"], row["name"], row["check"]) == ("plugin", "mine.py", "isolation")
     assert row["what"].startswith("it changes torch's random state")
     assert len(rows) > 5  # the sampler's own checks went on

@@ -107,10 +107,10 @@ def test_a_cell_that_fails_its_job_is_told_by_name_and_version(
     done = run(tmp_path / "home", path.parent, *TRAIN)
     assert done.returncode == 1
     version = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    told = f"cell 'leaky' of random.py {version} raised {how}"
-    assert told in done.stdout + done.stderr
+    message = f"cell 'leaky' of random.py {version} raised {how}"
+    assert message in done.stdout + done.stderr
     shown = run(tmp_path / "home", path.parent, "show", "@last").stdout
-    assert told in shown
+    assert message in shown
     assert "failed (user error)" in shown
 
 
@@ -123,7 +123,7 @@ def folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("corpus", "told"),
+    ("corpus", "message"),
     [
         ("return 3", "returned a int, not a versemill.plugins.Text"),
         ("return Text((3,))", "returned a int as song 1"),
@@ -132,13 +132,13 @@ def folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_a_corpus_that_breaks_its_contract(
-    command: Any, folder: Path, corpus: str, told: str
+    command: Any, folder: Path, corpus: str, message: str
 ) -> None:
     plugin(folder, corpus)
     refused = command("submit", "--corpus", "refrain")
     assert refused.code == 1
     assert refused.complaint.startswith("corpus 'refrain' of random.py ")
-    assert refused.complaint.endswith(told)
+    assert refused.complaint.endswith(message)
 
 
 @pytest.mark.parametrize(

@@ -55,9 +55,9 @@ def test_a_plugin_that_is_not_here(
     if paused:
         service.request_pause(queue.store, number, ANN)
     before = row(queue)
-    told = command("run", "one", *options).complaint
+    message = command("run", "one", *options).complaint
     needed = "cell 'x'" if "--accept-change" in options else "cell 'x' from dist-y ≥ 1.2"
-    assert told == (
+    assert message == (
         f"job {number} (one) cannot go on here: it needs {needed}; not installed here; install it"
     )
     assert row(queue) == before
@@ -66,8 +66,8 @@ def test_a_plugin_that_is_not_here(
 def test_a_plugin_that_is_here_in_another_version(command: Any, queue: Any) -> None:
     number = submit(queue, NEWER)
     before = row(queue)
-    told = command("run", "one").complaint
-    assert told == (
+    message = command("run", "one").complaint
+    assert message == (
         f"job {number} (one) cannot go on here: it needs cell 'gru' from versemill ≥ 999; here is "
         f"cell 'gru' from versemill {__version__}; install it, or `versemill run {number} "
         "--accept-change`"
@@ -100,19 +100,19 @@ def test_a_machine_that_computes_in_another_way(
         uow.commit()
     service.request_pause(queue.store, number, ANN)
     before = row(queue)
-    told = command("run", "one").complaint
-    assert f"(one) goes on bit for bit only on {plan}; {found}" in told
-    assert told.endswith(f"allow small differences: `versemill run {number} --inexact`")
+    message = command("run", "one").complaint
+    assert f"(one) goes on bit for bit only on {plan}; {found}" in message
+    assert message.endswith(f"allow small differences: `versemill run {number} --inexact`")
     assert row(queue) == before
 
 
 def test_a_job_that_another_worker_holds(
     command: Any, queue: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_fit, "_LET_GO_SECONDS", 0.0)
+    monkeypatch.setattr(local_fit, "_RELEASE_SECONDS", 0.0)
     claim = queue.running("one")
-    told = command("run", "one").complaint
-    assert "(one) is running on worker attic; `versemill wait 1` waits for its end" in told
+    message = command("run", "one").complaint
+    assert "(one) is running on worker attic; `versemill wait 1` waits for its end" in message
     assert service.find(queue.store, "one").worker == "attic"
     worker_api.renew(queue.store, claim)  # it still holds the job
 

@@ -139,15 +139,15 @@ def test_a_corpus_in_another_encoding_is_recognised_and_told(
     written = tmp_path / "lyrics.txt"
     written.write_bytes(text.encode("gb18030"))
     by_option = command("submit", "--corpus", written, "--name", "by-option")
-    told = f"{written} is read as GB18030, a guess; it begins: {' '.join(text[:20].split())[:6]}"
-    assert by_option.err.startswith(told)
+    message = f"{written} is read as GB18030, a guess; it begins: {' '.join(text[:20].split())[:6]}"
+    assert by_option.err.startswith(message)
     assert (
         "if that is wrong, `versemill corpora add NAME PATH --encoding ENCODING`" in by_option.err
     )
     job_file = tmp_path / "job.toml"
     job_file.write_text('corpus = "lyrics.txt"\nname = "by-file"\n')
-    assert command("submit", job_file).err.startswith(told)
-    assert command("corpora", "show", written, "--json").err.startswith(told)
+    assert command("submit", job_file).err.startswith(message)
+    assert command("corpora", "show", written, "--json").err.startswith(message)
     stored = service.details(queue.store, service.find(queue.store, "by-file").id).content_hash
     assert service.text_by_hash(queue.store, stored).songs == (text,)
     written.write_bytes(text.encode("utf-16"))
@@ -213,7 +213,7 @@ def test_a_path_outside_its_folder_that_a_job_file_names_is_told(
     monkeypatch.chdir(tmp_path)
     file = folder / "job.toml"
     waits = "no worker is running: start one with `versemill worker`\n"
-    told = f"job file work/job.toml has its corpus read from {private}\n"
+    message = f"job file work/job.toml has its corpus read from {private}\n"
     for corpus in (
         str(private),
         "../private.txt",
@@ -224,11 +224,11 @@ def test_a_path_outside_its_folder_that_a_job_file_names_is_told(
         file.write_text(f'corpus = "{corpus}"\n')
         named = command("submit", "work/job.toml")
         assert named.code == 0, named.err
-        assert named.err == ("" if "own" in corpus else told) + waits
+        assert named.err == ("" if "own" in corpus else message) + waits
         assert command("submit", "work/job.toml", "--corpus", private).err == waits
         assert command("submit", "work/job.toml", "--set", f"corpus={private}").err == waits
     file.write_text(f'corpus = "jaychou"\n[corpus_options]\npath = "{private}"\n')
-    assert command("submit", "work/job.toml").err == told + waits
+    assert command("submit", "work/job.toml").err == message + waits
     given = command("submit", "work/job.toml", "--set", f"corpus_options.path={folder / 'own.txt'}")
     assert given.err == waits
 

@@ -138,7 +138,7 @@ def versemill_register_samplers(register):
 
 
 def install_plugin(site: Path) -> None:
-    """A distribution of its own, as a stranger would install it."""
+    """A distribution of its own, as a third party would install it."""
     about = site / "forgetful-1.0.dist-info"
     about.mkdir(parents=True)
     (site / "forgetful.py").write_text(FORGETFUL)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from command_line import Outcome
+    from command_line import Completed
 
 PLACEHOLDERS = {
     "+N": "+5", "NAME": "mine", "PATH": "PATH", "ENCODING": "gb18030", "{job_id}": "1",
@@ -38,9 +38,9 @@ PLACEHOLDERS = {
 }  # fmt: skip
 
 
-def commands(told: str) -> list[list[str]]:
+def commands(message: str) -> list[list[str]]:
     """The commands of Versemill that a text advises, as arguments."""
-    found = re.findall(r"`versemill ([^`]+)`", told)
+    found = re.findall(r"`versemill ([^`]+)`", message)
     return [[PLACEHOLDERS.get(word, word) for word in shlex.split(command)] for command in found]
 
 
@@ -110,9 +110,9 @@ class TestEachSituation:
     def no_training(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """`run` does all but train, and nobody is waited for."""
         monkeypatch.setattr("versemill.cli.commands.run.train_here", lambda *_, **__: 0)
-        monkeypatch.setattr(local_fit, "_LET_GO_SECONDS", 0.0)
+        monkeypatch.setattr(local_fit, "_RELEASE_SECONDS", 0.0)
 
-    def follow(self, command: Any, said: Outcome, *beginnings: str) -> None:
+    def follow(self, command: Any, said: Completed, *beginnings: str) -> None:
         """Runs what was advised; it begins with these words, and all of it succeeds."""
         advised = commands(said.out + said.err)
         assert len(advised) == len(beginnings), said

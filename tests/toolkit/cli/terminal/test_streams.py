@@ -113,15 +113,15 @@ def busy(trained: str, queue: Any, tmp_path: Path, command: Any) -> str:
 def test_a_command_whose_output_cannot_be_written(
     busy: str, unwritten: Any, tmp_path: Path, line: str
 ) -> None:
-    told = unwritten(*line.format(folder=tmp_path).split())
-    assert told.startswith("standard output cannot be written: it is closed")
+    message = unwritten(*line.format(folder=tmp_path).split())
+    assert message.startswith("standard output cannot be written: it is closed")
 
 
 def test_what_was_done_is_said_on_stderr(busy: str, unwritten: Any, command: Any) -> None:
     assert unwritten("pause", "queued").endswith("(queued) is paused")
     submitted = [unwritten("submit", *options) for options in ([], ["--json"])]
     newest = [f"{job['id']} ({job['name']})" for job in command("jobs", "--json").json[:2]]
-    assert [told.rpartition("; submitted job ")[2] for told in submitted] == newest[::-1]
+    assert [message.rpartition("; submitted job ")[2] for message in submitted] == newest[::-1]
 
 
 def process(home: Path, redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:

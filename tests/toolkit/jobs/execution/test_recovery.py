@@ -24,7 +24,7 @@ INFRASTRUCTURE = FailureClass.INFRASTRUCTURE
 
 
 def again(queue: JobQueue, claim: Claim) -> Claim:
-    queue.hurry(claim)
+    queue.skip_delay(claim)
     return queue.claim(claim.job_id)
 
 

@@ -204,7 +204,7 @@ def test_nobody_waits_while_a_long_text_is_stored(postgres_url: str) -> None:
 
 
 def test_what_was_stored_ahead_and_dropped_is_stored_again(queue: JobQueue) -> None:
-    content_hash = corpora.store_ahead(queue.store, LONG)
+    content_hash = corpora.store_text_early(queue.store, LONG)
     with queue.store.unit_of_work() as uow:
         uow.execute(delete(StoredText))
         assert corpora.keep_text(uow, LONG, content_hash) == content_hash == LONG.content_hash

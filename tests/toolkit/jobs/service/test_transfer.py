@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def stranger(url: str) -> Iterator[Engine]:
+def other_client(url: str) -> Iterator[Engine]:
     """A way to the database beside our own, which does not wait for locks."""
     engine = create_engine(parse_url(url), poolclass=NullPool, connect_args=_impatient(url))
     yield engine
@@ -49,10 +49,10 @@ class Databases:
     def __init__(self, source_url: str, target_url: str) -> None:
         self.source_url = source_url
         self.target_url = target_url
-        self.told: list[str] = []
+        self.message: list[str] = []
 
     def copy(self) -> Copied:
-        return transfer.copy_to(self.source_url, self.target_url, status=self.told.append)
+        return transfer.copy_to(self.source_url, self.target_url, status=self.message.append)
 
     def refusal(self) -> str:
         """Why it is not copied; the target is empty afterwards."""
@@ -161,8 +161,8 @@ class TestCopy:
     def test_progress_is_told(self, databases: Databases, source: JobQueue) -> None:
         fill(source)
         databases.copy()
-        assert "copying checkpoint_chunks: 7 of 12 rows" in databases.told
-        assert "checking checkpoint_chunks: 12 of 12 rows" in databases.told
+        assert "copying checkpoint_chunks: 7 of 12 rows" in databases.message
+        assert "checking checkpoint_chunks: 12 of 12 rows" in databases.message
 
     def test_nobody_writes_to_the_source_meanwhile(
         self, databases: Databases, source: JobQueue
@@ -170,9 +170,9 @@ class TestCopy:
         source.submit()
         refused = 0
 
-        def try_to_write(_told: str) -> None:
+        def try_to_write(_results: str) -> None:
             nonlocal refused
-            with stranger(databases.source_url) as engine, engine.connect() as connection:
+            with other_client(databases.source_url) as engine, engine.connect() as connection:
                 with pytest.raises(OperationalError):
                     connection.execute(update(Job).values(name="another"))
                 refused += 1
@@ -254,8 +254,8 @@ class TestFailures:
     def test_interrupted(self, databases: Databases, source: JobQueue) -> None:
         fill(source)
 
-        def interrupt(told: str) -> None:
-            if told.startswith("checking checkpoint_chunks"):
+        def interrupt(message: str) -> None:
+            if message.startswith("checking checkpoint_chunks"):
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
@@ -271,9 +271,9 @@ class TestFailures:
         fill(source)
         source.store.close()
 
-        def kill(told: str) -> None:
-            if told.startswith("copying checkpoint_chunks: 7 "):
-                with stranger(postgres_url) as engine, engine.begin() as connection:
+        def kill(message: str) -> None:
+            if message.startswith("copying checkpoint_chunks: 7 "):
+                with other_client(postgres_url) as engine, engine.begin() as connection:
                     connection.execute(
                         text(
                             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -307,7 +307,7 @@ class TestFailures:
         self, databases: Databases, source: JobQueue
     ) -> None:
         fill(source)
-        with opened(databases.target_url), stranger(databases.target_url) as engine:
+        with opened(databases.target_url), other_client(databases.target_url) as engine:
             with engine.begin() as connection:
                 for statement in _FORGERS[engine.dialect.name]:
                     connection.execute(text(statement))
@@ -324,9 +324,9 @@ class TestFailures:
             fill(queue)
         written = False
 
-        def write_too(told: str) -> None:
+        def write_too(message: str) -> None:
             nonlocal written
-            if told.startswith("copying users") and not written:
+            if message.startswith("copying users") and not written:
                 written = True
                 with opened(postgres_url) as other, other.store.unit_of_work() as uow:
                     uow.execute(text("INSERT INTO users VALUES (99, 'eve', now())"))

@@ -54,7 +54,7 @@ class TestBackup:
         before = rows(queue)
         names = iter(range(1000))
 
-        def go_on(_told: str) -> None:
+        def go_on(_results: str) -> None:
             queue.submit(f"later-{next(names)}")
             worker_api.record(queue.store, claim, remarks=["still there"])
 
@@ -106,7 +106,7 @@ class TestBackup:
 
     def test_does_not_overwrite_what_came_meanwhile(self, sqlite_url: str, file: Path) -> None:
         with pytest.raises(DatabaseError, match="is there already"):
-            transfer.backup(sqlite_url, file, status=lambda _told: file.write_text("precious"))
+            transfer.backup(sqlite_url, file, status=lambda _results: file.write_text("precious"))
         assert list(file.parent.iterdir()) == [file]
         assert file.read_text() == "precious"
 
@@ -115,8 +115,8 @@ class TestBackup:
     ) -> None:
         fill(queue)
 
-        def interrupt(told: str) -> None:
-            if told.startswith("copying checkpoint_chunks: 7 "):
+        def interrupt(message: str) -> None:
+            if message.startswith("copying checkpoint_chunks: 7 "):
                 assert len(list(file.parent.iterdir())) > 1
                 raise KeyboardInterrupt
 

@@ -113,7 +113,7 @@ class TestWaiting:
         claim = queue.running()
         for _ in range(2):
             queue.fail(claim)
-            queue.hurry(claim)
+            queue.skip_delay(claim)
             claim = queue.claim()
         queue.fail(claim)
         why = service.waiting(queue.store, claim.job_id)

@@ -151,8 +151,11 @@ class TestAccepting:
         claim = claimed(queue, equipped(queue, "1.1"))
         assert claim is not None
         assert claim.accepted_by == "bob"
-        told = queue.details(claim).events[-2]
-        assert (told.actor, told.message) == ("bob", "resumed; a change of its plugins is accepted")
+        printed = queue.details(claim).events[-2]
+        assert (printed.actor, printed.message) == (
+            "bob",
+            "resumed; a change of its plugins is accepted",
+        )
         queue.checkpoint(claim, step=30, made_with=[record("1.1")])
         assert queue.details(claim).accepted_by is None
         worker_api.finish(queue.store, claim, State.QUEUED, message="handed over")
@@ -188,7 +191,7 @@ class TestHandingBack:
         assert queue.state(claim) is State.QUEUED
         assert "needs cell 'x' from dist-y = 1.3" in str(queue.details(claim).waiting)
         assert claimed(queue, equipped(queue, "1.3")) is None  # not yet
-        queue.hurry(claim)
+        queue.skip_delay(claim)
         assert claimed(queue, worker) is None
         assert claimed(queue, equipped(queue, "1.3")) is not None
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _LEAST_FREE = 1024**3
 _BROKER_SECONDS = 1.0
 _GPU_SECONDS = 20
-_NOBODYS_NAMES = ("", "/", "root", "postgres", "versemill")
+_COMMON_NAMES = ("", "/", "root", "postgres", "versemill")
 _RESOLVED = re.compile(r"(?<=\()[0-9A-Fa-f.:]+(?=\), port )")  # as PostgreSQL's client shows it
 
 
@@ -125,8 +125,8 @@ class _PersonalNames:
             self._shown |= dict.fromkeys(logins, "USER") | dict.fromkeys(hosts, "HOST")
         with suppress(RuntimeError):  # no home folder
             self._shown[str(Path.home())] = "~"
-        for nobodys in _NOBODYS_NAMES:
-            self._shown.pop(nobodys, None)
+        for common in _COMMON_NAMES:
+            self._shown.pop(common, None)
 
     def hide_in(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row with other words for them, in every text but the check's name."""
@@ -288,11 +288,11 @@ def check_plugins(_settings: Settings) -> list[Finding]:
     from versemill.plugins.registry import Registry
 
     # What might hang or end the process is not imported into this one before it was tried.
-    strangers = {s.distribution: s.version for s in find_sources() if not s.built_in}
-    faults = _probed(list(strangers))
+    third_party = {s.distribution: s.version for s in find_sources() if not s.built_in}
+    faults = _probed(list(third_party))
     faulty = {name for name, _ in faults}
     registry = Registry.discover(without=faulty)
-    found = [f"{name} {strangers[name]}: {fault}" for name, fault in faults]
+    found = [f"{name} {third_party[name]}: {fault}" for name, fault in faults]
     found += [
         f"{p.distribution} {p.version}: it is disabled: {p.reason}" for p in registry.disabled
     ]

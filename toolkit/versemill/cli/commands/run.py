@@ -122,7 +122,7 @@ def train_here(
         VersemillError: standard output cannot be written, and the job has been paused; or it turns
             out that this worker lacks a plugin.
     """
-    from versemill.cli.installation import ending_told, note
+    from versemill.cli.installation import ending_text, note
     from versemill.cli.terminal.streams import LOST, output_trouble
     from versemill.jobs.service.local_worker import LocalWorker
 
@@ -140,8 +140,8 @@ def train_here(
             note(f"job {job.id} ({job.name}) is handed over; `versemill run {job.id}` carries on")
             return INTERRUPTED
     if trouble:
-        raise VersemillError(f"{trouble}; {ending_told(here, job)}")
-    note(ending_told(here, job))
+        raise VersemillError(f"{trouble}; {ending_text(here, job)}")
+    note(ending_text(here, job))
     if job.state == "paused" and interrupts.count:
         return INTERRUPTED
     return 0 if job.state == "succeeded" else 1

@@ -69,7 +69,7 @@ def heartbeat(store: Store, worker: WorkerRecord) -> None:
 
 
 def drained_by(store: Store, worker: WorkerRecord) -> str | None:
-    """Who has told this worker to hand its jobs over and end; None if nobody has."""
+    """Who has asked this worker to hand its jobs over and end; None if nobody has."""
     with store.reading() as session:
         return session.scalar(select(Worker.drained_by).where(Worker.id == worker.id))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from versemill.settings import Settings
 
 _RESTARTS = 3
-_LEAST_SECONDS = 5.0
+_MIN_RUN_SECONDS = 5.0
 _END_SECONDS = 40.0
 
 
@@ -91,8 +91,10 @@ class LocalWorker:
         if code is None:
             return None
         died = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        hopeless = code != 0 and time.monotonic() - self._started < _LEAST_SECONDS and code > 0
-        if hopeless or self._restarts >= _RESTARTS:
+        cannot_start = (
+            code != 0 and time.monotonic() - self._started < _MIN_RUN_SECONDS and code > 0
+        )
+        if cannot_start or self._restarts >= _RESTARTS:
             raise VersemillError(f"the worker ended ({died}): {_last_line(self._log)}")
         self._restarts += 1
         self._start()

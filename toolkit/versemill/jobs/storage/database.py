@@ -45,8 +45,8 @@ BULK = "versemill_bulk"
 """Execution option: one that writes much, and lets others that wait go first."""
 
 _BUSY_SECONDS = 10
-_LOOK, _BULK_LOOK = 0.002, 0.025  # seconds
-_PATIENCE = {
+_POLL_SECONDS, _BULK_POLL_SECONDS = 0.002, 0.025  # seconds
+_TIMEOUTS = {
     # A server that has vanished without a word is given up well within a lease.
     "keepalives_idle": 5,
     "keepalives_interval": 5,
@@ -58,7 +58,7 @@ _IDLE_SECONDS = 15
 CONNECTION_SETTINGS: dict[str, Any] = {
     "connect_timeout": 10,
     "application_name": "versemill",
-    **_PATIENCE,
+    **_TIMEOUTS,
     "options": f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s",
 }
 """How PostgreSQL is connected to, unless the URL says otherwise."""
@@ -101,10 +101,10 @@ class Database:
         except (DataError, IntegrityError, ProgrammingError) as error:
             raise RefusedDataError(self._in_words(error)) from error
         except SQLAlchemyError as error:
-            told = self._in_words(error)
-            if _is_damage(told):
-                raise DamagedDatabaseError(told) from error
-            raise DatabaseError(told, reason="" if "; " in told else "unusable") from error
+            words = self._in_words(error)
+            if _is_damage(words):
+                raise DamagedDatabaseError(words) from error
+            raise DatabaseError(words, reason="" if "; " in words else "unusable") from error
 
     def _in_words(self, error: SQLAlchemyError) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
@@ -316,12 +316,14 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     if options.get(WRITING, False):
-        _begin_writing(connection, _BULK_LOOK if options.get(BULK, False) else _LOOK)
+        _begin_writing(
+            connection, _BULK_POLL_SECONDS if options.get(BULK, False) else _POLL_SECONDS
+        )
     else:
         connection.exec_driver_sql("BEGIN")
 
 
-def _begin_writing(connection: Connection, look_seconds: float) -> None:
+def _begin_writing(connection: Connection, poll_seconds: float) -> None:
     """Begins once nobody else writes, looking every so often whether anybody does.
 
     SQLite has no queue: whoever waits looks again, by SQLite's own way ever more rarely, up to
@@ -339,7 +341,7 @@ def _begin_writing(connection: Connection, look_seconds: float) -> None:
             except sqlite3.OperationalError as error:
                 if not is_locked(error):
                     break
-                time.sleep(look_seconds)
+                time.sleep(poll_seconds)
         if not driver.in_transaction:
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # whose error SQLAlchemy passes on
     finally:

@@ -66,17 +66,17 @@ def prove(
     """
     config = replace(submission.config, trackers=())  # nobody has to follow a trial
     submission = replace(submission, config=config, name=None)  # it is submitted twice
-    with _throw_away(settings) as (alone, store):
-        yield from _Proof(settings=alone, store=store, submission=submission).run(kills)
+    with _temporary_installation(settings) as (temporary, store):
+        yield from _Proof(settings=temporary, store=store, submission=submission).run(kills)
 
 
 @contextmanager
-def _throw_away(settings: Settings) -> Generator[tuple[Settings, Store], None, None]:
+def _temporary_installation(settings: Settings) -> Generator[tuple[Settings, Store], None, None]:
     """An installation with a database of its own and no broker; gone at the end."""
     with tempfile.TemporaryDirectory(prefix="versemill-") as folder:
         home = Path(folder)
         url = f"sqlite:///{home / 'versemill.db'}"
-        alone = replace(
+        temporary = replace(
             settings,
             home=home,
             database_url=url,
@@ -85,7 +85,7 @@ def _throw_away(settings: Settings) -> Generator[tuple[Settings, Store], None, N
         )
         store = Store.open(url)
         try:
-            yield alone, store
+            yield temporary, store
         finally:
             store.close()
 
