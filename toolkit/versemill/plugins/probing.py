@@ -60,7 +60,9 @@ def probe(distribution: str, *, seconds: float = SECONDS) -> tuple[str, ...]:
     known = {source.distribution for source in find_sources()}
     if distribution not in known:
         raise UnknownNameError("plugin", distribution, known)
-    results = run_apart("versemill.plugins.probing", (distribution, str(seconds)), seconds=seconds)
+    results = run_in_own_process(
+        "versemill.plugins.probing", (distribution, str(seconds)), seconds=seconds
+    )
     return (*results.lines, *filter(None, [results.fault]))
 
 
@@ -77,7 +79,7 @@ class ProcessResults:
     fault: str
 
 
-def run_apart(module: str, arguments: Sequence[str], *, seconds: float) -> ProcessResults:
+def run_in_own_process(module: str, arguments: Sequence[str], *, seconds: float) -> ProcessResults:
     """Runs `python -m MODULE ARGUMENTS… FOLDER` and reads what that wrote by a `ResultWriter`.
 
     Args:

@@ -14,7 +14,7 @@ from versemill import testing
 from versemill.config.recipes import REFERENCE_CELL
 from versemill.errors import ConfigError, CorpusError
 from versemill.plugins.discovery import find_sources
-from versemill.plugins.probing import ResultWriter, faults_of, run_apart
+from versemill.plugins.probing import ResultWriter, faults_of, run_in_own_process
 from versemill.plugins.registry import Registry
 from versemill.testing.suite import Suite, outcomes
 
@@ -41,7 +41,7 @@ _ENDLESS = {
 }
 
 
-def check_apart(
+def check_in_own_process(
     distribution: str, name: str = "", *, seconds: float = SECONDS
 ) -> list[dict[str, Any]]:
     """Checks what a distribution offers; see `versemill plugins check --json` for the rows.
@@ -55,7 +55,7 @@ def check_apart(
         One row for the distribution, then one for each check of each plugin, as far as it came.
     """
     arguments = (distribution, name, str(seconds))
-    results = run_apart("versemill.testing.separate_process", arguments, seconds=seconds)
+    results = run_in_own_process("versemill.testing.separate_process", arguments, seconds=seconds)
     rows: list[dict[str, Any]] = []
     begun: dict[str, Any] = {"name": distribution}
     for line in results.lines:
