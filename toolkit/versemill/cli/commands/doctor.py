@@ -196,7 +196,8 @@ def _damaged(error: VersemillError, settings: Settings) -> Finding:
     path = path.absolute()
     files = [path.with_name(path.name + end) for end in ("", "-wal", "-shm", "-journal")]
     there = " ".join(shlex.quote(str(file)) for file in files if file.exists())
-    away = shlex.quote(str(path.with_name(f"{path.stem}-damaged")))
+    free = (path.with_name(f"{path.stem}-damaged{end}") for end in ("", *range(2, 10_000)))
+    away = shlex.quote(str(next(folder for folder in free if not folder.exists())))
     target = shlex.quote(f"sqlite:///{path}")
     mend = (
         f"stop the workers, move it away (`mkdir {away} && mv {there} {away}`) and restore a "
