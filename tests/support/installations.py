@@ -8,9 +8,11 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, insert, select
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import column, create_engine, delete, insert, select, table
 
-from jobs_floor import Floor
+from job_queue import JobQueue
 from people import BOB
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
@@ -32,6 +34,7 @@ from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sqlalchemy.sql.base import Executable
 
@@ -41,22 +44,45 @@ LARGE = os.urandom(1024) * (9 * 1024)  # 9 MiB: three chunks
 AWKWARD = (0.1 + 0.2, 5e-324, math.nextafter(1e308, 0), math.inf, 1 / 3)
 
 
+def make_older(path: Path, *, worker: str | None = None) -> None:
+    """Puts an empty database of the schema 0002 at `path`.
+
+    Args:
+        path: of the SQLite file.
+        worker: name of a worker that is alive in it.
+    """
+    path.unlink(missing_ok=True)
+    config = Config()
+    config.set_main_option("script_location", "versemill_migrations:")
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        if worker is not None:
+            names = ("id", "name", "host", "pid", "slots", "version")
+            times = ("started_at", "steady_since", "seen_at")
+            rows = table("workers", *map(column, (*names, *times)))
+            given = dict(zip(names, ("1", worker, "house", 7, 1, "0.1.0"), strict=True))
+            connection.execute(insert(rows).values(**given, **dict.fromkeys(times, db_now())))
+    engine.dispose()
+
+
 @contextmanager
-def opened(url: str) -> Iterator[Floor]:
+def opened(url: str) -> Iterator[JobQueue]:
     store = Store.open(url)
-    yield Floor(store)
+    yield JobQueue(store)
     store.close()
 
 
-def write(floor: Floor, statement: Executable) -> None:
-    with floor.store.unit_of_work() as uow:
+def write(queue: JobQueue, statement: Executable) -> None:
+    with queue.store.unit_of_work() as uow:
         assert uow.execute(statement).rowcount > 0
         uow.commit()
 
 
-def rows(floor: Floor) -> dict[str, list[tuple[Any, ...]]]:
+def rows(queue: JobQueue) -> dict[str, list[tuple[Any, ...]]]:
     """Every row that belongs to the installation; workers are processes."""
-    with floor.store.reading() as session:
+    with queue.store.reading() as session:
         return {
             table.name: sorted(
                 (tuple(map(_short, row)) for row in session.execute(select(table))), key=repr
@@ -69,9 +95,9 @@ def _short(value: object) -> object:
     return hashlib.sha256(value).digest() if isinstance(value, bytes) else value
 
 
-def trained(floor: Floor, best: bytes = b"weights") -> Claim:
+def trained(queue: JobQueue, best: bytes = b"weights") -> Claim:
     """A running job with all that a running job can have."""
-    claim = floor.running()
+    claim = queue.running()
     reports = [
         worker_api.MetricRow(
             step=step,
@@ -85,22 +111,22 @@ def trained(floor: Floor, best: bytes = b"weights") -> Claim:
     lyric = worker_api.LyricRow(
         step=1, epoch=1, prefix="分开", text="分开\n\0不\ud800", seed=2**62, decoder="greedy"
     )
-    worker_api.record(floor.store, claim, metrics=reports, lyrics=[lyric], output="a line\n")
-    floor.checkpoint(claim, step=10, data=best, is_best=True)
-    floor.checkpoint(claim, step=20, data=b"small", is_last=True)
+    worker_api.record(queue.store, claim, metrics=reports, lyrics=[lyric], output="a line\n")
+    queue.checkpoint(claim, step=10, data=best, is_best=True)
+    queue.checkpoint(claim, step=20, data=b"small", is_last=True)
     return claim
 
 
-def fill(floor: Floor) -> Claim:
+def fill(queue: JobQueue) -> Claim:
     """Rows of every kind, and no worker; the job returned is queued again, half trained."""
-    service.add_corpus(floor.store, "诗集", Text(("春眠不觉晓\n",)), "/tmp/poems.txt", BOB)
+    service.add_corpus(queue.store, "诗集", Text(("春眠不觉晓\n",)), "/tmp/poems.txt", BOB)
     for end in (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.PAUSED):
-        claim = trained(floor, best=LARGE if end is State.SUCCEEDED else b"weights")
-        worker_api.finish(floor.store, claim, end, message="it ended", result={"copied": 0.1 + 0.2})
-    half = trained(floor)
-    worker_api.finish(floor.store, half, State.QUEUED, message="handed over")
+        claim = trained(queue, best=LARGE if end is State.SUCCEEDED else b"weights")
+        worker_api.finish(queue.store, claim, end, message="it ended", result={"copied": 0.1 + 0.2})
+    half = trained(queue)
+    worker_api.finish(queue.store, half, State.QUEUED, message="handed over")
     for statement in (delete(Worker), *_team_rows(half.job_id)):
-        write(floor, statement)
+        write(queue, statement)
     return half
 
 

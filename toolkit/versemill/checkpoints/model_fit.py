@@ -47,7 +47,7 @@ def build_fitting_model(
     try:
         with torch.device("meta"), _Bounded(weights):
             shapes = build_model(selection, vocabulary_size).state_dict()
-    except (RuntimeError, TypeError):  # a stranger's cell; loading compares its shapes as well
+    except (RuntimeError, TypeError):  # a third-party cell; loading compares its shapes as well
         shapes = None
     difference = None if shapes is None else shape_difference(weights, shapes)
     if difference is not None:

@@ -102,7 +102,7 @@ REFERENCE_CELL = "lstm"
 _DEFAULT_CELL = {"classic": "rnn", "default": "gru"}
 
 
-def completed(table: Mapping[str, Any]) -> JobTable:
+def with_recipe_values(table: Mapping[str, Any]) -> JobTable:
     """A job table with everything that its recipe says and it does not.
 
     Args:

@@ -73,7 +73,7 @@ def asked(selected: Selected, answer: type[T], *arguments: object) -> T | None:
             got = "" if sound else shown(said)
     except (KeyboardInterrupt, MemoryError):
         raise
-    except BaseException as error:  # a stranger's code may raise anything
+    except BaseException as error:  # third-party code may raise anything
         failure = f"the estimate of {registration.label} failed: {in_short(error)}"
         raise PluginError(failure) from error
     if not sound:

@@ -23,7 +23,7 @@ CASES = [(2, 1, 1), (57, 1, 4), (101, 4, 5), (400, 3, 7), (1001, 8, 10)]
 class SamplerTests(Suite):
     """What every sampler must keep; subclass it and set `name`.
 
-    A sampler is told the length of the training text and nothing else, so that it can neither see
+    A sampler gets the length of the training text and nothing else, so that it can neither see
     held-out text nor where songs begin. The core resumes within an epoch by drawing that epoch's
     windows again and leaving out those already used: `test_the_generator_decides`.
     """

@@ -90,7 +90,7 @@ def _call(tracker: Tracker, name: str, argument: object) -> None:
             getattr(tracker, name)(argument)
     except OverdueError as overdue:
         require(False, f"{name}: {overdue}", why=_WHY, mend="bound every wait in it")
-    except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
+    except Exception as error:  # noqa: BLE001 - third-party code may raise anything
         require(
             False,
             f"{name}({argument}) raised {type(error).__name__}: {error}",

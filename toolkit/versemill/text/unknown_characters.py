@@ -49,7 +49,7 @@ def unknown_characters(
     )
 
 
-def in_words(unknown: Sequence[UnknownCharacter]) -> str:
+def described(unknown: Sequence[UnknownCharacter]) -> str:
     """Unknown characters, a few of them, each with the form that is known."""
     told = [
         f"{one.character!r} ({one.known_as!r} is known)" if one.known_as else repr(one.character)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import shlex
 import sys
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from readings import zipped
 from versemill.config.validation import NoOptions
 from versemill.jobs import service
+from versemill.jobs.service import corpora
 from versemill.jobs.states import State
 from versemill_plugins.corpora.starter import chinese
 
@@ -86,7 +89,7 @@ class TestAdd:
         assert "春眠 不觉晓" in command("corpora", "show", "mine").out
         assert command("corpora", "add", "mine", file, "--newlines", "tabs").code == 2
 
-    def test_a_name_again_takes_another_text(self, command: Any, file: Path, floor: Any) -> None:
+    def test_a_name_again_takes_another_text(self, command: Any, file: Path, queue: Any) -> None:
         file.write_text("春眠不觉晓\n" * 200)
         command("corpora", "add", "mine", file)
         command("submit", "--corpus", "mine", "--name", "old")
@@ -99,9 +102,9 @@ class TestAdd:
         command("submit", "--corpus", "mine", "--name", "new")
         texts = {
             job.name: service.text_by_hash(
-                floor.store, service.details(floor.store, job.id).content_hash
+                queue.store, service.details(queue.store, job.id).content_hash
             ).songs[0][:5]
-            for job in service.jobs(floor.store)
+            for job in service.jobs(queue.store)
         }
         assert texts == {"old": "春眠不觉晓", "new": "处处闻啼鸟"}
 
@@ -223,7 +226,7 @@ class TestShow:
         assert odd["first"] == {"song": 1, "line": 1, "excerpt": "a\u200bb"}
         assert odd["mend"]
 
-    def test_controls_do_no_harm(self, command: Any, file: Path) -> None:
+    def test_control_characters_do_no_harm(self, command: Any, file: Path) -> None:
         file.write_text("春眠\u202e不觉晓\n")
         out = command("corpora", "show", file).out
         assert "\u202e" not in out
@@ -237,7 +240,7 @@ class TestRemove:
         assert command("corpora", "remove", "a").code == 0
         assert command("corpora", "remove", "a").code == 1
 
-    def test_not_while_a_job_needs_it(self, command: Any, file: Path, floor: Any) -> None:
+    def test_not_while_a_job_needs_it(self, command: Any, file: Path, queue: Any) -> None:
         file.write_text("春眠不觉晓\n" * 200)
         command("corpora", "add", "mine", file)
         command("submit", "--corpus", "mine", "--name", "waits")
@@ -245,7 +248,7 @@ class TestRemove:
         assert refused.code == 1
         assert "job 1 (waits, queued)" in refused.complaint
         command("cancel", "waits")
-        assert service.find(floor.store, "waits").state is State.CANCELLED
+        assert service.find(queue.store, "waits").state is State.CANCELLED
         assert command("corpora", "remove", "mine").code == 0
 
 
@@ -292,6 +295,68 @@ class TestFormats:
         monkeypatch.setattr(sys, "stdin", stream)
         done = command("corpora", "show", "-")
         assert done.err.startswith("standard input is read as GB18030, a guess; it begins: ")
+
+
+CONTROLS = pytest.mark.parametrize(
+    ("content", "taken"),
+    [
+        (b"one\ntwo\n\x1a", "one\ntwo\n"),
+        (b"one\r\ntwo\r\n\x1a\x1a\x1a", "one\ntwo\n"),
+        ("un été\r\nà\r\n\x1a".encode("cp1252"), "un été\nà\n"),
+        (b"one\ftwo\n\fthree\n", "one\ntwo\n\nthree\n"),
+        (b"one\r\r\ntwo\r\r\n\r\r\nthree\r\r\n", "one\ntwo\n\nthree\n"),
+        ("一\r\r\n二\f三\r\n\x1a".encode("utf-16"), "一\n二\n三\n"),
+    ],
+    ids=["Ctrl-Z", "several", "cp1252", "form feed", "CR CR LF", "UTF-16"],
+)
+
+
+class TestControlCharacters:
+    """What old programs left in a file: a page's end, the file's end, line ends converted twice."""
+
+    @CONTROLS
+    @pytest.mark.parametrize("way", ["file", "gz", "zip", "folder", "stdin"])
+    def test_of_an_added_file(
+        self,
+        command: Any,
+        file: Path,
+        queue: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        content: bytes,
+        taken: str,
+        way: str,
+    ) -> None:
+        place: object = self._put(file, content, way)
+        if way == "stdin":
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+            place = "-"
+        encoding = ("--encoding", "cp1252") if "é" in taken else ()
+        done = command("corpora", "add", "mine", place, *encoding)
+        assert done.code == 0, done.err
+        (song,) = corpora.corpus_text(queue.store, "mine").songs
+        assert song.rstrip("\n") == taken.rstrip("\n")
+
+    def test_of_a_path_that_is_submitted(self, command: Any, file: Path, queue: Any) -> None:
+        file.write_bytes(b"one\r\r\ntwo\fthree\r\n" * 50 + b"\x1a")
+        done = command("submit", "--corpus", file)
+        assert done.code == 0, done.err
+        details = service.details(queue.store, 1)
+        text = corpora.text_by_hash(queue.store, details.content_hash)
+        assert text.songs == ("one\ntwo\nthree\n" * 50,)
+
+    @staticmethod
+    def _put(file: Path, content: bytes, way: str) -> Path:
+        if way == "gz":
+            target = file.with_name("a.txt.gz")
+            target.write_bytes(gzip.compress(content))
+            return target
+        if way == "zip":
+            return zipped(file.with_name("a.zip"), {"a.txt": content})
+        if way == "folder":
+            file = file.parent / "songs" / "a.txt"
+            file.parent.mkdir()
+        file.write_bytes(content)
+        return file.parent if way == "folder" else file
 
 
 class TestFolders:

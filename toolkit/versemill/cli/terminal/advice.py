@@ -90,9 +90,9 @@ _FALLBACK_RATE = 0.001
 
 def with_advice(error: VersemillError) -> str:
     """The message of an error, and what the command line advises."""
-    told = str(error)
+    message = str(error)
     advice = advice_for(error.code, error.reason, error.attributes)
-    return f"{told}; {advice}" if advice else told
+    return f"{message}; {advice}" if advice else message
 
 
 def advice_for(code: str, reason: str, attributes: Mapping[str, object]) -> str:
@@ -119,7 +119,7 @@ def advice_for(code: str, reason: str, attributes: Mapping[str, object]) -> str:
         return ""
 
 
-def failure_told(job: JobView, details: JobDetails) -> str:
+def failure_text(job: JobView, details: JobDetails) -> str:
     """Why a job failed, and what to do about it."""
     cause = (details.result or {}).get("error")
     if not isinstance(cause, dict):
@@ -130,7 +130,7 @@ def failure_told(job: JobView, details: JobDetails) -> str:
     return f"{job.error}; {advice}" if advice else str(job.error)
 
 
-def told(notice: Notice, *, job_id: int | None = None) -> str:
+def notice_text(notice: Notice, *, job_id: int | None = None) -> str:
     """The notice, and what can be done about it.
 
     Args:

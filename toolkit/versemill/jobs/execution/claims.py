@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from versemill.plugins.requirements import Requirement
 
 RENEW_SECONDS = 10.0
-UNFIT_SECONDS = 10.0
+MISMATCH_DELAY_SECONDS = 10.0
 """How long a job waits that a worker claimed and could not do after all: it may claim it again."""
 
 
@@ -257,7 +257,7 @@ def renew(store: Store, claim: Claim) -> Request:
     return request
 
 
-def peek_request(store: Store, claim: Claim) -> Request:
+def read_request(store: Store, claim: Claim) -> Request:
     """What people want of the job now: one read, extends nothing.
 
     Raises:
@@ -314,14 +314,14 @@ def finish(
             uow,
             claim.job_id,
             claim.attempt,
-            end=_wished(end, request),
+            end=_final_state(end, request),
             failure=failure,
             exit=exit,
             lost_to_others=gave_way,
         )
         if gave_way:
             message = f"{message}; {_receipt(uow, claim, given_back=ended)}"
-        _let_go(uow, claim, request, end, message=message, values=values)
+        _release(uow, claim, request, end, message=message, values=values)
         uow.commit()
 
 
@@ -334,7 +334,7 @@ def hand_back(
 ) -> None:
     """Queues a job again that this worker has not the plugins for, after all.
 
-    It waits for `UNFIT_SECONDS`: until then this worker has told what plugins it has now.
+    It waits for `MISMATCH_DELAY_SECONDS`: by then this worker has recorded its present plugins.
 
     Args:
         store: where the job is.
@@ -347,10 +347,10 @@ def hand_back(
     """
     with store.unit_of_work() as uow:
         request = fence(uow, claim)
-        values: dict[str, Any] = {"available_at": db_now(UNFIT_SECONDS)}
+        values: dict[str, Any] = {"available_at": db_now(MISMATCH_DELAY_SECONDS)}
         if requirements is not None:
             values["requirements"] = keep_requirements(uow, requirements, claim.needs)
-        end = _let_go(uow, claim, request, State.QUEUED, message=message, values=values)
+        end = _release(uow, claim, request, State.QUEUED, message=message, values=values)
         close_attempt(uow, claim.job_id, claim.attempt, end=end)
         uow.commit()
 
@@ -371,7 +371,7 @@ def _receipt(uow: UnitOfWork, claim: Claim, *, given_back: float) -> str:
     )
 
 
-def _wished(end: State, request: Request) -> State:
+def _final_state(end: State, request: Request) -> State:
     """Where a job really goes: what people asked for at the last moment is not lost."""
     if end in {State.QUEUED, State.PAUSED} and request is Request.CANCEL:
         return State.CANCELLED
@@ -380,7 +380,7 @@ def _wished(end: State, request: Request) -> State:
     return end
 
 
-def _let_go(
+def _release(
     uow: UnitOfWork,
     claim: Claim,
     request: Request,
@@ -390,7 +390,7 @@ def _let_go(
     values: dict[str, Any],
 ) -> State:
     """Moves the job, and returns where to: what people asked for meanwhile comes first."""
-    wished = _wished(end, request)
+    wished = _final_state(end, request)
     if wished is not end:
         end, message = wished, f"{message}; {wished} as asked"
     if end is State.QUEUED and request is Request.YIELD:

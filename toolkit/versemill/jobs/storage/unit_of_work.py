@@ -18,7 +18,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from versemill.jobs.storage.database import BULK, Database, connect, is_locked
+from versemill.jobs.storage.database import Database, connect
+from versemill.jobs.storage.sqlite_connection import BULK, is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -107,7 +108,7 @@ def _insert_if_absent(dialect: str, table: Table, key: str, returning: str) -> E
 
 
 class Store:
-    """The jobs floor's one way to the database; safe to share between threads."""
+    """The job queue's only access to the database; safe to share between threads."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
