@@ -248,10 +248,10 @@ def _oddities(
     songs: Sequence[str], counts: Counter[str], longest: Sequence[LongLine]
 ) -> Iterator[Oddity]:
     """Everything odd, the worst first."""
-    original = "add the original file again and name its encoding"
+    original = "add the original file again in its right encoding"
     yield from _of_characters(
         *(songs, counts, "\ufffd", "lost", "characters lost in an earlier conversion"),
-        f"{original}; where they are lost there too, mend or delete those lines",
+        f"if they are lost in the original file too, correct or delete those lines; else {original}",
     )
     yield from _misread(songs, counts, original)
     yield from _of_characters(
@@ -264,8 +264,8 @@ def _oddities(
             "private",
             "characters that no standard knows",
             _having(counts, "Co", "Cn", "Cs"),
-            "replace them by what they stood for; from Big5 with Hong Kong characters: "
-            "add the original file again with the encoding big5hkscs",
+            "replace them by the right characters; if the file is Big5 with Hong Kong characters, "
+            "add it again in the encoding big5hkscs",
         ),
         (
             "invisible",
