@@ -115,7 +115,7 @@ class LanguageModel(nn.Module):
     def stepper(self) -> Callable[[Tensor, States], tuple[Tensor, States]]:
         """A function `(ids_B, states) -> (logits_BV, states)` for one id at a time.
 
-        It reads the weights as they are now; make a new one after training goes on.
+        It uses the present weights; make a new one after further training.
         """
         first, *rest = self.layers
         table = self._projected_table(first)
@@ -176,7 +176,7 @@ def build_model(selection: Selection, vocabulary_size: int) -> LanguageModel:
 
 
 def detached(states: States) -> States:
-    """The same states, cut from the graph that made them: where back-propagation is truncated."""
+    """The same states without the graph that made them: back-propagation is truncated here."""
     return tuple(tuple(tensor.detach() for tensor in state) for state in states)
 
 

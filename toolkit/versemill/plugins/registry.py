@@ -99,7 +99,7 @@ class Registration:
                 unfit = _unfit(self.kind, found)
         except (KeyboardInterrupt, MemoryError):
             raise
-        except BaseException as error:  # a stranger's import may raise anything
+        except BaseException as error:  # a plugin's import may raise anything
             raise PluginError(f"{self.label} cannot be loaded: {in_short(error)}") from error
         if printed.text:
             sys.stderr.write(harmless(printed.text))

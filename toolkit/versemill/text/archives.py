@@ -1,4 +1,4 @@
-"""Bytes of one text out of a file: as they are, out of a zip, or out of gzip; never too many."""
+"""Reads the bytes of one text from a plain file, a zip or a gzip file, up to a limit."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RawFile:
     """One file as it was read.
 
     Attributes:
-        name: how messages call it.
+        name: its name in messages.
         ending: of its name, once unpacked: `.txt`, empty, or None where it has no name.
         data: its bytes.
     """
@@ -73,7 +73,7 @@ class Budget:
         )
 
     def announced(self, name: str, size: int) -> None:
-        """Refuses what already says that it is too large."""
+        """Refuses a file whose stated size is too large."""
         if size > self.left:
             raise self.refuse(name, f"{self.limit - self.left + size:,}")
 
@@ -98,9 +98,9 @@ def read_file(file: IO[bytes], path: PurePosixPath, name: str, budget: Budget) -
 
     Args:
         file: can be read from any place.
-        path: what its ending is told from.
-        name: how messages call it.
-        budget: what may be read.
+        path: its path, of which the ending is used.
+        name: its name in messages.
+        budget: how much may be read.
 
     Raises:
         CorpusError: it is too large, or an archive that is damaged or not read.
@@ -160,10 +160,10 @@ def _gzipped(file: IO[bytes], size: int, path: PurePosixPath, name: str, budget:
 
 
 class _InShortReads(io.BufferedIOBase):
-    """A file of which nobody reads much at a time.
+    """A file from which at most a chunk is read at a time.
 
     `zipfile` reads an archive's list of entries at once and makes an object of each: without a
-    bound, a list of millions would fill the memory before anything can be refused.
+    bound, a list of millions would fill the memory before it can be refused.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
