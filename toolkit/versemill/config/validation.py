@@ -113,7 +113,7 @@ def _prepared(value: Any, where: str, depth: int = 0) -> Any:
     if isinstance(value, str):
         return prepared(value, where)
     if depth > _DEEPEST:
-        raise ConfigError(where, "…", f"at most {_DEEPEST} tables or lists in one another")
+        raise ConfigError(where, "…", f"at most {_DEEPEST} levels of tables or lists")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(where, value, "a finite number")
     if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:

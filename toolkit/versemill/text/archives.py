@@ -153,7 +153,7 @@ def _gzipped(file: IO[bytes], size: int, path: PurePosixPath, name: str, budget:
     except CorpusError:
         raise
     except _DAMAGED as error:
-        raise CorpusError(f"{name} is not sound gzip: {error}; pack it anew") from None
+        raise CorpusError(f"{name} is not valid gzip: {error}; pack it again") from None
     refuse_packed(name, data)
     inner = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     return RawFile(name, inner.suffix.lower() if path.name else None, data)
@@ -202,7 +202,7 @@ def _zipped(file: IO[bytes], size: int, name: str, budget: Budget) -> RawFile:
     except CorpusError:
         raise
     except _DAMAGED as error:
-        raise CorpusError(f"{name} is not a sound zip archive: {error}; pack it anew") from None
+        raise CorpusError(f"{name} is not a valid zip archive: {error}; pack it again") from None
     refuse_packed(inner, data)
     return RawFile(inner, PurePosixPath(entry.filename).suffix.lower(), data)
 
@@ -226,7 +226,7 @@ def _only_text(entries: Sequence[zipfile.ZipInfo], name: str) -> zipfile.ZipInfo
         # The others may unpack a few bytes to megabytes at once, past any limit.
         raise CorpusError(
             f"{name} uses compression method {entry.compress_type}; "
-            "allowed are stored (0) and deflate (8): pack it anew"
+            "allowed are stored (0) and deflate (8): pack it again"
         )
     return entry
 

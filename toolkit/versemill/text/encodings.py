@@ -109,7 +109,7 @@ def decode(data: bytes, *, name: str, encoding: str = UTF_8) -> str:
     try:
         return normalised(text)
     except TextError as error:
-        raise CorpusError(f"{name} is hardly text: {error.reason}; delete them") from None
+        raise CorpusError(f"{name} is probably not text: {error.reason}; delete them") from None
 
 
 def certain_encoding(data: bytes) -> str | None:
@@ -141,7 +141,7 @@ def guessed_encoding(data: bytes, *, name: str) -> str:
         if found:
             raise _binary(name, data, found[0][0], found.start())
         raise CorpusError(
-            f"{name} is in no encoding that can be told (it is not UTF-8 from byte offset "
+            f"{name} is in no encoding that can be recognised (it is not UTF-8 from byte offset "
             f"{_first_beyond_utf8(data):,} on); {_NAME_IT}",
             reason="encoding-unsure",
         )
@@ -156,8 +156,8 @@ def guessed_encoding(data: bytes, *, name: str) -> str:
     evidence = sum(not character.isascii() for character in best.sample)
     if rivals or evidence < _FEWEST:
         raise CorpusError(
-            f"the encoding of {name} cannot be told for sure: it is not UTF-8, and may be "
-            f"{_glimpses([best, *rivals])}; {_NAME_IT}",
+            f"the encoding of {name} cannot be recognised with certainty: it is not UTF-8, and "
+            f"may be {_glimpses([best, *rivals])}; {_NAME_IT}",
             reason="encoding-unsure",
         )
     return best.encoding
@@ -228,7 +228,9 @@ def _misread(name: str, encoding: str, control: int, offset: int) -> CorpusError
     """For control characters that only a wrong encoding makes of text."""
     where = f"control character U+{control:04X} at byte offset {offset:,}"
     if encoding != UTF_8:
-        return CorpusError(f"{name} is hardly {shown(encoding)}: {where}", reason="encoding-wrong")
+        return CorpusError(
+            f"{name} is probably not {shown(encoding)}: {where}", reason="encoding-wrong"
+        )
     return CorpusError(
         f"{name} looks like binary data, or text that was decoded wrongly before: {where}; take "
         "the original file, or if it was UTF-8 read as Latin-1, undo that with "

@@ -70,7 +70,7 @@ def _entries(folder: Path, home: Path, skipped: dict[str, list[str]]) -> Iterato
             continue
         if depth > DEEPEST:
             raise CorpusError(
-                f"{quoted(folder)} has more than {DEEPEST} folders in one another; give a "
+                f"{quoted(folder)} has more than {DEEPEST} levels of folders; give a "
                 "folder further in"
             )
         inner = []

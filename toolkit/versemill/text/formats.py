@@ -197,7 +197,7 @@ def _parsed(text: str, name: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError) as error:  # a number, or lists in lists, without measure
-        why = "lists too deep in one another" if isinstance(error, RecursionError) else error
+        why = "lists are nested too deeply" if isinstance(error, RecursionError) else error
         raise CorpusError(
             f"{name} is not valid JSON: {why}; correct it, or give it the ending .txt if it is "
             "plain text"
@@ -234,7 +234,7 @@ def _rows(text: str, name: str, kind: str) -> Iterator[tuple[str, Any]]:
             yield f"line {rows.line_num:,}", dict(zip(header, row, strict=True))
     except csv.Error as error:
         raise CorpusError(
-            f"{name} is not sound CSV, at line {rows.line_num:,}: {error}; correct it, or give it "
+            f"{name} is not valid CSV, at line {rows.line_num:,}: {error}; correct it, or give it "
             "the ending .txt if it is plain text"
         ) from None
 
@@ -312,4 +312,4 @@ def _clean(song: str, where: str) -> str:
     try:
         return cleaned(song)
     except TextError as error:
-        raise CorpusError(f"{where} is no text: {error.reason}") from None
+        raise CorpusError(f"{where} is not text: {error.reason}") from None

@@ -328,7 +328,7 @@ def test_no_job_file(command: Any, tmp_path: Path) -> None:
 
 BAD_TEXTS = {
     "empty": (b"", "empty"),
-    "unsure": (b"caf\xe9\n" * 9, "cannot be told for sure"),
+    "unsure": (b"caf\xe9\n" * 9, "cannot be recognised with certainty"),
     "short": ("一二三".encode(), "characters"),
     "binary": (b"\x00\x01\x02" * 900, "binary"),
 }
