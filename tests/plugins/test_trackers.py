@@ -146,7 +146,7 @@ class TestTensorBoard:
         for tag in found.Tags()["scalars"]:
             described = found.SummaryMetadata(tag).summary_description
             assert ("not its quality" in described) == ("/training" in tag), tag
-        assert "text kept out" in found.SummaryMetadata("best/test").summary_description
+        assert "held-out text" in found.SummaryMetadata("best/test").summary_description
 
     def test_lyrics_as_they_were_written(self, found: EventAccumulator) -> None:
         first = found.Tensors("lyrics")[0]

@@ -128,7 +128,7 @@ def _unread(registration: Registration, *, named: bool) -> list[dict[str, Any]]:
         verdict = False if named else None
         row = {"check": "read", "rule": "It can be read.", "passed": verdict, "what": str(error)}
         return [{**row, "why": "", "mend": ""}]
-    except Exception:  # noqa: BLE001 - a stranger's code may raise anything; the suite tells it
+    except Exception:  # noqa: BLE001 - a plugin's code may raise anything; the suite tells it
         return []
     return []
 
