@@ -6,12 +6,13 @@ import errno
 import os
 import secrets
 import stat
+import unicodedata
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PRIVATE_UMASK = 0o077
 """For processes that write only private files."""
@@ -46,6 +47,41 @@ def open_regular(path: Path) -> IO[bytes]:
 def _require_regular(mode: int, path: Path) -> None:
     if not stat.S_ISREG(mode):
         raise IrregularFileError(errno.EINVAL, "not a regular file", str(path))
+
+
+def spelled_as_there(path: Path) -> Path:
+    """The path of an existing file or folder whose name may be in another Unicode form.
+
+    Options are converted to NFC, names of files are not: on a Mac they are often decomposed. A name
+    that exists exactly as it is written is preferred to one that only looks alike.
+
+    Args:
+        path: may begin with `~`.
+
+    Returns:
+        The path on the disk; `path` itself if it exists, or if nothing does.
+    """
+    if str(path).isascii() or os.path.lexists(path):
+        return path
+    try:
+        whole = path.expanduser()
+        found = Path(whole.anchor)
+        for name in whole.relative_to(whole.anchor).parts:
+            found = _entry(found, name)
+    except (OSError, RuntimeError):  # it is not there, may not be read, or there is no home
+        return path
+    return found
+
+
+def _entry(folder: Path, name: str) -> Path:
+    """The entry of a folder with this name in any Unicode form; raises `OSError` if none."""
+    if name.isascii() or os.path.lexists(folder / name):
+        return folder / name
+    wanted = unicodedata.normalize("NFC", name)
+    for other in sorted(folder.iterdir()):
+        if unicodedata.normalize("NFC", other.name) == wanted:
+            return other
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder / name))
 
 
 def make_private_folder(folder: Path) -> None:
