@@ -21,6 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import aliased
 
 from versemill.jobs.devices import CPU, Device, free_for_more, unfit
 from versemill.jobs.execution import fair_share
@@ -147,9 +148,11 @@ def _places(uow: UnitOfWork) -> list[_Place]:
         Worker.only_job.is_(None),
     )
     places = {row.id: _Place(row) for row in uow.session.execute(alive)}
+    earlier = aliased(Attempt)
     gave_way = (
         select(func.count())
-        .where(Attempt.job_id == Job.id, Attempt.preempted_for.is_not(None))
+        .where(earlier.job_id == Job.id, earlier.preempted_for.is_not(None))
+        .correlate(Job)
         .scalar_subquery()
     )
     runs = (
