@@ -148,7 +148,7 @@ class TestBadInput:
         done = command("corpora", "add", "mine", file)
         assert done.code == 0
         assert "the longest has 200,000" in done.out
-        assert "put line ends where verses end" in command("corpora", "show", "mine").out
+        assert "add line ends where verses end" in command("corpora", "show", "mine").out
 
 
 class TestShow:
