@@ -30,7 +30,6 @@ from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
 from versemill.settings import Settings
 from versemill.text.corpus import Text
-from versemill_workers.devices import Slot
 from versemill_workers.supervisor.attempt import Supervisor
 from versemill_workers.trainer import entry
 
@@ -113,8 +112,7 @@ class Cluster:
         context = get_context("forkserver")
         context.set_forkserver_preload(entry.PRELOADED)
         settings = Settings.from_environment()
-        slot = Slot(device="cpu", gpu=None, threads=1)
-        supervisor = Supervisor(settings, self.store, claim, slot, context, threading.Event())
+        supervisor = Supervisor(settings, self.store, claim, 1, context, threading.Event())
         thread = threading.Thread(target=supervisor.run)
         thread.start()
         self.until(lambda: self.job(job).step > 0)

@@ -18,12 +18,13 @@ lock. The rules:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import aliased
 
-from versemill.jobs.devices import CPU, Device, free_for_more, unfit
+from versemill.jobs.devices import ANY_CPU, CPU, Device, has_room, unfit
 from versemill.jobs.execution import fair_share
 from versemill.jobs.execution.admission import admitted
 from versemill.jobs.execution.claims import fence
@@ -105,7 +106,7 @@ class _Place:
         self.labels: list[str] = row.labels or []
         self.machines: list[str] | None = row.machines
         self.plugins = None if row.plugins is None else offered_from_json(row.plugins)
-        devices = row.devices or [Device(id=CPU, kind=CPU, name="CPU").to_json()]
+        devices = [ANY_CPU.to_json()] if row.devices is None else row.devices
         self.devices = {device["id"]: Device.from_json(device) for device in devices}
         self.slots: int = row.slots
         self.jobs: list[Any] = []
@@ -239,9 +240,7 @@ def _would_fit(
         return True
     others = tuple(job for job in admitted_there if job.job_id != without)
     freed = sum(job.used for job in admitted_there if job.job_id == without)
-    if needs.exclusive:
-        return not others
-    return needs.memory <= free_for_more(device, others) + freed
+    return has_room(needs, replace(device, free=(device.free or 0) + freed), others)
 
 
 def _ask(uow: UnitOfWork, head: Head, victim: Any, place: _Place) -> None:
