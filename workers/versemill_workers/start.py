@@ -57,7 +57,7 @@ def serve(arguments: Sequence[str]) -> None:
     database_url = with_libpq_environment(settings.database_url)
     settings = replace(settings, database_url=database_url)
     _log_without_secrets(settings)
-    found = places(options.devices, options.slots)
+    found = places(options.devices, options.slots, avoid_foreign=options.avoid_foreign)
     _remove_secrets(settings)
     context = _fork_server()
     store = Store.open(settings.database_url, connections=found.slots + OTHER_CONNECTIONS)
@@ -67,7 +67,12 @@ def serve(arguments: Sequence[str]) -> None:
     end_requested = threading.Event()
     _install_signal_handlers(end_requested)  # from here on there is something to take back
     worker = worker_api.register_worker(
-        store, options.name, found.slots, version=version, only_job=options.only
+        store,
+        options.name,
+        found.slots,
+        version=version,
+        labels=tuple(sorted(set(options.label))),
+        only_job=options.only,
     )
     slot_pool = SlotPool(
         settings, store, worker, found, context, handing_over=end_requested, only=options.only
@@ -108,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--slots", type=int, default=None, help="jobs at a time")
     parser.add_argument("--devices", default="auto", help="auto, cpu, or GPU indices like 0,2")
     parser.add_argument("--name", default=socket.gethostname(), help="a label for people")
+    parser.add_argument("--label", action="append", default=[], help="what jobs may ask for")
+    parser.add_argument("--avoid-foreign", action="store_true", help="leave used GPUs alone")
     parser.add_argument("--only", type=int, default=None, help="work on this job, then end")
     parser.add_argument("--end-with-parent", action="store_true", help="end when stdin closes")
     return parser

@@ -52,6 +52,9 @@ class DeviceNeeds:
         return cls(**{**values, "labels": tuple(values.get("labels", ()))})
 
 
+ANY_DEVICE = DeviceNeeds()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Device:
     """A device as its worker has just measured it.

@@ -370,7 +370,9 @@ class Supervisor:
             self._hand_back_mismatch(final)
         elif final is not None:
             failure = FailureClass(final["failure"])
-            self._fail(failure, final["message"], how=how, cause=final.get("error"))
+            used = final.get("memory_used")
+            cause = final.get("error")
+            self._fail(failure, final["message"], how=how, cause=cause, memory_used=used)
         elif self._killed_for == "stall":
             error = f"no sign of life for {STALL_SECONDS:.0f} s after step {self._step:,}"
             self._fail(FailureClass.STALLED, error, how=how)
@@ -405,9 +407,16 @@ class Supervisor:
         *,
         how: str | None = None,
         cause: Message | None = None,
+        memory_used: int | None = None,
     ) -> None:
         worker_api.fail_or_retry(
-            self._store, self._claim, failure, error=error, exit=how, cause=cause
+            self._store,
+            self._claim,
+            failure,
+            error=error,
+            exit=how,
+            cause=cause,
+            memory_used=memory_used,
         )
 
     def _give_up(self, failure: FailureClass, error: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from versemill.cli.device_options import device_needs, device_options
 from versemill.cli.job_options import job_options, job_source
 from versemill.cli.terminal.output import say
 
@@ -14,6 +15,7 @@ from versemill.cli.terminal.output import say
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @job_options
+@device_options
 @click.option("--follow", is_flag=True, help="Show the progress; Ctrl-C leaves the job alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print the job as a JSON object.")
 @click.pass_context
@@ -39,7 +41,7 @@ def submit(
     from versemill.cli.terminal.streams import despite_lost_output
     from versemill.jobs import service
 
-    source = job_source(file, options)
+    source, needs = job_source(file, options), device_needs(options)
     with installation() as here:
         queued = service.submit(
             here.store,
@@ -47,6 +49,7 @@ def submit(
             here.principal,
             here.sources(source.named),
             based_on=here.job_id(source.base),
+            needs=needs,
             wake=here.wake,
         )
         note_all(queued.notices)

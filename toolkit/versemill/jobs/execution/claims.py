@@ -14,6 +14,7 @@ from sqlalchemy import insert, select, update
 from versemill.errors import FencedError
 from versemill.jobs.devices import ANY_CPU, CPU
 from versemill.jobs.execution.admission import choose, started, suitable
+from versemill.jobs.execution.memory_learning import learn
 from versemill.jobs.execution.queue_heads import queue_heads
 from versemill.jobs.execution.transitions import close_attempt, move
 from versemill.jobs.states import (
@@ -323,6 +324,7 @@ def finish(
             message = f"{message}; {_receipt(uow, claim, given_back=ended)}"
         _release(uow, claim, request, end, message=message, values=values)
         uow.commit()
+    learn(store, claim.job_id, claim.attempt, claim.device)
 
 
 def hand_back(

@@ -12,6 +12,8 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from versemill.errors import ConfigError, DatabaseError
+from versemill.jobs.devices import ANY_DEVICE, CPU
+from versemill.jobs.execution.memory_learning import corrected
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.notices import UnknownCharacters
 from versemill.jobs.service.base_settings import settings_of
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Update
 
     from versemill.config.job import JobConfig
+    from versemill.jobs.devices import DeviceNeeds
     from versemill.jobs.notices import Notice
     from versemill.jobs.service.principal import Principal
     from versemill.jobs.service.texts import TextSources
@@ -58,6 +61,8 @@ class Submission:
         text: the corpus's text, stored once per content.
         plugins: records of all plugins that it uses (`Selection.records`).
         name: unique; None to have one made up from corpus, cell and id.
+        needs: what it needs of a device, with its memory as estimated.
+        shape: digest of what decides how much memory it takes (`gpu_memory.shape`).
         notices: what there is to tell of how it was put together.
     """
 
@@ -65,6 +70,8 @@ class Submission:
     text: Text
     plugins: Sequence[PluginRecord]
     name: str | None = None
+    needs: DeviceNeeds = ANY_DEVICE
+    shape: str | None = None
     notices: tuple[Notice, ...] = ()
 
 
@@ -80,10 +87,11 @@ def submit(
     sources: TextSources,
     *,
     based_on: int | None = None,
+    needs: DeviceNeeds = ANY_DEVICE,
     wake: Wake = no_wake,
 ) -> Queued:
     """From a job table to a stored job: `prepare`, then `enqueue`; see both."""
-    submission = prepare(store, table, sources, based_on=based_on)
+    submission = prepare(store, table, sources, based_on=based_on, needs=needs)
     return enqueue(store, submission, principal, wake=wake)
 
 
@@ -93,6 +101,7 @@ def prepare(
     sources: TextSources,
     *,
     based_on: int | None = None,
+    needs: DeviceNeeds = ANY_DEVICE,
 ) -> Submission:
     """Puts a job together and checks whatever can be checked before it waits in a queue.
 
@@ -101,6 +110,7 @@ def prepare(
         table: the job as a job file has it, overrides already applied.
         sources: what its text may be read from.
         based_on: a job whose settings and text this one has, but for what `table` says.
+        needs: what it asks of a device; how much memory it takes is estimated here.
 
     Raises:
         UnknownNameError: there is no job `based_on`.
@@ -113,7 +123,8 @@ def prepare(
     from versemill.plugins.selection import Selection
     from versemill.text.reading import STANDARD_INPUT
     from versemill.text.unknown_characters import unknown_characters
-    from versemill.training.feasibility import check
+    from versemill.training.feasibility import checked
+    from versemill.training.gpu_memory import gpu_bytes, shape, stepped
 
     registry = Registry.discover()
     text = None
@@ -129,7 +140,10 @@ def prepare(
     if place == FROM_STDIN:
         config = replace(config, corpus=STANDARD_INPUT)
     selection = Selection(config, registry)
-    parts = check(found.text, selection)
+    parts, estimate, vocabulary = checked(found.text, selection)
+    characters = len(parts.training)
+    if needs.kind != CPU:
+        needs = replace(needs, memory=stepped(gpu_bytes(estimate, characters)))
     if "prefixes" not in table:
         config = replace(config, prefixes=chosen_prefixes(config, found.text, parts))
     known = set(parts.training).__contains__
@@ -140,6 +154,8 @@ def prepare(
         text=found.text,
         plugins=selection.records(),
         name=name,
+        needs=needs,
+        shape=shape(selection, vocabulary, characters),
         notices=(*found.notices, *unknown_notices),
     )
 
@@ -170,7 +186,12 @@ def enqueue(
             "state": State.QUEUED,
             "config": config.to_json(),
             "plugins": records_to_json(submission.plugins),
-            "requirements": keep_requirements(uow, at_least(submission.plugins)),
+            "requirements": keep_requirements(
+                uow,
+                at_least(submission.plugins),
+                corrected(uow.session, submission.needs, submission.shape),
+            ),
+            "shape": submission.shape,
             "recipe": config.recipe,
             "corpus": config.corpus,
             "cell": config.cell,
