@@ -20,7 +20,7 @@ from versemill.jobs.execution import checkpoints, recovery
 from versemill.jobs.storage.tables import Worker
 from versemill_workers.slots import TROUBLE_SECONDS
 from versemill_workers.supervisor.attempt import STOP_SECONDS
-from worker_stage import ENDLESS, Stage, has_ended
+from worker_stage import ENDLESS, LONG, Stage, has_ended
 
 if TYPE_CHECKING:
     from versemill.jobs.views import JobView
@@ -85,7 +85,7 @@ def test_a_worker_leaves_no_files(alone: Stage) -> None:
 
 
 def test_a_killed_trainer_is_resumed_to_the_same_end(stage: Stage) -> None:
-    long = {"training.epochs": 300, "training.patience": 0, "model.dropout": 0.2}
+    long = LONG | {"model.dropout": 0.2}
     undisturbed, disturbed = stage.submit(**long), stage.submit(**long)
     stage.start_worker()
     stage.until_state(undisturbed, "succeeded")
@@ -101,8 +101,7 @@ def test_a_killed_trainer_is_resumed_to_the_same_end(stage: Stage) -> None:
 
 def test_a_trainer_killed_before_any_checkpoint_begins_anew(alone: Stage) -> None:
     alone.environment["VERSEMILL_CHECKPOINT_SECONDS"] = "600"
-    long = {"training.epochs": 100, "training.patience": 0}
-    undisturbed, disturbed = alone.submit(**long), alone.submit(**long)
+    undisturbed, disturbed = alone.submit(**LONG), alone.submit(**LONG)
     alone.start_worker()
     alone.until_state(undisturbed, "succeeded")
     alone.until_training(disturbed).kill()
@@ -112,7 +111,7 @@ def test_a_trainer_killed_before_any_checkpoint_begins_anew(alone: Stage) -> Non
 
 
 def test_pause_and_resume_change_nothing(alone: Stage) -> None:
-    long = {"training.epochs": 300, "training.patience": 0, "cell": "lstm"}
+    long = LONG | {"cell": "lstm"}
     undisturbed, disturbed = alone.submit(**long), alone.submit(**long)
     alone.start_worker()
     alone.until_state(undisturbed, "succeeded")

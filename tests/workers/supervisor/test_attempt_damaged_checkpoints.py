@@ -12,6 +12,7 @@ from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import checkpoints
 from versemill.jobs.storage.tables import CheckpointChunk, StoredCheckpoint
+from worker_stage import LONG
 
 if TYPE_CHECKING:
     from versemill.jobs.views import JobView
@@ -33,7 +34,7 @@ def damage(stage: Stage, checkpoint_id: int) -> None:
 
 def paused(stage: Stage) -> tuple[JobView, list[checkpoints.CheckpointRow]]:
     """A job paused with two checkpoints, in the order in which they are tried."""
-    job = stage.submit(training__epochs=400, training__patience=0)
+    job = stage.submit(**LONG)
     stage.start_worker()
     stage.until_checkpoint(job)
     service.request_pause(stage.store, job.id, ANN)

@@ -18,7 +18,7 @@ import pytest
 from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import checkpoints
-from worker_stage import ENDLESS, Stage, has_ended
+from worker_stage import ENDLESS, LONG, Stage, has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ def test_a_pause_without_room_leaves_the_last_checkpoint(alone: Stage) -> None:
 
 def test_a_final_checkpoint_waits_for_room(alone: Stage) -> None:
     alone.environment["VERSEMILL_CHECKPOINT_SECONDS"] = "600"
-    job = alone.submit(training__epochs=300, training__patience=0)
+    job = alone.submit(**LONG)
     alone.start_worker()
     with no_room(alone.until_training(job)):
         alone.until(lambda: has_said(alone, job, "File too large; trying again"))
