@@ -84,19 +84,19 @@ def test_a_worker_leaves_no_files(alone: Stage) -> None:
     assert list(spool.iterdir()) == []
 
 
-def test_a_killed_trainer_is_resumed_to_the_same_end(stage: Stage) -> None:
+def test_a_killed_trainer_is_resumed_to_the_same_end(alone: Stage) -> None:
     long = LONG | {"model.dropout": 0.2}
-    undisturbed, disturbed = stage.submit(**long), stage.submit(**long)
-    stage.start_worker()
-    stage.until_state(undisturbed, "succeeded")
-    first = stage.until_checkpoint(disturbed)
-    stage.until_training(disturbed).kill()
-    stage.until(lambda: any("killed by signal 9" in m for m in stage.messages(disturbed)))
-    stage.until_checkpoint(disturbed, after=first)
-    ended = stage.until_state(disturbed, "succeeded")
+    undisturbed, disturbed = alone.submit(**long), alone.submit(**long)
+    alone.start_worker()
+    alone.until_state(undisturbed, "succeeded")
+    first = alone.until_checkpoint(disturbed)
+    alone.until_training(disturbed).kill()
+    alone.until(lambda: any("killed by signal 9" in m for m in alone.messages(disturbed)))
+    alone.until_checkpoint(disturbed, after=first)
+    ended = alone.until_state(disturbed, "succeeded")
     assert ended.attempt >= 2
-    assert any(m.startswith("resumed from step") for m in stage.messages(disturbed))
-    assert_same_end(stage, undisturbed, disturbed)
+    assert any(m.startswith("resumed from step") for m in alone.messages(disturbed))
+    assert_same_end(alone, undisturbed, disturbed)
 
 
 def test_a_trainer_killed_before_any_checkpoint_begins_anew(alone: Stage) -> None:
@@ -184,20 +184,20 @@ def test_what_killed_workers_left_is_removed(alone: Stage) -> None:
     assert not left.exists()
 
 
-def test_cancel_keeps_a_checkpoint_and_retry_goes_on_from_it(stage: Stage) -> None:
-    job = stage.submit(**ENDLESS)
-    stage.start_worker()
-    stage.until_training(job)
+def test_cancel_keeps_a_checkpoint_and_retry_goes_on_from_it(alone: Stage) -> None:
+    job = alone.submit(**ENDLESS)
+    alone.start_worker()
+    alone.until_training(job)
     asked = time.monotonic()
-    service.request_cancel(stage.store, job.id, ANN)
-    job = stage.until_state(job, "cancelled")
+    service.request_cancel(alone.store, job.id, ANN)
+    job = alone.until_state(job, "cancelled")
     assert time.monotonic() - asked < 20
-    (row,) = [r for r in checkpoints.checkpoints(stage.store, job.id) if r.is_last]
+    (row,) = [r for r in checkpoints.checkpoints(alone.store, job.id) if r.is_last]
     assert row.step == job.step
-    stage.until(lambda: stage.trainer() is None)
-    service.retry(stage.store, job.id, ANN)
-    stage.until_training(job)
-    assert f"resumed from step {row.step:,}" in stage.messages(job)
+    alone.until(lambda: alone.trainer() is None)
+    service.retry(alone.store, job.id, ANN)
+    alone.until_training(job)
+    assert f"resumed from step {row.step:,}" in alone.messages(job)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -17,13 +17,13 @@ from worker_stage import ENDLESS, Stage
 pytestmark = pytest.mark.timeout(400)
 
 
-def test_a_drained_worker_hands_over_and_ends(stage: Stage) -> None:
-    job = stage.submit(**ENDLESS)
-    leaving = stage.start_worker("--name", "attic")
-    stage.until_training(job)
+def test_a_drained_worker_hands_over_and_ends(alone: Stage) -> None:
+    job = alone.submit(**ENDLESS)
+    leaving = alone.start_worker("--name", "attic")
+    alone.until_training(job)
     done = subprocess.run(
         [sys.executable, "-m", "versemill", "worker", "drain", "attic"],
-        env=stage.environment | {"VERSEMILL_USER": "ann"},
+        env=alone.environment | {"VERSEMILL_USER": "ann"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -31,13 +31,13 @@ def test_a_drained_worker_hands_over_and_ends(stage: Stage) -> None:
     )
     assert (done.returncode, done.stdout) == (0, "drained attic\n"), done.stderr
     assert leaving.wait(60) == 0
-    assert "told to end by ann" in stage.log()
-    asked, done_so = service.details(stage.store, job.id).events[-2:]
+    assert "told to end by ann" in alone.log()
+    asked, done_so = service.details(alone.store, job.id).events[-2:]
     assert (asked.actor, asked.message) == ("ann", "drain of worker attic requested")
     assert done_so.message.endswith(", since worker attic ends")
-    queued = stage.job(job)
+    queued = alone.job(job)
     assert queued.state == "queued"
-    (row,) = [r for r in checkpoints.checkpoints(stage.store, job.id) if r.is_last]
+    (row,) = [r for r in checkpoints.checkpoints(alone.store, job.id) if r.is_last]
     assert row.step == queued.step
 
 

@@ -54,16 +54,16 @@ def command(stage: Stage, *arguments: str, **variables: str) -> str:
     return done.stdout.decode()
 
 
-def test_a_worker_without_its_broker_works_and_keeps_the_secret(stage: Stage, nobody: str) -> None:
-    stage.environment["VERSEMILL_BROKER_URL"] = f"redis://ann:{ENCODED}@{nobody}/0"
-    job = stage.submit()
-    worker = stage.start_worker("--name", "attic")
-    stage.until(lambda: "does not answer" in stage.log())
-    stage.until_state(job, "succeeded")
+def test_a_worker_without_its_broker_works_and_keeps_the_secret(alone: Stage, nobody: str) -> None:
+    alone.environment["VERSEMILL_BROKER_URL"] = f"redis://ann:{ENCODED}@{nobody}/0"
+    job = alone.submit()
+    worker = alone.start_worker("--name", "attic")
+    alone.until(lambda: "does not answer" in alone.log())
+    alone.until_state(job, "succeeded")
     family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
     for process in family:
         assert_unsaid(" ".join(process.cmdline()) + process.name())
-    assert nobody in stage.log(), "addresses may be shown"
+    assert nobody in alone.log(), "addresses may be shown"
     for arguments in (
         ("jobs",),
         ("show", str(job.id)),
@@ -71,13 +71,13 @@ def test_a_worker_without_its_broker_works_and_keeps_the_secret(stage: Stage, no
         ("doctor",),
         ("jobs", "--json"),
     ):
-        assert_unsaid(command(stage, *arguments))
-    said = command(stage, "submit", "--corpus", "starter-en")
+        assert_unsaid(command(alone, *arguments))
+    said = command(alone, "submit", "--corpus", "starter-en")
     assert "did not answer" in said
     assert_unsaid(said)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0
-    assert_unsaid(stage.log())
+    assert_unsaid(alone.log())
 
 
 @pytest.mark.parametrize(

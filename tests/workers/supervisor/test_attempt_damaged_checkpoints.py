@@ -51,17 +51,17 @@ def assert_whole_curve(stage: Stage, job: JobView) -> None:
     assert epochs == list(range(1, job.epoch + 1))
 
 
-def test_a_damaged_last_checkpoint_costs_the_way_from_the_best(stage: Stage) -> None:
-    job, (last, best) = paused(stage)
-    damage(stage, last.id)
-    service.resume(stage.store, job.id, ANN)
-    job = stage.until_state(job, "succeeded")
-    told = stage.messages(job)
+def test_a_damaged_last_checkpoint_costs_the_way_from_the_best(alone: Stage) -> None:
+    job, (last, best) = paused(alone)
+    damage(alone, last.id)
+    service.resume(alone.store, job.id, ANN)
+    job = alone.until_state(job, "succeeded")
+    told = alone.messages(job)
     fallen = next(m for m in told if "looking for an older one" in m)
     assert fallen.startswith(f"checkpoint {last.id} (step {last.step:,}) is damaged: ")
     resumed = f"resumed from step {best.step:,}"
     assert any(m.startswith(resumed) for m in told[told.index(fallen) :])
-    assert_whole_curve(stage, job)
+    assert_whole_curve(alone, job)
 
 
 def test_a_job_whose_checkpoints_are_all_damaged_begins_anew(alone: Stage) -> None:

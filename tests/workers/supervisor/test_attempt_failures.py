@@ -27,12 +27,12 @@ def ended_attempt(stage: Stage, job: JobView) -> None:
     stage.until(ended)
 
 
-def test_a_crash_of_native_code(stage: Stage) -> None:
-    job = stage.submit(**ENDLESS)
-    stage.start_worker("--name", "attic")
-    stage.until_training(job).send_signal(signal.SIGSEGV)
-    ended_attempt(stage, job)
-    shown = command(stage, "show", str(job.id))
+def test_a_crash_of_native_code(alone: Stage) -> None:
+    job = alone.submit(**ENDLESS)
+    alone.start_worker("--name", "attic")
+    alone.until_training(job).send_signal(signal.SIGSEGV)
+    ended_attempt(alone, job)
+    shown = command(alone, "show", str(job.id))
     died = r"attic: the trainer on attic died at step [\d,]+ \(killed by signal 11 \(SIGSEGV\)\)"
     assert re.search(rf"{died}; trying again \(1 of 5\)$", shown, re.M)
     steps = r"  1  on attic: steps 0 to [\d,]+; "
@@ -40,7 +40,7 @@ def test_a_crash_of_native_code(stage: Stage) -> None:
         rf"{steps}failed \(infrastructure\), killed by signal 11 \(SIGSEGV\)$", shown, re.M
     )
     assert re.search(r"^       \| .*", shown, re.M)  # the last lines of what it printed
-    assert "Fatal Python error: Segmentation fault" in command(stage, "logs", str(job.id))
+    assert "Fatal Python error: Segmentation fault" in command(alone, "logs", str(job.id))
 
 
 ENDS = """
@@ -85,61 +85,61 @@ def plugin(alone: Stage, tmp_path: Path) -> Stage:
     return alone
 
 
-@pytest.mark.parametrize(
-    ("window", "told", "how"),
-    [
-        (
-            10,
-            r"the trainer on attic died at step 0 \(exit code 7\); trying again \(1 of 5\)",
-            r"failed \(infrastructure\), exit code 7",
-        ),
-        (
-            11,
-            r"sampler 'ends' of ends 1\.0 raised ValueError: no windows today",
-            r"failed \(user error\), exit code 1",
-        ),
-        (
-            13,
-            r"sampler 'ends' of ends 1\.0 raised SystemExit: 7",
-            r"failed \(user error\), exit code 1",
-        ),
-        (
-            14,
-            r"sampler 'ends' of ends 1\.0 raised FileNotFoundError: .*/no/such/file'",
-            r"failed \(user error\), exit code 1",
-        ),
-        (
-            12,
-            r"out of memory: MemoryError; trying again in 2 s \(1 of 1\)",
-            r"failed \(out of memory\), exit code 1",
-        ),
-    ],
-)
-def test_classes_exit_codes_and_output(plugin: Stage, window: int, told: str, how: str) -> None:
-    (plugin.home / "song.txt").write_text("小船摇呀摇\n摇到月亮桥\n" * 40)
+CLASSES = {
+    10: (
+        r"the trainer on attic died at step 0 \(exit code 7\); trying again \(1 of 5\)",
+        r"failed \(infrastructure\), exit code 7",
+    ),
+    11: (
+        r"sampler 'ends' of ends 1\.0 raised ValueError: no windows today",
+        r"failed \(user error\), exit code 1",
+    ),
+    13: (
+        r"sampler 'ends' of ends 1\.0 raised SystemExit: 7",
+        r"failed \(user error\), exit code 1",
+    ),
+    14: (
+        r"sampler 'ends' of ends 1\.0 raised FileNotFoundError: .*/no/such/file'",
+        r"failed \(user error\), exit code 1",
+    ),
+    12: (
+        r"out of memory: MemoryError; trying again in 2 s \(1 of 1\)",
+        r"failed \(out of memory\), exit code 1",
+    ),
+}
+"""What is told of a job with so long a window, and how its first attempt is shown."""
+
+
+def submit_to_end(stage: Stage, window: int) -> JobView:
+    (stage.home / "song.txt").write_text("小船摇呀摇\n摇到月亮桥\n" * 40)
     settings = SMALL | {"training.window": window}
     del settings["prefixes"]
     options = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     command(
-        plugin, "submit", "--corpus", str(plugin.home / "song.txt"), "--sampler", "ends",
-        *options,
+        stage, "submit", "--corpus", str(stage.home / "song.txt"), "--sampler", "ends", *options,
     )  # fmt: skip
-    job = service.find(plugin.store, "@last")
-    plugin.start_worker("--name", "attic")
-    ended_attempt(plugin, job)
-    shown = command(plugin, "show", str(job.id))
-    assert re.search(rf"attic: {told}$", shown, re.M), shown
-    assert re.search(rf"^    1  on attic: no step; {how}$", shown, re.M), shown
-    assert "about to end" in shown
-    assert "about to end\n" in command(plugin, "logs", str(job.id))
+    return service.find(stage.store, "@last")
 
 
-def test_a_job_of_the_database_that_no_memory_holds_is_not_begun(stage: Stage) -> None:
+def test_classes_exit_codes_and_output(plugin: Stage) -> None:
+    jobs = {window: submit_to_end(plugin, window) for window in CLASSES}
+    plugin.start_worker("--name", "attic")  # one for all: most of what this costs is its start
+    for window, (told, how) in CLASSES.items():
+        job = jobs[window]
+        ended_attempt(plugin, job)
+        shown = command(plugin, "show", str(job.id))
+        assert re.search(rf"attic: {told}$", shown, re.M), shown
+        assert re.search(rf"^    1  on attic: no step; {how}$", shown, re.M), shown
+        assert "about to end" in shown
+        assert "about to end\n" in command(plugin, "logs", str(job.id))
+
+
+def test_a_job_of_the_database_that_no_memory_holds_is_not_begun(alone: Stage) -> None:
     # Submitting would refuse it; whoever has the database's password need not submit.
-    job = stage.submit(model__hidden_size=2**31 - 1)
-    stage.start_worker("--name", "attic")
-    ended_attempt(stage, job)
-    shown = command(stage, "show", str(job.id))
+    job = alone.submit(model__hidden_size=2**31 - 1)
+    alone.start_worker("--name", "attic")
+    ended_attempt(alone, job)
+    shown = command(alone, "show", str(job.id))
     told = r"attic: model\.hidden_size = 2147483647 is not allowed: training needs about .* GiB"
     assert re.search(rf"{told}.*; trying again in 2 s \(1 of 1\)$", shown, re.M), shown
     assert "failed (out of memory), exit code 1" in shown
