@@ -16,6 +16,7 @@ import torch
 from command_line import TINY_OPTIONS, Completed, environment
 from versemill.checkpoints.file import Checkpoint
 from versemill.jobs import service
+from versemill.phrases import counted
 from versemill.plugins.registry import Registry
 from versemill.testing.resume_proof.comparison import Record, first_difference, read_record
 from versemill.testing.resume_proof.kills import kill_points
@@ -88,7 +89,7 @@ class TestOnRealProcesses:
         assert len(re.findall(r"^  resumed from step [1-9][\d,]*; \d", done.out, re.M)) == kills
         assert ("killed by signal 9); started another one" in done.out) == ("worker" in victims)
         *_, verdict = done.out.splitlines()
-        assert verdict.startswith(f"the same bit for bit after {kills} kills: ")
+        assert verdict.startswith(f"the same bit for bit after {counted(kills, 'kill')}: ")
         assert "2 checkpoints (best; last and final)" in verdict
         assert service.jobs(floor.store) == []  # the user's own database
 
