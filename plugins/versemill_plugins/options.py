@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path  # noqa: TC003 - read when options are validated
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
@@ -17,7 +18,7 @@ class JaychouOptions:
             `corpora/jaychou_lyrics.txt.zip` in the data directory.
     """
 
-    path: str | None = None
+    path: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -161,7 +161,7 @@ def test_jaychou_is_read_from_the_data_directory(home: Path) -> None:
 
 def test_jaychou_is_read_from_a_given_path(home: Path, tmp_path: Path) -> None:
     (tmp_path / "here.txt").write_text("一二", "utf-8")
-    assert jaychou.jaychou(JaychouOptions(path=str(tmp_path / "here.txt"))).songs == ("一二",)
+    assert jaychou.jaychou(JaychouOptions(path=tmp_path / "here.txt")).songs == ("一二",)
 
 
 def test_a_missing_jaychou_says_where_to_put_it(home: Path, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_missing_jaychou_says_where_to_put_it(home: Path, tmp_path: Path) -> N
         jaychou.jaychou(JaychouOptions())
     assert str(home / "corpora" / "jaychou_lyrics.txt.zip") in str(caught.value)
     with pytest.raises(CorpusError, match="nowhere"):
-        jaychou.jaychou(JaychouOptions(path=str(tmp_path / "nowhere")))
+        jaychou.jaychou(JaychouOptions(path=tmp_path / "nowhere"))
 
 
 def test_jaychou_obeys_the_size_limit(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,13 +8,16 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, select
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import column, create_engine, delete, insert, select, table
 
 from jobs_floor import Floor
 from people import BOB
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.states import State
+from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.row_copy import COPIED_TABLES
 from versemill.jobs.storage.tables import Worker
 from versemill.jobs.storage.unit_of_work import Store
@@ -22,6 +25,7 @@ from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sqlalchemy.sql.base import Executable
 
@@ -29,6 +33,29 @@ if TYPE_CHECKING:
 
 LARGE = os.urandom(1024) * (9 * 1024)  # 9 MiB: three chunks
 AWKWARD = (0.1 + 0.2, 5e-324, math.nextafter(1e308, 0), math.inf, 1 / 3)
+
+
+def make_older(path: Path, *, worker: str | None = None) -> None:
+    """Puts an empty database of the schema 0002 at `path`.
+
+    Args:
+        path: of the SQLite file.
+        worker: name of a worker that is alive in it.
+    """
+    path.unlink(missing_ok=True)
+    config = Config()
+    config.set_main_option("script_location", "versemill_migrations:")
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        if worker is not None:
+            names = ("id", "name", "host", "pid", "slots", "version")
+            times = ("started_at", "steady_since", "seen_at")
+            rows = table("workers", *map(column, (*names, *times)))
+            given = dict(zip(names, ("1", worker, "house", 7, 1, "0.1.0"), strict=True))
+            connection.execute(insert(rows).values(**given, **dict.fromkeys(times, db_now())))
+    engine.dispose()
 
 
 @contextmanager

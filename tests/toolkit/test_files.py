@@ -18,6 +18,7 @@ from versemill.files import (
     private_opener,
     replacing,
     safe_component,
+    spelled_as_there,
     temporary_beside,
 )
 
@@ -113,6 +114,36 @@ def test_a_folder_that_is_not_there_is_told_with_the_name_that_was_given(tmp_pat
         replacing(tmp_path / "absent" / "target"),
     ):
         pass
+
+
+class TestSpelledAsThere:
+    """Names of files may be composed (NFC) or decomposed (NFD), as what wrote them likes."""
+
+    def test_a_decomposed_name_is_found_in_whatever_folder(self, tmp_path: Path) -> None:
+        there = tmp_path / "Cafe\u0301" / "plain" / "Mu\u0308he.txt"
+        there.parent.mkdir(parents=True)
+        there.touch()
+        assert spelled_as_there(tmp_path / "Caf\u00e9/plain/M\u00fche.txt") == there
+        assert spelled_as_there(there) == there
+
+    def test_a_relative_path_and_one_in_the_home_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "e\u0301.txt").touch()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert spelled_as_there(Path("\u00e9.txt")) == Path("e\u0301.txt")
+        assert spelled_as_there(Path("~/\u00e9.txt")) == tmp_path / "e\u0301.txt"
+
+    def test_the_name_as_written_goes_first(self, tmp_path: Path) -> None:
+        for name in ("\u00e9.txt", "e\u0301.txt"):
+            (tmp_path / name).touch()
+            assert spelled_as_there(tmp_path / name) == tmp_path / name
+
+    def test_what_is_not_there_stays(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        for name in ("\u00e9", "file/\u00e9", "none/\u00e9", "e"):
+            assert spelled_as_there(tmp_path / name) == tmp_path / name
 
 
 @given(st.text())

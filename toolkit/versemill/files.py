@@ -6,12 +6,13 @@ import errno
 import os
 import secrets
 import stat
+import unicodedata
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PRIVATE_UMASK = 0o077
 """For processes that write nothing but what is private."""
@@ -46,6 +47,41 @@ def open_regular(path: Path) -> IO[bytes]:
 def _require_regular(mode: int, path: Path) -> None:
     if not stat.S_ISREG(mode):
         raise IrregularFileError(errno.EINVAL, "not a regular file", str(path))
+
+
+def spelled_as_there(path: Path) -> Path:
+    """The path of what is there under these names, whatever Unicode form it has them in.
+
+    Options are brought into NFC, names of files are not: those from a Mac are often decomposed. A
+    name that is there as it is written goes before one that only looks alike.
+
+    Args:
+        path: may begin with `~`.
+
+    Returns:
+        `path` itself where it is there, or where nothing is.
+    """
+    if str(path).isascii() or os.path.lexists(path):
+        return path
+    try:
+        whole = path.expanduser()
+        found = Path(whole.anchor)
+        for name in whole.relative_to(whole.anchor).parts:
+            found = _entry(found, name)
+    except (OSError, RuntimeError):  # it is not there, may not be read, or there is no home
+        return path
+    return found
+
+
+def _entry(folder: Path, name: str) -> Path:
+    """What the folder has under this name; raises `OSError` if nothing."""
+    if name.isascii() or os.path.lexists(folder / name):
+        return folder / name
+    wanted = unicodedata.normalize("NFC", name)
+    for other in sorted(folder.iterdir()):
+        if unicodedata.normalize("NFC", other.name) == wanted:
+            return other
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder / name))
 
 
 def make_private_folder(folder: Path) -> None:

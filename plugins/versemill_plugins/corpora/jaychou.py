@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from versemill.plugins import CorpusError
@@ -25,7 +24,7 @@ def jaychou(options: JaychouOptions) -> Text:
     settings = Settings.from_environment()
     path = settings.home / "corpora" / FILE
     if options.path is not None:
-        path = Path(options.path).expanduser()
+        path = options.path.expanduser()
     if not path.exists():
         raise CorpusError(
             f"the corpus jaychou needs {FILE}, which Versemill does not ship: nothing at "

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from small_runs import REGISTRY, config
 from versemill.config.job import ModelOptions
+from versemill.nn import network
 from versemill.nn.network import LanguageModel, build_model, detached
 from versemill.plugins.cell import Cell
 from versemill.plugins.selection import Selection
@@ -35,6 +37,29 @@ class Passing(Cell):
         self, g_TBG: Tensor, state: State, noise: Noise | None = None
     ) -> tuple[Tensor, State]:
         return g_TBG, state
+
+
+class Largest(TorchDispatchMode):
+    """Notes the size of the largest tensor that is made while the block lasts."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.elements = max(self.elements, made.numel())
+        return made
+
+
+class Narrow(Passing):
+    """A stranger's cell of one feature, which takes one-hot vectors as they are."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.output_size = 1
+
+    def project(self, x_TBE: Tensor) -> Tensor:
+        return x_TBE[..., :1]
 
 
 def built(cell: str = "gru", **options: object) -> LanguageModel:
@@ -107,6 +132,38 @@ def test_the_stepper_equals_forward(cell: str, options: dict[str, object]) -> No
     for mine, other in zip(states, after, strict=True):
         for one, two in zip(mine, other, strict=True):
             torch.testing.assert_close(one, two, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("options", [{}, {"layers": 2}, {"embedding_size": 0}, {"tied": True}])
+def test_the_stepper_without_a_table_equals_the_one_with(
+    cell: str, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, ids = built(cell, **options), some_ids()
+    with_table = model.stepper()(ids[0], model.initial_state(B))
+    monkeypatch.setattr(network, "_TABLE_ALWAYS", 0)
+    monkeypatch.setattr(network, "_TABLE_PER_WEIGHT", 0)
+    without = model.stepper()(ids[0], model.initial_state(B))
+    torch.testing.assert_close(without, with_table, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("vocabulary_size", "sizes"),
+    [
+        (200_000, {"hidden_size": 512, "embedding_size": 1, "tied": True}),  # [V, G]: 1.2 GB
+        (12_000, {"hidden_size": 1, "embedding_size": 0}),  # one-hot [V, V]: 1.2 GB
+    ],
+)
+def test_the_steppers_memory_is_in_proportion_to_the_weights(
+    vocabulary_size: int, sizes: dict[str, Any]
+) -> None:
+    cell = REGISTRY.find("cell", "gru").load() if sizes["embedding_size"] else Narrow
+    model = LanguageModel(vocabulary_size, ModelOptions(**sizes), cell)
+    assert sum(parameter.numel() for parameter in model.parameters()) < 2_000_000
+    with torch.no_grad(), Largest() as made:
+        logits, _ = model.stepper()(torch.tensor([7]), model.initial_state(1))
+    assert logits.shape == (1, vocabulary_size)
+    assert made.elements < 1 << 24
 
 
 def test_loss_is_the_mean_cross_entropy_of_the_logits() -> None:

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import types
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import versemill_plugins
-from versemill.errors import PluginError, UnknownNameError
+from versemill.errors import ConfigError, PluginError, UnknownNameError
 from versemill.plugins import hookimpl
 from versemill.plugins.registry import KINDS, Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 TARGET = "versemill.plugins:Cell"
 
@@ -217,6 +217,21 @@ def test_a_revision_is_what_jobs_keep_and_else_the_version() -> None:
 def test_a_bad_revision_disables_its_plugin(revision: object) -> None:
     told = reason(offering("fancy", revision=revision))
     assert told == f"revision {revision!r} of cell 'fancy' is not allowed: a version such as '1.2'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathOptions:
+    path: Path
+    other: Path = Path("x")
+
+
+def test_an_option_that_is_a_path_is_kept_as_written_and_given_as_a_path() -> None:
+    offered = Registry([offering("fancy", options=PathOptions)]).find("cell", "fancy")
+    kept = offered.validate({"path": "./Caf\u00e9//a"})
+    assert kept == {"path": "./Caf\u00e9//a", "other": "x"}
+    assert offered.options_from(kept) == PathOptions(path=Path("Caf\u00e9/a"))
+    with pytest.raises(ConfigError, match="= 5 is not allowed: a text"):
+        offered.validate({"path": 5})
 
 
 def test_options_that_are_no_dataclass_disable_their_plugin() -> None:

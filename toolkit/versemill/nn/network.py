@@ -11,16 +11,20 @@ import torch
 from torch import Tensor, nn
 
 from versemill.nn.cross_entropy import linear_cross_entropy
+from versemill.plugins.cell import Cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from versemill.config.job import ModelOptions
-    from versemill.plugins.cell import Cell, Noise, State, Step
+    from versemill.plugins.cell import Noise, State, Step
     from versemill.plugins.selection import Selection
 
 States: TypeAlias = "tuple[State, ...]"
 """The state of every layer, bottom first."""
+
+_TABLE_PER_WEIGHT = 8
+_TABLE_ALWAYS = 1 << 24  # elements; 64 MiB in float32
 
 
 class LanguageModel(nn.Module):
@@ -118,11 +122,14 @@ class LanguageModel(nn.Module):
         It reads the weights as they are now; make a new one after training goes on.
         """
         first, *rest = self.layers
-        table = self._projected_table(first)
+        table = self._projected_table(first) if self._table_fits(first) else None
         steps: list[Step] = [cell.prepare() for cell in self.layers]
 
         def step(ids_B: Tensor, states: States) -> tuple[Tensor, States]:
-            g_BG = table[ids_B]
+            if table is None:
+                g_BG = self._project_ids(first, ids_B.unsqueeze(0), None).squeeze(0)
+            else:
+                g_BG = table[ids_B]
             y_BH, state = steps[0](g_BG, states[0])
             after = [state]
             for cell, run, before in zip(rest, steps[1:], states[1:], strict=True):
@@ -148,6 +155,20 @@ class LanguageModel(nn.Module):
             every = torch.arange(self.vocabulary_size, device=self.output_bias.device)
             return cell.project_one_hot(every.unsqueeze(1), self.vocabulary_size).squeeze(1)
         return cell.project(self.embedding.unsqueeze(1)).squeeze(1)
+
+    def _table_fits(self, cell: Cell) -> bool:
+        """Whether the table of every id takes memory in proportion to the weights.
+
+        Few weights may make a large table: of a tied network it has up to the number of weights to
+        the power of 1.5, and the file of a network may come from anybody.
+        """
+        one = torch.zeros(1, 1, dtype=torch.int64, device=self.output_bias.device)
+        width = self._project_ids(cell, one, None).shape[-1]
+        if self.embedding is None and type(cell).project_one_hot is Cell.project_one_hot:
+            width = max(width, self.vocabulary_size)  # it makes a one-hot vector of every id
+        weights = sum(parameter.numel() for parameter in self.parameters())
+        most = max(_TABLE_ALWAYS, _TABLE_PER_WEIGHT * weights)
+        return self.vocabulary_size * width <= most
 
     def _dropped(self, x_TBH: Tensor, share: float, generator: torch.Generator | None) -> Tensor:
         """Variational dropout: one mask per row for the whole window (Gal & Ghahramani, 2016)."""

@@ -6,7 +6,8 @@ import importlib
 import re
 import sys
 import textwrap
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -15,7 +16,8 @@ import pluggy
 from versemill.config.validation import NoOptions, Options, validated
 from versemill.errors import ConfigError, PluginError, UnknownNameError
 from versemill.escaping import harmless
-from versemill.normalisation import prepared_name
+from versemill.files import spelled_as_there
+from versemill.normalisation import cleaned, prepared_name
 from versemill.plugins import hookspecs
 from versemill.plugins.discovery import FOLDER_PACKAGE, Source, find_sources
 from versemill.plugins.hookspecs import STAGES, Stage
@@ -108,11 +110,26 @@ class Registration:
         return found
 
     def validate(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Options as the implementation gets them: defaults filled in, every value checked."""
-        return asdict(self.options_from(values))
+        """Options as jobs keep them: defaults filled in, every value checked, paths as written."""
+        kept = asdict(self._validated(values))
+        paths = [name for name, value in kept.items() if isinstance(value, Path)]
+        written = {name: cleaned(str(values.get(name, kept[name]))) for name in paths}
+        return kept | written
 
     def options_from(self, values: Mapping[str, Any]) -> Options:
-        """An instance of the options class; raises `ConfigError` for a value not allowed."""
+        """An instance of the options class, for an implementation that takes one.
+
+        An option of the type `Path` is spelled as what is there (`files.spelled_as_there`).
+
+        Raises:
+            ConfigError: a value that is not allowed.
+        """
+        options = self._validated(values)
+        given = ((f.name, getattr(options, f.name)) for f in fields(options))
+        paths = {name: spelled_as_there(v) for name, v in given if isinstance(v, Path)}
+        return replace(options, **paths) if paths else options
+
+    def _validated(self, values: Mapping[str, Any]) -> Options:
         in_table = self.kind not in _NAMED_IN_LISTS
         where = f"{self.kind}_options" if in_table else f"{self.kind} {self.name}"
         return validated(self.options, values, where=where)

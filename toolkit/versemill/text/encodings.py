@@ -41,7 +41,7 @@ _FEWEST = 32  # characters beyond ASCII: with fewer, several encodings look alik
 _MARGIN = 0.07  # share of disorder by which a guess must be ahead of all others
 _NAME_IT = "name the right one, one of " + ", ".join(ENCODINGS)
 _GLIMPSE = 12  # characters
-_END_OF_FILE = "\x1a"  # Ctrl-Z, which programs of CP/M and DOS wrote at the end
+_END_OF_FILE = "\x1a"  # Ctrl-Z, with which programs of CP/M and DOS filled the last block
 _DELETE = "\x7f"
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
@@ -75,7 +75,7 @@ def known_encoding(name: str) -> str:
 
 
 def decode(data: bytes, *, name: str, encoding: str = UTF_8) -> str:
-    """Turns bytes into text: strict, NFC, newlines; a byte order mark and a final Ctrl-Z go.
+    """Turns bytes into text: strict, NFC, newlines; a byte order mark and final Ctrl-Zs go.
 
     Args:
         data: the whole content of a file.
@@ -97,7 +97,7 @@ def decode(data: bytes, *, name: str, encoding: str = UTF_8) -> str:
         raise CorpusError(
             f"{name} is not {shown(encoding)}: {error}", reason=_wrong(encoding)
         ) from None
-    text = text.removesuffix(_END_OF_FILE)
+    text = text.rstrip(_END_OF_FILE)
     found = CONTROL.search(text)
     if found:
         offset = len(text[: found.start()].encode(encoding))
@@ -121,7 +121,7 @@ def certain_encoding(data: bytes) -> str | None:
 
 def holds_controls(data: bytes) -> bool:
     """Whether bytes that are valid UTF-8 hold characters that no text has."""
-    return CONTROL.search(data.decode().removesuffix(_END_OF_FILE)) is not None
+    return CONTROL.search(data.decode().rstrip(_END_OF_FILE)) is not None
 
 
 def guessed_encoding(data: bytes, *, name: str) -> str:
@@ -187,7 +187,7 @@ def _candidates(data: bytes) -> list[_Candidate]:
 
 def _is_text(data: bytes, encoding: str) -> bool:
     try:
-        return not CONTROL.search(data.decode(encoding).removesuffix(_END_OF_FILE))
+        return not CONTROL.search(data.decode(encoding).rstrip(_END_OF_FILE))
     except UnicodeError:
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import shlex
 import sys
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from readings import zipped
 from versemill.config.validation import NoOptions
 from versemill.jobs import service
+from versemill.jobs.service import corpora
 from versemill.jobs.states import State
 from versemill_plugins.corpora.starter import chinese
 
@@ -292,6 +295,68 @@ class TestFormats:
         monkeypatch.setattr(sys, "stdin", stream)
         done = command("corpora", "show", "-")
         assert done.err.startswith("standard input is read as GB18030, a guess; it begins: ")
+
+
+CONTROLS = pytest.mark.parametrize(
+    ("content", "taken"),
+    [
+        (b"one\ntwo\n\x1a", "one\ntwo\n"),
+        (b"one\r\ntwo\r\n\x1a\x1a\x1a", "one\ntwo\n"),
+        ("un été\r\nà\r\n\x1a".encode("cp1252"), "un été\nà\n"),
+        (b"one\ftwo\n\fthree\n", "one\ntwo\n\nthree\n"),
+        (b"one\r\r\ntwo\r\r\n\r\r\nthree\r\r\n", "one\ntwo\n\nthree\n"),
+        ("一\r\r\n二\f三\r\n\x1a".encode("utf-16"), "一\n二\n三\n"),
+    ],
+    ids=["Ctrl-Z", "several", "cp1252", "form feed", "CR CR LF", "UTF-16"],
+)
+
+
+class TestControlCharacters:
+    """What old programs left in a file: a page's end, the file's end, line ends converted twice."""
+
+    @CONTROLS
+    @pytest.mark.parametrize("way", ["file", "gz", "zip", "folder", "stdin"])
+    def test_of_an_added_file(
+        self,
+        command: Any,
+        file: Path,
+        floor: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        content: bytes,
+        taken: str,
+        way: str,
+    ) -> None:
+        place: object = self._put(file, content, way)
+        if way == "stdin":
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+            place = "-"
+        encoding = ("--encoding", "cp1252") if "é" in taken else ()
+        done = command("corpora", "add", "mine", place, *encoding)
+        assert done.code == 0, done.err
+        (song,) = corpora.corpus_text(floor.store, "mine").songs
+        assert song.rstrip("\n") == taken.rstrip("\n")
+
+    def test_of_a_path_that_is_submitted(self, command: Any, file: Path, floor: Any) -> None:
+        file.write_bytes(b"one\r\r\ntwo\fthree\r\n" * 50 + b"\x1a")
+        done = command("submit", "--corpus", file)
+        assert done.code == 0, done.err
+        details = service.details(floor.store, 1)
+        text = corpora.text_by_hash(floor.store, details.content_hash)
+        assert text.songs == ("one\ntwo\nthree\n" * 50,)
+
+    @staticmethod
+    def _put(file: Path, content: bytes, way: str) -> Path:
+        if way == "gz":
+            target = file.with_name("a.txt.gz")
+            target.write_bytes(gzip.compress(content))
+            return target
+        if way == "zip":
+            return zipped(file.with_name("a.zip"), {"a.txt": content})
+        if way == "folder":
+            file = file.parent / "songs" / "a.txt"
+            file.parent.mkdir()
+        file.write_bytes(content)
+        return file.parent if way == "folder" else file
 
 
 class TestFolders:

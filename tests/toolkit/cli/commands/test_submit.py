@@ -249,6 +249,26 @@ def test_a_path_outside_is_told_however_its_characters_are_composed(
     assert "has its corpus read from" in command("submit", file).err
 
 
+@pytest.mark.parametrize("written", ["gedichte-fu\u0308r.txt", "gedichte-f\u00fcr.txt"])
+def test_a_path_option_finds_a_file_whose_name_is_decomposed(
+    command: Any, tmp_path: Path, written: str
+) -> None:
+    folder, work = tmp_path / "Bu\u0308cher", tmp_path / "work"
+    folder.mkdir()
+    work.mkdir()
+    found = folder / "gedichte-fu\u0308r.txt"
+    found.write_text("春眠不觉晓\n" * 500)
+    place = tmp_path / "B\u00fccher" / written
+    given = command("submit", "--corpus", "jaychou", "--set", f"corpus_options.path={place}")
+    assert given.code == 0, given.err
+    assert command("submit", "--from", "1").code == 0
+    file = work / "job.toml"
+    file.write_text(f'corpus = "jaychou"\n[corpus_options]\npath = "{place}"\n')
+    named = command("submit", file)
+    assert named.code == 0, named.err
+    assert f"has its corpus read from {found}\n" in named.err
+
+
 def test_epochs_to_add_need_a_job(command: Any) -> None:
     done = command("submit", "--epochs", "+5")
     assert done.code == 2

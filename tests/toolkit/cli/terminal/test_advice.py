@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import shlex
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
-import click
 import pytest
 from sqlalchemy import update
 
+from advised import PLACEHOLDERS, commands, parse
+from installations import make_older
 from people import ANN
-from versemill.cli.program import program
 from versemill.cli.terminal.advice import ADVICE
 from versemill.errors import (
     DivergedError,
@@ -31,29 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from command_line import Outcome
-
-PLACEHOLDERS = {
-    "+N": "+5", "NAME": "mine", "PATH": "PATH", "ENCODING": "gb18030", "{job_id}": "1",
-    "{job_ids}": "1", "{lower_rate}": "0.0001", "{name}": "one",
-}  # fmt: skip
-
-
-def commands(told: str) -> list[list[str]]:
-    """The commands of Versemill that a text advises, as arguments."""
-    found = re.findall(r"`versemill ([^`]+)`", told)
-    return [[PLACEHOLDERS.get(word, word) for word in shlex.split(command)] for command in found]
-
-
-def parse(arguments: list[str]) -> None:
-    """Raises `click.UsageError` unless these arguments are a command with its options."""
-    command: click.Command = program
-    while isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
-        with click.Context(program) as context:
-            found = command.get_command(context, arguments[0])
-        assert found is not None, arguments
-        command, arguments = found, arguments[1:]
-    filled = [re.sub(r"=\{\w+\}", "=0.1", word) for word in arguments]
-    command.make_context("versemill", filled)
 
 
 @pytest.mark.parametrize("advice", ADVICE.values())
@@ -242,6 +219,62 @@ class TestEachSituation:
         file = tmp_path / "a.txt"
         file.write_text("la la\ufffd\n" * 40)
         self.follow(command, command("corpora", "add", "mine", file), "corpora show mine")
+
+    def test_a_schema_that_is_older(self, command: Any, home: Path) -> None:
+        make_older(home / "versemill.db")
+        self.follow(command, command("jobs"), "db upgrade")
+        assert command("jobs").code == 0
+
+    def test_a_schema_that_is_missing(
+        self, command: Any, empty_postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("VERSEMILL_DATABASE_URL", empty_postgres_url)
+        self.follow(command, command("jobs"), "db upgrade")
+        assert command("jobs").code == 0
+
+    def test_workers_that_keep_from_upgrading(self, command: Any, home: Path) -> None:
+        make_older(home / "versemill.db", worker="attic")
+        refused = command("db", "upgrade")
+        assert refused.code == 1
+        with sqlite3.connect(home / "versemill.db") as connection:
+            connection.execute("DELETE FROM workers")  # it has been ended
+        connection.close()
+        self.follow(command, refused, "db upgrade")
+
+    def test_a_target_without_tables(
+        self,
+        command: Any,
+        floor: Any,
+        empty_postgres_url: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        floor.submit("one")
+        refused = command("db", "copy-to", empty_postgres_url)
+        assert refused.code == 1
+        with monkeypatch.context() as there:
+            there.setenv("VERSEMILL_DATABASE_URL", empty_postgres_url)
+            self.follow(command, refused, "db upgrade")
+        copied = command("db", "copy-to", empty_postgres_url)
+        assert copied.code == 0, copied.err
+
+    def test_an_installation_in_use(self, command: Any, floor: Any, sqlite_url: str) -> None:
+        floor.running("one")
+        (advised,) = commands(command("db", "copy-to", sqlite_url).err)
+        assert advised[:2] == ["worker", "drain"]
+        parse(advised)
+
+    @pytest.mark.parametrize("url", ["postgresql://ann@127.0.0.1:1/x", None])
+    def test_a_database_that_cannot_be_used(
+        self, command: Any, home: Path, monkeypatch: pytest.MonkeyPatch, url: str | None
+    ) -> None:
+        (home / "versemill.db").write_bytes(b"lyrics " * 100)
+        if url is not None:
+            monkeypatch.setenv("VERSEMILL_DATABASE_URL", url)
+        (advised,) = commands(command("jobs").err)
+        examined = command(*advised)
+        (database,) = [line for line in examined.out.splitlines() if " database: " in line]
+        assert database.startswith("wrong")
+        assert "; " in database
 
     def test_what_the_demo_says_next(self, command: Any, trained: str, floor: Any) -> None:
         from versemill.cli.commands.demo import next_steps

@@ -90,7 +90,7 @@ class TestUnitOfWork:
         self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # Twenty times as rarely, so that a busy machine does not change the order.
-        monkeypatch.setattr("versemill.jobs.storage.database._BULK_LOOK", 0.5)
+        monkeypatch.setattr("versemill.jobs.storage.sqlite_connection._BULK_LOOK", 0.5)
         store = Store.open(sqlite_url, connections=3)
         order: list[bool] = []
 
@@ -111,7 +111,7 @@ class TestUnitOfWork:
     def test_waiting_for_a_writer_has_an_end(
         self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("versemill.jobs.storage.database._BUSY_SECONDS", 0)
+        monkeypatch.setattr("versemill.jobs.storage.sqlite_connection.BUSY_SECONDS", 0)
         monkeypatch.setattr("versemill.jobs.storage.unit_of_work._BEGIN_SECONDS", 0)
         store = Store.open(sqlite_url, connections=2)
         with store.unit_of_work(), pytest.raises(DatabaseError, match="has been writing"):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 _LEAST_FREE = 1024**3
 _BROKER_SECONDS = 1.0
 _GPU_SECONDS = 20
-_NOBODYS_NAMES = ("", "/", "root", "postgres", "versemill")
-_RESOLVED = re.compile(r"(?<=\()[0-9A-Fa-f.:]+(?=\), port )")  # as PostgreSQL's client shows it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,11 +63,12 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
     \b
     Example:  versemill doctor
     """
+    from versemill.cli.personal_names import PersonalNames
     from versemill.cli.terminal.tables import print_json
 
     findings = examine()
     if as_json:
-        hidden = _PersonalNames()
+        hidden = PersonalNames()
         print_json([hidden.hide_in(asdict(finding)) for finding in findings])
     else:
         for finding in findings:
@@ -103,41 +101,6 @@ def _versions() -> Finding:
     machine = f"{platform.system()} {platform.release()} {platform.machine()}"
     detail = ", ".join([*made_of, f"Python {platform.python_version()}", machine])
     return Finding(check="versions", ok=True, detail=detail)
-
-
-class _PersonalNames:
-    """What nobody has to know to help: the home folder, the user's names, the servers' hosts."""
-
-    def __init__(self) -> None:
-        import getpass
-        from contextlib import suppress
-        from pathlib import Path
-
-        from versemill import settings
-        from versemill.redaction import hosts_and_logins
-
-        self._shown: dict[str, str] = {}
-        with suppress(OSError, KeyError):  # no entry in the user database
-            self._shown[getpass.getuser()] = "USER"
-        self._shown[os.environ.get(settings.USER, "")] = "USER"
-        for name in (settings.DATABASE_URL, settings.BROKER_URL):
-            hosts, logins = hosts_and_logins(os.environ.get(name, ""))
-            self._shown |= dict.fromkeys(logins, "USER") | dict.fromkeys(hosts, "HOST")
-        with suppress(RuntimeError):  # no home folder
-            self._shown[str(Path.home())] = "~"
-        for nobodys in _NOBODYS_NAMES:
-            self._shown.pop(nobodys, None)
-
-    def hide_in(self, row: dict[str, Any]) -> dict[str, Any]:
-        """The row with other words for them, in every text but the check's name."""
-        texts = {k: self._hide(v) for k, v in row.items() if isinstance(v, str) and k != "check"}
-        return row | texts
-
-    def _hide(self, text: str) -> str:
-        for name in sorted(self._shown, key=len, reverse=True):
-            whole = rf"(?<![\w.-]){re.escape(name)}(?![\w-])(?!\.\w)"
-            text = re.sub(whole, self._shown[name], text)
-        return _RESOLVED.sub("HOST", text)
 
 
 def _line(finding: Finding) -> str:
@@ -196,7 +159,8 @@ def _damaged(error: VersemillError, settings: Settings) -> Finding:
     path = path.absolute()
     files = [path.with_name(path.name + end) for end in ("", "-wal", "-shm", "-journal")]
     there = " ".join(shlex.quote(str(file)) for file in files if file.exists())
-    away = shlex.quote(str(path.with_name(f"{path.stem}-damaged")))
+    free = (path.with_name(f"{path.stem}-damaged{end}") for end in ("", *range(2, 10_000)))
+    away = shlex.quote(str(next(folder for folder in free if not folder.exists())))
     target = shlex.quote(f"sqlite:///{path}")
     mend = (
         f"stop the workers, move it away (`mkdir {away} && mv {there} {away}`) and restore a "

@@ -18,6 +18,7 @@ from versemill.errors import (
     UnknownNameError,
     VersemillError,
 )
+from versemill.files import spelled_as_there
 from versemill.jobs.json_values import View
 from versemill.jobs.notices import CorpusOutside, EncodingFound, FilesSkipped, Notice, PluginPrinted
 from versemill.jobs.service import corpora
@@ -65,7 +66,7 @@ class NamedByFile:
             if not isinstance(value, str) or value not in self.values:
                 continue
             try:
-                path = Path(value).expanduser().resolve()
+                path = spelled_as_there(Path(value)).expanduser().resolve()
                 outside = not path.is_relative_to(self.file.resolve().parent) and path.exists()
             except (OSError, RuntimeError, ValueError) as error:  # no home, a loop, a null byte
                 raise CorpusError(f"{value!r} is not a usable path: {error}") from None

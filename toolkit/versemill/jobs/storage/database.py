@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import column, create_engine, event, inspect, make_url, select, table, text
+from sqlalchemy import column, create_engine, inspect, make_url, select, table, text
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -32,6 +31,7 @@ from versemill.jobs.states import LEASE_SECONDS
 from versemill.jobs.storage.columns import UTCDateTime, db_now
 from versemill.jobs.storage.filesystems import refuse_network_filesystem
 from versemill.jobs.storage.revisions import HEAD, REVISIONS
+from versemill.jobs.storage.sqlite_connection import BUSY_SECONDS, WRITING, prepare
 from versemill.redaction import ENCODE, is_ambiguous, redacted, shown
 
 if TYPE_CHECKING:
@@ -39,13 +39,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Engine
 
-WRITING = "versemill_writing"
-"""Execution option: a transaction that will write (SQLite: BEGIN IMMEDIATE)."""
-BULK = "versemill_bulk"
-"""Execution option: one that writes much, and lets others that wait go first."""
-
-_BUSY_SECONDS = 10
-_LOOK, _BULK_LOOK = 0.002, 0.025  # seconds
 _PATIENCE = {
     # A server that has vanished without a word is given up well within a lease.
     "keepalives_idle": 5,
@@ -254,7 +247,7 @@ def open_unchecked(url: str, *, connections: int = 1) -> Database:
         if parsed.query.get("mode") not in {"ro", "rw", "memory"}:
             with contextlib.suppress(OSError):  # SQLite will say what is wrong
                 make_private_file(path)  # SQLite's own files beside it get its mode
-    settings: dict[str, Any] = {"check_same_thread": False, "timeout": _BUSY_SECONDS}
+    settings: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_SECONDS}
     if path is None:
         settings = CONNECTION_SETTINGS
     engine = create_engine(
@@ -268,16 +261,9 @@ def open_unchecked(url: str, *, connections: int = 1) -> Database:
         json_serializer=_strict_json,
     )
     if path is not None:
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        prepare(engine)
     writer = engine.execution_options(**{WRITING: True})
     return Database(engine=engine, writer=writer, shown=shown(url), path=path)
-
-
-def is_locked(error: BaseException) -> bool:
-    """Whether SQLite says that somebody else is writing, so that trying again may help."""
-    cause = getattr(error, "orig", None) or error
-    return isinstance(cause, sqlite3.OperationalError) and "locked" in str(cause)
 
 
 def _make_room(path: Path, database: str) -> None:
@@ -293,57 +279,6 @@ def _make_room(path: Path, database: str) -> None:
 
 def _strict_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # we begin transactions ourselves
-    connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
-    connection.execute("PRAGMA foreign_keys = ON")
-    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-    if names and "alembic_version" not in names:
-        return  # somebody else's file: it will be refused, and is left as it was
-    for _ in range(100):  # the change to WAL does not wait for others by itself
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            break
-        except sqlite3.OperationalError as error:
-            if not is_locked(error):
-                raise
-            time.sleep(0.05)
-    connection.execute("PRAGMA synchronous = FULL")
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    options = connection.get_execution_options()
-    if options.get(WRITING, False):
-        _begin_writing(connection, _BULK_LOOK if options.get(BULK, False) else _LOOK)
-    else:
-        connection.exec_driver_sql("BEGIN")
-
-
-def _begin_writing(connection: Connection, look_seconds: float) -> None:
-    """Begins once nobody else writes, looking every so often whether anybody does.
-
-    SQLite has no queue: whoever waits looks again, by SQLite's own way ever more rarely, up to
-    every 100 ms. Beside four slots that write checkpoints a claim would then take seconds at
-    times; it takes one or two of their transactions where it looks more often than they do.
-    """
-    driver = connection.connection.dbapi_connection
-    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - for the type checker
-    give_up_at = time.monotonic() + _BUSY_SECONDS
-    driver.execute("PRAGMA busy_timeout = 0")
-    try:
-        while not driver.in_transaction and time.monotonic() < give_up_at:
-            try:
-                driver.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if not is_locked(error):
-                    break
-                time.sleep(look_seconds)
-        if not driver.in_transaction:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")  # whose error SQLAlchemy passes on
-    finally:
-        driver.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
 
 
 def _status(database: Database) -> SchemaStatus:
@@ -437,7 +372,7 @@ def _known_cause(reason: str) -> str:
     if "readonly" in lowered or "unable to open" in lowered:
         return "; make the file and its folder writable, or set VERSEMILL_DATABASE_URL"
     if "locked" in lowered:
-        return f"; another process has been writing for {_BUSY_SECONDS} s; try again"
+        return f"; another process has been writing for {BUSY_SECONDS} s; try again"
     if "full" in lowered or "no space" in lowered:
         return "; make room on the disk and try again"
     return ""

@@ -18,7 +18,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from versemill.jobs.storage.database import BULK, Database, connect, is_locked
+from versemill.jobs.storage.database import Database, connect
+from versemill.jobs.storage.sqlite_connection import BULK, is_locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
