@@ -119,8 +119,9 @@ class Stage:
         slot = Slot(device="cpu", gpu=None, threads=1)
         supervisor = Supervisor(settings, self.store, claim, slot, context, threading.Event())
         thread = threading.Thread(target=supervisor.run)
-        thread.start()
-        self.until(lambda: self.job(job).step > 0)
+        with _slow_plugins_here():  # a trainer is given this process' path
+            thread.start()
+            self.until(lambda: self.job(job).step > 0)
         assert supervisor._pid is not None
         return psutil.Process(supervisor._pid), thread
 
