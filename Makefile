@@ -39,7 +39,7 @@ bench: .venv/.installed-dev  ## the side-by-side measurements of benchmarks/
 MINUTES ?= 1
 SEED ?= 7
 drill: .venv/.installed-dev  ## trouble at random: MINUTES=1 SEED=7 [STACK=sqlite|servers]
-	@cd tests && PYTHONPATH=support ../$(BIN)/python -m drill --minutes $(MINUTES) --seed $(SEED) $(STACK:%=--stack %)
+	@cd tests && PYTHONPATH=.:support ../$(BIN)/python -P -m drill --minutes $(MINUTES) --seed $(SEED) $(STACK:%=--stack %)
 
 release-check: .venv/.installed-release  ## whether wheel and sdist can be built, installed and used
 	$(BIN)/python scripts/release_check.py

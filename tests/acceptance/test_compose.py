@@ -221,8 +221,11 @@ def test_redis_wants_its_password_and_forgets_nothing(
     services: dict[str, Any], running_redis: int
 ) -> None:
     assert services["redis"]["command"][1] == services["redis"]["configs"][0]["target"]
-    with redis.Redis(port=running_redis) as stranger, pytest.raises(redis.AuthenticationError):
-        stranger.ping()
+    with (
+        redis.Redis(port=running_redis) as unauthenticated,
+        pytest.raises(redis.AuthenticationError),
+    ):
+        unauthenticated.ping()
     with redis.Redis(port=running_redis, password=PASSWORDS["REDIS_PASSWORD"]) as client:
         found = client.config_get("appendonly", "maxmemory-policy", "maxmemory", "save")
     assert found == {

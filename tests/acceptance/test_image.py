@@ -152,7 +152,7 @@ class TestRunning:
         assert not re.search(r"password|secret|token|_URL=\w+://[^ ]*@", "".join(_all(name)), re.I)
 
 
-def test_complaints_are_made() -> None:
+def test_warnings_are_printed() -> None:
     """What the other files here and `test_operations` lean on."""
     assert complaint(["db", "upgrade"]) is None
     assert complaint(["worker", "--slots", "2"]) is None

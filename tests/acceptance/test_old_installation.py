@@ -101,7 +101,7 @@ class Home:
         assert done.returncode == 0, f"{arguments}\n{done.stdout}{done.stderr}"
         return done.stdout
 
-    def told(self, *arguments: str) -> str:
+    def printed(self, *arguments: str) -> str:
         """What a command that only looks prints, in this process."""
         others = {name: None for name in os.environ if name.startswith("VERSEMILL_")}
         done = CliRunner().invoke(
@@ -111,11 +111,11 @@ class Home:
         return done.stdout
 
     def json(self, *arguments: str) -> Any:
-        return json.loads(self.told(*arguments, "--json"))
+        return json.loads(self.printed(*arguments, "--json"))
 
     def exported(self, job: str, at: str) -> Path:
         file = Path(self._environment["HOME"]) / f"{job}-{at}.safetensors"
-        self.told("checkpoints", "export", job, str(file), "--at", at)
+        self.printed("checkpoints", "export", job, str(file), "--at", at)
         return file
 
 
@@ -191,9 +191,9 @@ def test_a_job_is_what_it_was(home: Home, job: str) -> None:
 def test_the_named_corpus_is_what_it_was(home: Home) -> None:
     listed = [c for c in home.json("corpora", "list") if c["name"] == "poems"]
     assert still(RECORDED["corpora"], listed)
-    told = home.json("corpora", "show", "poems")
+    printed = home.json("corpora", "show", "poems")
     for name in ("characters", "songs", "lines", "content_hash", "sample"):
-        assert told[name] == RECORDED["poems"][name]
+        assert printed[name] == RECORDED["poems"][name]
 
 
 @pytest.mark.parametrize("cell", RECORDED["files"])

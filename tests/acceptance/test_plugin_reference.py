@@ -115,7 +115,7 @@ class TestHelpOfCommands:
         @click.command()
         @click.option("--told", help="Is told.")
         @click.option("--untold")
-        def mute(told: str, untold: str) -> None: ...
+        def mute(message: str, untold: str) -> None: ...
 
         assert list(without_help(mute, "mute")) == ["mute", "mute --untold"]
 
@@ -126,8 +126,8 @@ def undescribed(thing: object) -> list[str]:
         names = [field.name for field in fields(thing)]
     else:
         names = [name for name in inspect.signature(thing).parameters if name != "self"]  # type: ignore[arg-type]
-    told = inspect.getdoc(thing) or ""
-    return [name for name in names if f"\n    {name}: " not in told]
+    message = inspect.getdoc(thing) or ""
+    return [name for name in names if f"\n    {name}: " not in message]
 
 
 def without_help(command: click.Command, path: str) -> Iterator[str]:

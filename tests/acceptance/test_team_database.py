@@ -92,9 +92,7 @@ def test_what_workers_log_in_as_is_no_superuser(team: Team) -> None:
         assert connection.execute(text(query), {"r": team.superuser}).one() == (True, False, True)
 
 
-def test_a_reader_looks_and_does_not_touch(
-    team: Team, newcomer: dict[str, str], tmp_path: Path
-) -> None:
+def test_reading_does_not_write(team: Team, newcomer: dict[str, str], tmp_path: Path) -> None:
     submit = ("submit", "--corpus", "starter-zh", "--epochs", "1", "--name", "tune")
     assert _versemill(team.url(team.name), newcomer, *submit).returncode == 0
     seen = _versemill(team.url(team.reader), newcomer, "jobs", "--json")

@@ -27,10 +27,10 @@ TINY = (
 
 
 @pytest.fixture(scope="module")
-def stranger(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+def third_party(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     """A fresh environment with pip and pytest, which installs what is here and asks no index."""
     wheel = build_wheel(tmp_path_factory.mktemp("wheel"))
-    made = install(tmp_path_factory.mktemp("stranger"), wheel, with_pip=True)
+    made = install(tmp_path_factory.mktemp("third-party"), wheel, with_pip=True)
     script = made.scripts / "pytest"
     head = f"#!{made.scripts / 'python'}"
     script.write_text(f"{head}\nimport pytest\nraise SystemExit(pytest.console_main())\n")
@@ -56,8 +56,8 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return built
 
 
-def offered(stranger: Installed) -> set[tuple[str, str, str]]:
-    rows = json.loads(stranger.run("versemill", "plugins", "list", "--json"))
+def offered(third_party: Installed) -> set[tuple[str, str, str]]:
+    rows = json.loads(third_party.run("versemill", "plugins", "list", "--json"))
     assert [row["disabled"] for row in rows if row["disabled"]] == []
     return {
         (row["kind"], row["name"], row["distribution"])
@@ -66,25 +66,25 @@ def offered(stranger: Installed) -> set[tuple[str, str, str]]:
     }
 
 
-def one_line(stranger: Installed, *command: str) -> str:
+def one_line(third_party: Installed, *command: str) -> str:
     """What a command that fails says."""
-    done = stranger.tried("versemill", *command)
+    done = third_party.tried("versemill", *command)
     assert done.returncode == 1, done.stdout + done.stderr
     (line,) = done.stderr.strip().splitlines()
     return line
 
 
-def told_why(stranger: Installed, job: str) -> str:
+def told_why(third_party: Installed, job: str) -> str:
     """What `show` says of a job that a worker leaves alone, once that worker is there."""
     with started(
-        [stranger.scripts / "versemill", "worker", "--slots", "1"],
-        cwd=stranger.elsewhere,
-        env=stranger.environment,
+        [third_party.scripts / "versemill", "worker", "--slots", "1"],
+        cwd=third_party.elsewhere,
+        env=third_party.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as worker:
         deadline = time.monotonic() + 120
-        while "no live worker has" not in (shown := stranger.run("versemill", "show", job)):
+        while "no live worker has" not in (shown := third_party.run("versemill", "show", job)):
             assert time.monotonic() < deadline, shown
             time.sleep(0.2)
         worker.terminate()
@@ -93,35 +93,37 @@ def told_why(stranger: Installed, job: str) -> str:
 
 
 def test_two_distributions_from_installing_to_uninstalling(
-    stranger: Installed, wheels: list[Path]
+    third_party: Installed, wheels: list[Path]
 ) -> None:
-    stranger.run("pip", "install", *map(str, wheels))
-    assert offered(stranger) == {
+    third_party.run("pip", "install", *map(str, wheels))
+    assert offered(third_party) == {
         ("corpus", "tides-zh", "versemill-tides"),
         ("corpus", "tides-en", "versemill-tides"),
         ("cell", "mgu", "versemill-mgu"),
         ("decoder", "min-p", "versemill-mgu"),
     }
     for name in ("versemill-tides", "versemill-mgu"):
-        stranger.run("pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLES / name / "tests"))
-        stranger.run("versemill", "plugins", "check", name)
+        third_party.run("pytest", "-q", "-p", "no:cacheprovider", str(EXAMPLES / name / "tests"))
+        third_party.run("versemill", "plugins", "check", name)
 
     train = ("run", "--corpus", "tides-zh", "--cell", "mgu", "--name", "tides", *TINY)
-    stranger.run("versemill", *train, timeout=120)
-    (job,) = json.loads(stranger.run("versemill", "jobs", "--json"))
+    third_party.run("versemill", *train, timeout=120)
+    (job,) = json.loads(third_party.run("versemill", "jobs", "--json"))
     assert (job["name"], job["state"]) == ("tides", "succeeded")
     decoding = ("--decoder", "temperature=1.2", "--decoder", "min-p=0.1")
     written = ("--prefix", "潮水", "--length", "12", "--seed", "7", "--json")
-    (lyric,) = json.loads(stranger.run("versemill", "generate", "tides", *written, *decoding))
+    (lyric,) = json.loads(third_party.run("versemill", "generate", "tides", *written, *decoding))
     assert lyric["text"].startswith("潮水")
     assert len(lyric["text"]) == 14
     waiting = ("--corpus", "tides-en", "--cell", "mgu", "--name", "waiting", *TINY)
-    stranger.run("versemill", "submit", *waiting)
+    third_party.run("versemill", "submit", *waiting)
 
-    stranger.run("pip", "uninstall", "--yes", "versemill-tides", "versemill-mgu")
-    assert offered(stranger) == set()
-    assert json.loads(stranger.run("versemill", "lyrics", "tides", "--json"))
-    assert json.loads(stranger.run("versemill", "show", "waiting", "--json"))["state"] == "queued"
+    third_party.run("pip", "uninstall", "--yes", "versemill-tides", "versemill-mgu")
+    assert offered(third_party) == set()
+    assert json.loads(third_party.run("versemill", "lyrics", "tides", "--json"))
+    assert (
+        json.loads(third_party.run("versemill", "show", "waiting", "--json"))["state"] == "queued"
+    )
     for command in (
         ("generate", "tides", "--prefix", "潮水"),
         ("run", "--corpus", "starter-zh", "--cell", "mgu"),
@@ -129,25 +131,25 @@ def test_two_distributions_from_installing_to_uninstalling(
         ("run", "tides", "--epochs", "+1"),
         ("plugins", "check", "mgu"),
     ):
-        assert "'mgu'" in one_line(stranger, *command)
+        assert "'mgu'" in one_line(third_party, *command)
     assert "needs cell 'mgu' from versemill-mgu ≥ 1.2.0; no live worker has it" in told_why(
-        stranger, "waiting"
+        third_party, "waiting"
     )
 
 
-def test_from_a_new_project_to_lyrics_as_the_tutorial_says(stranger: Installed) -> None:
+def test_from_a_new_project_to_lyrics_as_the_tutorial_says(third_party: Installed) -> None:
     commands = (
         "versemill plugins new cell mycell && cd mycell && pip install -e . && pytest"
         f" && versemill run --cell mycell --corpus starter-zh {' '.join(TINY)}"
     )
-    stranger.run("sh", "-c", commands, timeout=200)
+    third_party.run("sh", "-c", commands, timeout=200)
 
 
 @pytest.mark.parametrize("kind", ["corpus", "sampler"])
-def test_a_new_projects_tests_pass_when_it_is_installed(stranger: Installed, kind: str) -> None:
+def test_a_new_projects_tests_pass_when_it_is_installed(third_party: Installed, kind: str) -> None:
     commands = (
         f"versemill plugins new {kind} my-{kind} && cd my-{kind} && pip install -e . && pytest"
         f" && versemill plugins check my-{kind}"
     )
-    stranger.run("sh", "-c", commands, timeout=200)
-    assert (kind, f"my-{kind}", f"versemill-my-{kind}") in offered(stranger)
+    third_party.run("sh", "-c", commands, timeout=200)
+    assert (kind, f"my-{kind}", f"versemill-my-{kind}") in offered(third_party)

@@ -51,7 +51,7 @@ def drill(name: str, *, seconds: float, seed: int, members: int, keep: bool) -> 
         _say(
             f"drill on {stack.versions}: {members} workers × 2 slots, seed {seed}, {seconds:.0f} s"
         )
-        campaign = Campaign(stack, folder, seed=seed, members=members, tell=_say)
+        campaign = Campaign(stack, folder, seed=seed, members=members, show=_say)
         try:
             undisturbed = campaign.run(seconds)
             found = examine(campaign, undisturbed)

@@ -36,7 +36,7 @@ FAULT_SECONDS = (0.2, 1.8)
 QUIET_SECONDS = 180.0
 """How long undisturbed jobs may take."""
 END_SECONDS = 300.0
-"""How long everything may take to come to its end once nothing is disturbed any more."""
+"""How long jobs may take to be trained to their end after the last fault."""
 THAW_SECONDS = 60.0
 """After so long nothing is to be frozen any more, by whatever two faults together."""
 HAND_OVER_SECONDS = 60.0
@@ -54,7 +54,7 @@ class Campaign:
     """
 
     def __init__(
-        self, stack: Stack, folder: Path, *, seed: int, members: int, tell: Callable[[str], None]
+        self, stack: Stack, folder: Path, *, seed: int, members: int, show: Callable[[str], None]
     ) -> None:
         commit_faults.shrink_chunks()
         self.stack = stack
@@ -69,12 +69,12 @@ class Campaign:
         self.work = Workload(store=Store.open(stack.database_url, connections=4), settings=settings)
         self.faults: Counter[str] = Counter()
         self.commits: Counter[str] = Counter()
-        self.strikes: list[tuple[int, int, datetime]] = []
+        self.forced_failures: list[tuple[int, int, datetime]] = []
         self.given_up = 0
         self.began = time.monotonic()
-        self._tell = tell
-        self._healer = _Healer(self._log)
-        self._story = folder / "drill.log"
+        self._show = show
+        self._undo_queue = _UndoQueue(self._log)
+        self._events = folder / "drill.log"
 
     def run(self, seconds: float) -> dict[int, Record]:
         """Everything; returns what undisturbed jobs of each kind have left."""
@@ -82,8 +82,8 @@ class Campaign:
             member.start()
         undisturbed = self._undisturbed()
         self._disturb(seconds)
-        self._tell("no more faults; everything is to come to its end")
-        self._come_to_an_end()
+        self._show("no more faults; every job is to be trained to its end")
+        self._finish_jobs()
         for member in self.fleet:
             member.end()
         for member in self.fleet:
@@ -93,26 +93,26 @@ class Campaign:
 
     def later(self, seconds: float, undo: Callable[[], object]) -> None:
         """Has something done in so many seconds, by another thread."""
-        self._healer.later(seconds, undo)
+        self._undo_queue.later(seconds, undo)
 
-    def struck(self, job_id: int, attempt: int) -> None:
+    def note_forced_failure(self, job_id: int, attempt: int) -> None:
         """Notes that an attempt was made to fail."""
-        self.strikes.append((job_id, attempt, datetime.now(UTC)))
+        self.forced_failures.append((job_id, attempt, datetime.now(UTC)))
 
     def count(self, fault_done: str) -> None:
         """Notes that an order was carried out."""
         self.commits[fault_done] += 1
         self._log(f"done: {fault_done}")
 
-    def take_up_again(self) -> None:
+    def resume_and_retry(self) -> None:
         """People resume and retry what is paused, cancelled or given up."""
-        self.given_up += self.work.take_up_again()
+        self.given_up += self.work.resume_and_retry()
 
     def close(self) -> None:
         """Leaves no process behind."""
-        self._healer.close()
+        self._undo_queue.close()
         for member in self.fleet:
-            member.destroy()
+            member.end_all()
         self.work.store.close()
 
     def _undisturbed(self) -> dict[int, Record]:
@@ -128,25 +128,25 @@ class Campaign:
             if (attempts := service.find(self.work.store, job.name).attempt) != 1:
                 raise RuntimeError(f"job {job.id} was not undisturbed: {attempts} attempts")
             records[kind] = read_record(self.work.store, job.id)
-        self._tell(f"undisturbed jobs of {len(jobs)} kinds trained in {self._clock():.0f} s")
+        self._show(f"undisturbed jobs of {len(jobs)} kinds trained in {self._clock():.0f} s")
         return records
 
     def _disturb(self, seconds: float) -> None:
         enough = threading.Event()
-        people = threading.Thread(target=self.work.keep_up, args=(enough,), name="people")
+        people = threading.Thread(target=self.work.submit_until, args=(enough,), name="people")
         people.start()
-        cards = FAULTS[self.stack.name]
-        deck: list[Callable[[Campaign], str | None]] = []
+        faults = FAULTS[self.stack.name]
+        pending: list[Callable[[Campaign], str | None]] = []
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
-            deck = deck or self.draw.sample(cards, len(cards))
-            self._strike(deck.pop())
+            pending = pending or self.draw.sample(faults, len(faults))
+            self._cause_fault(pending.pop())
             self._restart_ended_workers()
             time.sleep(self.draw.uniform(*FAULT_SECONDS))
         enough.set()
         people.join()
 
-    def _strike(self, fault: Callable[[Campaign], str | None]) -> None:
+    def _cause_fault(self, fault: Callable[[Campaign], str | None]) -> None:
         try:
             done = fault(self)
         except Exception as error:  # noqa: BLE001 - a server that another fault took away
@@ -163,21 +163,21 @@ class Campaign:
                 self._log(f"worker {member.name} has ended by itself")
                 member.start()
 
-    def _come_to_an_end(self) -> None:
+    def _finish_jobs(self) -> None:
         """Waits until every fault is undone and every job has been trained to its end."""
         began = time.monotonic()
         while time.monotonic() < began + END_SECONDS:
             if time.monotonic() > began + THAW_SECONDS:
                 for member in self.fleet:
                     member.thaw()
-            if self._healer.idle():
+            if self._undo_queue.idle():
                 self._restart_ended_workers()
-                self.take_up_again()
+                self.resume_and_retry()
                 jobs = self.work.jobs()
                 if jobs and all(job.state is State.SUCCEEDED for job in jobs) and self._all_up():
                     return
             time.sleep(0.25)
-        self._tell(f"not everything has come to its end in {END_SECONDS:.0f} s")
+        self._show(f"not everything has come to its end in {END_SECONDS:.0f} s")
 
     def _all_up(self) -> bool:
         """Whether every worker has got so far that it can be told to end, and clears up."""
@@ -187,15 +187,15 @@ class Campaign:
         return all(member.pid in listed for member in self.fleet)
 
     def _log(self, line: str) -> None:
-        with self._story.open("a") as story:
-            story.write(f"{datetime.now(UTC):%H:%M:%S.%f} {self._clock():8.2f} s  {line}\n")
+        with self._events.open("a") as file:
+            file.write(f"{datetime.now(UTC):%H:%M:%S.%f} {self._clock():8.2f} s  {line}\n")
 
     def _clock(self) -> float:
         return time.monotonic() - self.began
 
 
-class _Healer:
-    """Undoes faults when their time has come, in a thread of its own."""
+class _UndoQueue:
+    """Undoes faults when they are due, in a thread of its own."""
 
     def __init__(self, log: Callable[[str], None]) -> None:
         self._log = log
@@ -204,7 +204,7 @@ class _Healer:
         self._numbers = itertools.count()
         self._busy = False
         self._closed = False
-        self._thread = threading.Thread(target=self._work, name="healer", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="undo", daemon=True)
         self._thread.start()
 
     def later(self, seconds: float, undo: Callable[[], object]) -> None:

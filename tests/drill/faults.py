@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from drill.campaign import Campaign
     from drill.fleet import Member, Trainer
 
-EDGES = (
+MOVES = (
     "queued to running",
     "running to succeeded",
     "running to queued",
@@ -30,7 +30,7 @@ EDGES = (
     "running to cancelled",
     "None to None",  # an event that moves nothing: where it resumes, for one
 )
-"""The moves that workers make, as events tell them."""
+"""The moves that workers make, as events name them."""
 
 PROMPTS = {
     "queued to running": service.request_yield,
@@ -47,7 +47,7 @@ def kill_trainer(drill: Campaign) -> str | None:
     if (found := _any_trainer(drill)) is None:
         return None
     member, trainer = found
-    drill.struck(trainer.job_id, trainer.attempt)
+    drill.note_forced_failure(trainer.job_id, trainer.attempt)
     with contextlib.suppress(psutil.Error):
         trainer.process.kill()
     return f"trainer of job {trainer.job_id} on {member.name} killed"
@@ -69,13 +69,13 @@ def kill_worker(drill: Campaign) -> str | None:
     """SIGKILL; it comes back under the same name."""
     if (member := _any_member(drill)) is None:
         return None
-    _struck_all(drill, member)
+    _note_all_trainers(drill, member)
     member.kill()
-    return f"worker {member.name} killed, {_comes_back(drill, member)}"
+    return f"worker {member.name} killed, {_restart_later(drill, member)}"
 
 
 def freeze_worker(drill: Campaign) -> str | None:
-    """SIGSTOP for less than a lease: whoever thaws it in time has lost nothing."""
+    """SIGSTOP for less than a lease: thawed in time, it has lost nothing."""
     if (member := _any_member(drill)) is None:
         return None
     seconds = drill.draw.uniform(1, 12)
@@ -89,10 +89,10 @@ def freeze_worker_for_long(drill: Campaign) -> str | None:
     if (member := _any_member(drill)) is None:
         return None
     seconds = LEASE_SECONDS + drill.draw.uniform(6, 16)
-    _struck_all(drill, member)
+    _note_all_trainers(drill, member)
     member.freeze()
     member.stays_down = True
-    drill.later(seconds, partial(_back, member))
+    drill.later(seconds, partial(_thaw, member))
     return f"worker {member.name} frozen for {seconds:.0f} s, longer than its lease"
 
 
@@ -101,17 +101,17 @@ def end_worker(drill: Campaign) -> str | None:
     if (member := _any_member(drill)) is None:
         return None
     member.end()
-    return f"worker {member.name} told to end, {_comes_back(drill, member)}"
+    return f"worker {member.name} told to end, {_restart_later(drill, member)}"
 
 
 def end_worker_at_once(drill: Campaign) -> str | None:
     """A second SIGTERM in the middle of the hand-over."""
     if (member := _any_member(drill)) is None:
         return None
-    _struck_all(drill, member)
+    _note_all_trainers(drill, member)
     member.end()
     drill.later(drill.draw.uniform(0.05, 1), member.end)
-    return f"worker {member.name} told to end twice, {_comes_back(drill, member)}"
+    return f"worker {member.name} told to end twice, {_restart_later(drill, member)}"
 
 
 def drain_worker(drill: Campaign) -> str | None:
@@ -119,18 +119,18 @@ def drain_worker(drill: Campaign) -> str | None:
     if (member := _any_member(drill)) is None:
         return None
     try:
-        told = service.drain(drill.work.store, member.name, service.Principal("drill"))
+        drained = service.drain(drill.work.store, member.name, service.Principal("drill"))
     except (DatabaseError, UnknownNameError):
         return None
-    if member.pid not in [worker.pid for worker in told]:
+    if member.pid not in [worker.pid for worker in drained]:
         return None  # it was the one before, which was killed and is still listed
-    return f"worker {member.name} drained, {_comes_back(drill, member)}"
+    return f"worker {member.name} drained, {_restart_later(drill, member)}"
 
 
 def kill_in_commit(drill: Campaign) -> str | None:
     """SIGKILL right before or after a COMMIT that moves a job."""
     act = drill.draw.choice([commit_faults.KILL_BEFORE, commit_faults.KILL_AFTER])
-    return _order(drill, drill.draw.choice(EDGES), act)
+    return _order(drill, drill.draw.choice(MOVES), act)
 
 
 def kill_in_checkpoint(drill: Campaign) -> str | None:
@@ -141,7 +141,7 @@ def kill_in_checkpoint(drill: Campaign) -> str | None:
 
 def freeze_in_commit(drill: Campaign) -> str | None:
     """SIGSTOP with a transaction open, and all its locks held."""
-    places = [*EDGES, commit_faults.CHUNK, commit_faults.COMPLETE, None]
+    places = [*MOVES, commit_faults.CHUNK, commit_faults.COMPLETE, None]
     return _order(drill, drill.draw.choice(places), commit_faults.FREEZE)
 
 
@@ -161,15 +161,15 @@ def fill_disk_of_worker(drill: Campaign) -> str | None:
     if (member := _any_member(drill)) is None:
         return None
     seconds = drill.draw.uniform(1, 5)
-    processes = member.itself()
+    processes = member.own_process()
     member.limit_files(drill.draw.choice([100, 40_000]), *processes)
-    drill.later(seconds, partial(_give_room, member, processes))
+    drill.later(seconds, partial(_lift_limit, member, processes))
     return f"no room for worker {member.name} for {seconds:.1f} s"
 
 
-def _give_room(member: Member, processes: list[psutil.Process]) -> None:
+def _lift_limit(member: Member, processes: list[psutil.Process]) -> None:
     """To the processes, and to what they have started meanwhile: a limit is inherited."""
-    member.limit_files(None, *processes, *member.family())
+    member.limit_files(None, *processes, *member.descendants())
 
 
 def change_requests(drill: Campaign) -> str | None:
@@ -188,7 +188,7 @@ def change_requests(drill: Campaign) -> str | None:
     )
     if not all(drill.work.ask(request, job) for request in requests):
         return None
-    drill.later(drill.draw.uniform(0.5, 6), drill.take_up_again)
+    drill.later(drill.draw.uniform(0.5, 6), drill.resume_and_retry)
     return f"job {job.id} {what}"
 
 
@@ -222,7 +222,7 @@ def kill_postgres(drill: Campaign) -> str | None:
 
 def lose_answer(drill: Campaign) -> str | None:
     """The connection breaks after COMMIT was sent: it worked, and nobody was told."""
-    places = [*EDGES, commit_faults.CHUNK, commit_faults.COMPLETE, None]
+    places = [*MOVES, commit_faults.CHUNK, commit_faults.COMPLETE, None]
     return _order(drill, drill.draw.choice(places), commit_faults.LOSE)
 
 
@@ -255,7 +255,7 @@ def multiply_messages(drill: Campaign) -> str | None:
     return "messages doubled and reordered"
 
 
-EVERYWHERE = (
+ON_ALL_STACKS = (
     *(
         kill_trainer,
         kill_trainer,
@@ -269,9 +269,9 @@ EVERYWHERE = (
     *(kill_in_checkpoint, freeze_in_commit, freeze_in_commit, fill_disk_of_worker),
 )
 FAULTS = {
-    "sqlite": (*EVERYWHERE, lock_sqlite, lock_sqlite),
+    "sqlite": (*ON_ALL_STACKS, lock_sqlite, lock_sqlite),
     "servers": (
-        *(*EVERYWHERE, terminate_backends, restart_postgres, kill_postgres, lose_answer),
+        *(*ON_ALL_STACKS, terminate_backends, restart_postgres, kill_postgres, lose_answer),
         *(lose_answer, flush_broker, kill_broker, multiply_messages),
     ),
 }
@@ -290,12 +290,12 @@ def _any_trainer(drill: Campaign) -> tuple[Member, Trainer] | None:
     return drill.draw.choice(found) if found else None
 
 
-def _struck_all(drill: Campaign, member: Member) -> None:
+def _note_all_trainers(drill: Campaign, member: Member) -> None:
     for trainer in member.trainers():
-        drill.struck(trainer.job_id, trainer.attempt)
+        drill.note_forced_failure(trainer.job_id, trainer.attempt)
 
 
-def _comes_back(drill: Campaign, member: Member) -> str:
+def _restart_later(drill: Campaign, member: Member) -> str:
     """Has the worker started again under its name."""
     seconds = drill.draw.uniform(0, 6)
     member.stays_down = True
@@ -311,7 +311,7 @@ def _start_when_gone(drill: Campaign, member: Member) -> None:
         member.start()
 
 
-def _back(member: Member) -> None:
+def _thaw(member: Member) -> None:
     member.thaw()
     member.stays_down = False
 
@@ -329,7 +329,7 @@ def _order(drill: Campaign, at: str | None, act: str) -> str | None:
     its_own = [job for job in drill.work.jobs(State.RUNNING) if job.worker == member.name]
     if its_own and at in PROMPTS:
         drill.work.ask(PROMPTS[at], drill.draw.choice(its_own))
-        drill.later(seconds, drill.take_up_again)
+        drill.later(seconds, drill.resume_and_retry)
     return f"worker {member.name} to be {act} at {at or 'any commit'}"
 
 

@@ -45,7 +45,7 @@ class Findings:
         lost: ids of accepted jobs that are not there, or were not trained to their end.
         doubled: ids of jobs of which two attempts overlapped or did the same twice.
         broken: for each invariant, where it does not hold.
-        recovery: seconds from a strike to the next attempt.
+        recovery: seconds from a forced failure to the next attempt.
         repeated: steps trained again after an attempt was lost.
         tracebacks: last lines of tracebacks in workers' logs.
     """
@@ -81,9 +81,9 @@ def examine(drill: Campaign, undisturbed: dict[int, Record]) -> Findings:
     for name, look in _INVARIANTS.items():
         found.broken[name] = list(look(rows))
     found.doubled = [
-        job_id for job_id in rows.jobs if [*_overlaps(rows, job_id), *_crooked(rows, job_id)]
+        job_id for job_id in rows.jobs if [*_overlaps(rows, job_id), *_move_errors(rows, job_id)]
     ]
-    found.broken["same as undisturbed, bit for bit"] = list(_unlike(drill, rows, undisturbed))
+    found.broken["same as undisturbed, bit for bit"] = list(_differences(drill, rows, undisturbed))
     found.broken["nothing left behind"] = list(_leftovers(drill, rows))
     found.recovery = list(_recoveries(drill, rows))
     found.repeated = list(_repetitions(rows))
@@ -93,7 +93,7 @@ def examine(drill: Campaign, undisturbed: dict[int, Record]) -> Findings:
 
 
 class _Rows:
-    """Every row that tells what happened, by job."""
+    """Every row that records what happened, by job."""
 
     def __init__(self, session: Session) -> None:
         self.jobs: dict[int, Any] = {job.id: job for job in session.scalars(select(Job))}
@@ -147,13 +147,13 @@ def _monotone(rows: _Rows) -> Iterable[str]:
             yield f"job {job.id}: attempts {numbers}, the last {job.attempt}"
 
 
-def _straight(rows: _Rows) -> Iterable[str]:
+def _valid_moves(rows: _Rows) -> Iterable[str]:
     for job_id in rows.jobs:
-        yield from _crooked(rows, job_id)
+        yield from _move_errors(rows, job_id)
 
 
-def _crooked(rows: _Rows, job_id: int) -> Iterable[str]:
-    """Events tell one way through `TRANSITIONS`, on which each claim opens one attempt."""
+def _move_errors(rows: _Rows, job_id: int) -> Iterable[str]:
+    """The events are one way through `TRANSITIONS`, on which each claim opens one attempt."""
     state, claims = None, 0
     for event in rows.moves(job_id):
         move = (event.from_state, event.to_state)
@@ -162,7 +162,7 @@ def _crooked(rows: _Rows, job_id: int) -> Iterable[str]:
         state = event.to_state
         claims += state is State.RUNNING
     if state is not rows.jobs[job_id].state or claims != rows.jobs[job_id].attempt:
-        yield f"job {job_id} is {rows.jobs[job_id].state} after {claims} claims; told: {state}"
+        yield f"job {job_id} is {rows.jobs[job_id].state} after {claims} claims; events say {state}"
 
 
 def _whole_curves(rows: _Rows) -> Iterable[str]:
@@ -192,13 +192,13 @@ _INVARIANTS: dict[str, Callable[[_Rows], Iterable[str]]] = {
     "every job terminal or waiting": _ended,
     "one live attempt per job": _one_live_attempt,
     "attempts monotone": _monotone,
-    "every move allowed, each once": _straight,
+    "every move allowed, each once": _valid_moves,
     "curves without gap or overlap": _whole_curves,
     "last, best and final kept once": _kept_checkpoints,
 }
 
 
-def _unlike(drill: Campaign, rows: _Rows, undisturbed: dict[int, Record]) -> Iterable[str]:
+def _differences(drill: Campaign, rows: _Rows, undisturbed: dict[int, Record]) -> Iterable[str]:
     for job_id, kind in drill.work.accepted.items():
         if job_id in rows.jobs and rows.jobs[job_id].state is State.SUCCEEDED:
             try:
@@ -217,8 +217,8 @@ def _leftovers(drill: Campaign, rows: _Rows) -> Iterable[str]:
     for member in drill.fleet:
         if member.exits != [0]:
             yield f"worker {member.name} ended with exit code {member.exits}"
-        if family := member.family():
-            yield f"processes of worker {member.name}: {family}"
+        if descendants := member.descendants():
+            yield f"processes of worker {member.name}: {descendants}"
         if files := [path.name for path in (member.home / "spool").glob("*")]:
             yield f"files of worker {member.name}: {files}"
 
@@ -226,7 +226,7 @@ def _leftovers(drill: Campaign, rows: _Rows) -> Iterable[str]:
 def _recoveries(drill: Campaign, rows: _Rows) -> Iterable[float]:
     """Of attempts that were struck and lost, and whose job went straight on."""
     first: dict[tuple[int, int], Any] = {}
-    for job_id, number, at in drill.strikes:
+    for job_id, number, at in drill.forced_failures:
         first.setdefault((job_id, number), at)
     for (job_id, number), at in first.items():
         attempts = rows.attempts[job_id]

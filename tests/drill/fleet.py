@@ -9,7 +9,6 @@ import re
 import resource
 import signal
 import subprocess
-import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,6 +17,7 @@ import psutil
 
 import processes
 from drill import commit_faults
+from versemill.processes import module_command
 
 if TYPE_CHECKING:
     from drill.stacks import Stack
@@ -27,7 +27,8 @@ CHECKPOINT_SECONDS = 1
 HOUR = 3600.0
 _SPOOL = re.compile(r"-job-(\d+)-(\d+)/output\.txt$")
 _UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
-_TESTS = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "support")]
+_TESTS = Path(__file__).parents[1]
+_PATH = [str(_TESTS), str(_TESTS / "support"), *filter(None, [os.environ.get("PYTHONPATH")])]
 
 
 class Trainer(NamedTuple):
@@ -63,7 +64,7 @@ class Member:
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
-            "PYTHONPATH": os.pathsep.join([*_TESTS, os.environ.get("PYTHONPATH", "")]),
+            "PYTHONPATH": os.pathsep.join(_PATH),
             "VERSEMILL_HOME": str(self.home),
             "VERSEMILL_DATABASE_URL": stack.database_url,
             "VERSEMILL_BROKER_URL": stack.broker_url,
@@ -78,7 +79,7 @@ class Member:
             self.stays_down = False
             if self.running:
                 return
-            command = [sys.executable, "-m", "drill.commit_faults", "--name", self.name]
+            command = module_command("drill.commit_faults", "--name", self.name)
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(
                     [*command, "--slots", str(SLOTS)],
@@ -140,14 +141,14 @@ class Member:
     def trainers(self) -> list[Trainer]:
         """Its trainers that have begun to work, children of its fork server."""
         found = []
-        for process in self.family():
+        for process in self.descendants():
             with contextlib.suppress(psutil.Error):
                 files = (_SPOOL.search(file.path) for file in process.open_files())
                 if match := next(filter(None, files), None):
                     found.append(Trainer(process, int(match[1]), int(match[2])))
         return found
 
-    def family(self) -> list[psutil.Process]:
+    def descendants(self) -> list[psutil.Process]:
         """Every process below the worker's."""
         with contextlib.suppress(psutil.Error):
             if self._process is not None:
@@ -161,7 +162,7 @@ class Member:
                 limits = _UNLIMITED if limit is None else (limit, resource.RLIM_INFINITY)
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, limits)
 
-    def itself(self) -> list[psutil.Process]:
+    def own_process(self) -> list[psutil.Process]:
         """The worker's own process, if it is there."""
         with contextlib.suppress(psutil.Error):
             if self._process is not None and self.running:
@@ -177,7 +178,7 @@ class Member:
         except subprocess.TimeoutExpired:
             return None
 
-    def destroy(self) -> None:
+    def end_all(self) -> None:
         """Ends all its processes, whatever they are doing."""
         if self._process is not None:
             processes.end(self._process)

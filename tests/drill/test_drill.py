@@ -57,7 +57,7 @@ def test_nothing_is_lost_or_doubled(stack: str, monkeypatch: pytest.MonkeyPatch)
     assert drill(stack, seconds=6, seed=3, members=2, keep=False)
 
 
-class Aftermath:
+class DrilledDatabase:
     """A database after a drill in which two jobs were trained to the same end."""
 
     def __init__(self, store: Store, folder: Path) -> None:
@@ -109,88 +109,92 @@ class Aftermath:
 
     def findings(self) -> Findings:
         work = Workload(store=self.store, settings=None, accepted={self.job: 0})  # type: ignore[arg-type]
-        campaign = SimpleNamespace(work=work, fleet=[], strikes=[])
+        campaign = SimpleNamespace(work=work, fleet=[], forced_failures=[])
         return examine(campaign, {0: self.record()})  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def aftermath(store: Store, tmp_path: Path) -> Aftermath:
-    return Aftermath(store, tmp_path)
+def drilled_database(store: Store, tmp_path: Path) -> DrilledDatabase:
+    return DrilledDatabase(store, tmp_path)
 
 
 def broken(found: Findings) -> set[str]:
     return {name for name, where in found.broken.items() if where}
 
 
-def test_a_sound_aftermath_passes(aftermath: Aftermath) -> None:
-    found = aftermath.findings()
+def test_an_undamaged_database_passes(drilled_database: DrilledDatabase) -> None:
+    found = drilled_database.findings()
     assert found.passed
     assert (found.accepted, found.finished, found.attempts) == (1, 1, 2)
 
 
-def test_a_job_that_is_gone_is_lost(aftermath: Aftermath) -> None:
-    aftermath.change(delete(Job).where(Job.id == aftermath.job))
-    found = aftermath.findings()
-    assert found.lost == [aftermath.job]
+def test_a_job_that_is_gone_is_lost(drilled_database: DrilledDatabase) -> None:
+    drilled_database.change(delete(Job).where(Job.id == drilled_database.job))
+    found = drilled_database.findings()
+    assert found.lost == [drilled_database.job]
     assert not found.passed
 
 
-def test_a_job_that_still_runs_is_lost(aftermath: Aftermath) -> None:
+def test_a_job_that_still_runs_is_lost(drilled_database: DrilledDatabase) -> None:
     running = {"state": State.RUNNING, "lease_until": db_now(30)}
-    aftermath.change(update(Job).where(Job.id == aftermath.job).values(running))
-    found = aftermath.findings()
-    assert found.lost == [aftermath.job]
+    drilled_database.change(update(Job).where(Job.id == drilled_database.job).values(running))
+    found = drilled_database.findings()
+    assert found.lost == [drilled_database.job]
     assert "every job terminal or waiting" in broken(found)
 
 
-def test_attempts_that_overlap_are_doubled(aftermath: Aftermath) -> None:
+def test_attempts_that_overlap_are_doubled(drilled_database: DrilledDatabase) -> None:
     earlier = {"started_at": db_now(-60), "ended_at": db_now(60)}
     second = {"number": 2, "worker_id": "x", "worker_name": "gpu-2"}
-    aftermath.change(
-        update(Attempt).where(Attempt.job_id == aftermath.job).values(earlier),
-        insert(Attempt).values(job_id=aftermath.job, **second),
+    drilled_database.change(
+        update(Attempt).where(Attempt.job_id == drilled_database.job).values(earlier),
+        insert(Attempt).values(job_id=drilled_database.job, **second),
     )
-    found = aftermath.findings()
-    assert found.doubled == [aftermath.job]
+    found = drilled_database.findings()
+    assert found.doubled == [drilled_database.job]
     assert {"one live attempt per job", "attempts monotone"} <= broken(found)
 
 
-def test_a_job_that_ended_twice_is_doubled(aftermath: Aftermath) -> None:
+def test_a_job_that_ended_twice_is_doubled(drilled_database: DrilledDatabase) -> None:
     again = {"from_state": State.RUNNING, "to_state": State.SUCCEEDED, "message": "again"}
-    aftermath.change(insert(Event).values(job_id=aftermath.job, actor="gpu-2", **again))
-    found = aftermath.findings()
-    assert found.doubled == [aftermath.job]
+    drilled_database.change(
+        insert(Event).values(job_id=drilled_database.job, actor="gpu-2", **again)
+    )
+    found = drilled_database.findings()
+    assert found.doubled == [drilled_database.job]
     assert "every move allowed, each once" in broken(found)
 
 
-def test_a_gap_in_a_curve_is_found(aftermath: Aftermath) -> None:
-    aftermath.change(delete(Metric).where(Metric.job_id == aftermath.job, Metric.epoch == 2))
-    assert "curves without gap or overlap" in broken(aftermath.findings())
+def test_a_gap_in_a_curve_is_found(drilled_database: DrilledDatabase) -> None:
+    drilled_database.change(
+        delete(Metric).where(Metric.job_id == drilled_database.job, Metric.epoch == 2)
+    )
+    assert "curves without gap or overlap" in broken(drilled_database.findings())
 
 
-def test_figures_in_the_wrong_order_are_found(aftermath: Aftermath) -> None:
-    first = (Metric.job_id == aftermath.job, Metric.epoch == 1)
-    aftermath.change(update(Metric).where(*first).values(attempt=2))
-    assert broken(aftermath.findings()) == {"curves without gap or overlap"}
+def test_figures_in_the_wrong_order_are_found(drilled_database: DrilledDatabase) -> None:
+    first = (Metric.job_id == drilled_database.job, Metric.epoch == 1)
+    drilled_database.change(update(Metric).where(*first).values(attempt=2))
+    assert broken(drilled_database.findings()) == {"curves without gap or overlap"}
 
 
-def test_another_figure_is_found(aftermath: Aftermath) -> None:
-    last = (Metric.job_id == aftermath.job, Metric.epoch == EPOCHS)
-    aftermath.change(update(Metric).where(*last).values(train_perplexity=9.000001))
-    assert broken(aftermath.findings()) == {"same as undisturbed, bit for bit"}
+def test_another_figure_is_found(drilled_database: DrilledDatabase) -> None:
+    last = (Metric.job_id == drilled_database.job, Metric.epoch == EPOCHS)
+    drilled_database.change(update(Metric).where(*last).values(train_perplexity=9.000001))
+    assert broken(drilled_database.findings()) == {"same as undisturbed, bit for bit"}
 
 
-def test_a_damaged_checkpoint_is_found(aftermath: Aftermath) -> None:
-    mine = StoredCheckpoint.job_id == aftermath.job
-    with aftermath.store.reading() as session:
+def test_a_damaged_checkpoint_is_found(drilled_database: DrilledDatabase) -> None:
+    mine = StoredCheckpoint.job_id == drilled_database.job
+    with drilled_database.store.reading() as session:
         number = session.query(StoredCheckpoint.id).filter(mine).scalar()
-    spoilt = aftermath.weights[:-1] + bytes([aftermath.weights[-1] ^ 1])
+    damaged = drilled_database.weights[:-1] + bytes([drilled_database.weights[-1] ^ 1])
     chunk = CheckpointChunk.checkpoint_id == number
-    aftermath.change(update(CheckpointChunk).where(chunk).values(data=spoilt))
-    assert broken(aftermath.findings()) == {"same as undisturbed, bit for bit"}
+    drilled_database.change(update(CheckpointChunk).where(chunk).values(data=damaged))
+    assert broken(drilled_database.findings()) == {"same as undisturbed, bit for bit"}
 
 
-def test_a_flag_that_is_gone_is_found(aftermath: Aftermath) -> None:
-    mine = StoredCheckpoint.job_id == aftermath.job
-    aftermath.change(update(StoredCheckpoint).where(mine).values(is_final=False))
-    assert "last, best and final kept once" in broken(aftermath.findings())
+def test_a_flag_that_is_gone_is_found(drilled_database: DrilledDatabase) -> None:
+    mine = StoredCheckpoint.job_id == drilled_database.job
+    drilled_database.change(update(StoredCheckpoint).where(mine).values(is_final=False))
+    assert "last, best and final kept once" in broken(drilled_database.findings())

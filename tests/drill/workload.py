@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from versemill.settings import Settings
 
 SONG = "小船摇呀摇\n摇到月亮桥\n桥上的人不分开\n分开的人桥下笑\n"
-TEXT = Text(tuple(SONG.replace("月", moon) for moon in "月星云雨风雪花草山水火土"))
+TEXT = Text(tuple(SONG.replace("月", character) for character in "月星云雨风雪花草山水火土"))
 SMALL = {
     "prefixes": ["分开"],
     "model.hidden_size": 16,
@@ -94,7 +94,7 @@ class Workload:
             except DatabaseError:
                 time.sleep(_LOOK_SECONDS)
 
-    def keep_up(self, enough: threading.Event) -> None:
+    def submit_until(self, enough: threading.Event) -> None:
         """Submits another job whenever few wait, until it is enough."""
         while not enough.wait(_LOOK_SECONDS):
             with contextlib.suppress(DatabaseError):
@@ -117,7 +117,7 @@ class Workload:
             return False
         return True
 
-    def take_up_again(self) -> int:
+    def resume_and_retry(self) -> int:
         """Resumes what is paused and retries what was cancelled or given up; how many failed."""
         for job in self.jobs(State.PAUSED):
             self.ask(service.resume, job)

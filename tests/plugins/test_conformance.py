@@ -1,4 +1,4 @@
-"""The built-in plugins pass the suites that a stranger's plugins are held to."""
+"""The built-in plugins pass the suites that third-party plugins are held to."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ PLACEHOLDERS = {
 }  # fmt: skip
 
 
-def commands(told: str) -> list[list[str]]:
+def commands(message: str) -> list[list[str]]:
     """The commands of Versemill that a text advises, as arguments."""
-    found = re.findall(r"`versemill ([^`]+)`", told)
+    found = re.findall(r"`versemill ([^`]+)`", message)
     return [[PLACEHOLDERS.get(word, word) for word in shlex.split(command)] for command in found]
 
 

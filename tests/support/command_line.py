@@ -91,7 +91,7 @@ CONFIG = JobConfig(
 TEXT = Text(("晨光落在窗台\n", "雨停了\n"))
 
 
-class Floor:
+class CommandLineQueue:
     """Jobs and workers, written as a worker would write them."""
 
     def __init__(self, store: Store) -> None:

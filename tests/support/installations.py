@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import column, create_engine, delete, insert, select, table
 
-from jobs_floor import Floor
+from job_queue import JobQueue
 from people import BOB
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
@@ -59,21 +59,21 @@ def make_older(path: Path, *, worker: str | None = None) -> None:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[Floor]:
+def opened(url: str) -> Iterator[JobQueue]:
     store = Store.open(url)
-    yield Floor(store)
+    yield JobQueue(store)
     store.close()
 
 
-def write(floor: Floor, statement: Executable) -> None:
-    with floor.store.unit_of_work() as uow:
+def write(queue: JobQueue, statement: Executable) -> None:
+    with queue.store.unit_of_work() as uow:
         assert uow.execute(statement).rowcount > 0
         uow.commit()
 
 
-def rows(floor: Floor) -> dict[str, list[tuple[Any, ...]]]:
+def rows(queue: JobQueue) -> dict[str, list[tuple[Any, ...]]]:
     """Every row that belongs to the installation; workers are processes."""
-    with floor.store.reading() as session:
+    with queue.store.reading() as session:
         return {
             table.name: sorted(
                 (tuple(map(_short, row)) for row in session.execute(select(table))), key=repr
@@ -86,9 +86,9 @@ def _short(value: object) -> object:
     return hashlib.sha256(value).digest() if isinstance(value, bytes) else value
 
 
-def trained(floor: Floor, best: bytes = b"weights") -> Claim:
+def trained(queue: JobQueue, best: bytes = b"weights") -> Claim:
     """A running job with all that a running job can have."""
-    claim = floor.running()
+    claim = queue.running()
     reports = [
         worker_api.MetricRow(
             step=step,
@@ -102,19 +102,19 @@ def trained(floor: Floor, best: bytes = b"weights") -> Claim:
     lyric = worker_api.LyricRow(
         step=1, epoch=1, prefix="分开", text="分开\n\0不\ud800", seed=2**62, decoder="greedy"
     )
-    worker_api.record(floor.store, claim, metrics=reports, lyrics=[lyric], output="a line\n")
-    floor.checkpoint(claim, step=10, data=best, is_best=True)
-    floor.checkpoint(claim, step=20, data=b"small", is_last=True)
+    worker_api.record(queue.store, claim, metrics=reports, lyrics=[lyric], output="a line\n")
+    queue.checkpoint(claim, step=10, data=best, is_best=True)
+    queue.checkpoint(claim, step=20, data=b"small", is_last=True)
     return claim
 
 
-def fill(floor: Floor) -> Claim:
+def fill(queue: JobQueue) -> Claim:
     """Rows of every kind, and no worker; the job returned is queued again, half trained."""
-    service.add_corpus(floor.store, "诗集", Text(("春眠不觉晓\n",)), "/tmp/poems.txt", BOB)
+    service.add_corpus(queue.store, "诗集", Text(("春眠不觉晓\n",)), "/tmp/poems.txt", BOB)
     for end in (State.SUCCEEDED, State.FAILED, State.CANCELLED, State.PAUSED):
-        claim = trained(floor, best=LARGE if end is State.SUCCEEDED else b"weights")
-        worker_api.finish(floor.store, claim, end, message="it ended", result={"copied": 0.1 + 0.2})
-    half = trained(floor)
-    worker_api.finish(floor.store, half, State.QUEUED, message="handed over")
-    write(floor, delete(Worker))
+        claim = trained(queue, best=LARGE if end is State.SUCCEEDED else b"weights")
+        worker_api.finish(queue.store, claim, end, message="it ended", result={"copied": 0.1 + 0.2})
+    half = trained(queue)
+    worker_api.finish(queue.store, half, State.QUEUED, message="handed over")
+    write(queue, delete(Worker))
     return half

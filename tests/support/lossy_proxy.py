@@ -15,7 +15,7 @@ NOTHING = {2: b"*-1\r\n", 3: b"_\r\n"}  # a list that is null, by version of the
 class Mode(Enum):
     FAITHFUL = "passes everything on"
     SILENT = "stays open and passes nothing on"
-    DEAF = "answers each blocking pop itself: there is nothing"
+    EMPTY = "answers each blocking pop itself, as if there were no message"
 
 
 class LossyProxy:
@@ -80,7 +80,7 @@ class _Link:
         while data := _received(self._client):
             if data.startswith(b"*") and b"HELLO\r\n$1\r\n3" in data:
                 self._protocol = 3
-            if self.mode is Mode.DEAF and b"BRPOP" in data:
+            if self.mode is Mode.EMPTY and b"BRPOP" in data:
                 self.swallowed += 1
                 time.sleep(0.5)
                 _send(self._client, NOTHING[self._protocol])

@@ -34,12 +34,12 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
         time.sleep(0.05)
     if not left:
         return
-    told = [_described(process) for process in left]
+    message = [_described(process) for process in left]
     while left:  # what they start meanwhile is found the next time
         kill(left)
         time.sleep(0.05)
         left = left_behind()
-    pytest.fail(f"left behind, and ended now: {'; '.join(told)}", pytrace=False)
+    pytest.fail(f"left behind, and ended now: {'; '.join(message)}", pytrace=False)
 
 
 def _described(process: psutil.Process) -> str:

@@ -78,5 +78,5 @@ def hand_over_seconds() -> float:
     The trainer's checkpoint and its end; as long again with the database away; and a call that
     nobody answers, both while that time runs out and as the worker takes itself off the list.
     """
-    unanswered = database._PATIENCE["tcp_user_timeout"] / 1000
+    unanswered = database._TIMEOUTS["tcp_user_timeout"] / 1000
     return 2 * attempt.STOP_SECONDS + attempt._EXIT_SECONDS + 2 * unanswered

@@ -88,7 +88,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(session: Path, test: str) -> str:
+def message(session: Path, test: str) -> str:
     """What the report says of a test that failed, and of its end."""
     cases = ET.parse(session / "report.xml").iter("testcase")
     parts = [part for case in cases if case.get("name") == test for part in case]
@@ -105,8 +105,8 @@ def test_what_is_started_ignores_and_blocks_nothing(session: Path) -> None:
 
 
 def test_one_that_leaves_a_process_behind_fails(session: Path) -> None:
-    assert "left behind, and ended now: " in told(session, "test_orphan")
-    assert (session / "orphan").read_text().strip() in told(session, "test_orphan")
+    assert "left behind, and ended now: " in message(session, "test_orphan")
+    assert (session / "orphan").read_text().strip() in message(session, "test_orphan")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_one_that_leaves_a_process_behind_fails(session: Path) -> None:
     [("fails", "ValueError"), ("hangs", "Timeout"), ("hangs_in_run", "Timeout")],
 )
 def test_one_that_fails_or_hangs_says_why(session: Path, test: str, words: str) -> None:
-    assert words in told(session, f"test_{test}")
+    assert words in message(session, f"test_{test}")
 
 
 @pytest.mark.parametrize(
@@ -124,9 +124,9 @@ def test_no_process_outlives_the_session(session: Path, test: str) -> None:
     assert not psutil.pid_exists(int((session / test).read_text()))
 
 
-def test_an_orphan_of_multiprocessing_is_ended_and_not_told(session: Path) -> None:
-    assert told(session, "test_orphaned_helper") == ""
+def test_a_multiprocessing_helper_left_behind_is_ended_and_not_reported(session: Path) -> None:
+    assert message(session, "test_orphaned_helper") == ""
 
 
 def test_what_a_fixture_holds_outlasts_a_test(session: Path) -> None:
-    assert told(session, "test_held") == told(session, "test_still_held") == ""
+    assert message(session, "test_held") == message(session, "test_still_held") == ""

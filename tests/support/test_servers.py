@@ -60,10 +60,10 @@ def test_valkey_keeps_its_address_and_only_asked_its_data(folder: Path, append_o
 def test_valkey_refuses_those_without_its_password(folder: Path) -> None:
     with (
         Valkey(folder, password="sesame") as server,
-        contextlib.closing(client.Redis(port=server.port)) as stranger,
+        contextlib.closing(client.Redis(port=server.port)) as unauthenticated,
         pytest.raises(client.AuthenticationError),
     ):
-        stranger.ping()
+        unauthenticated.ping()
 
 
 def test_a_test_may_kill_its_broker(redis: Valkey, redis_server: Valkey) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 ROOT = Path(versemill.__file__).parent
 COMMAND = re.compile(r"`versemill |(?<![\w-])--[a-z]|`pip ")
 STARTS_PROCESSES = {
-    "jobs/service/local_worker.py": {"--only", "--tethered", "--devices"},
+    "jobs/service/local_worker.py": {"--only", "--end-with-parent", "--devices"},
     "text/formats.py": {"save it as plain text, or `soffice --headless --convert-to txt:Text {}`"},
 }
 

@@ -84,14 +84,14 @@ def test_after_an_error_all_is_as_before(tmp_path: Path) -> None:
 
 
 def test_a_link_that_somebody_has_laid_is_not_followed(tmp_path: Path) -> None:
-    victim = tmp_path / "victim"
-    victim.write_bytes(b"mine")
+    linked = tmp_path / "linked"
+    linked.write_bytes(b"mine")
     target = tmp_path / "target"
     for name in ("target", ".target.partial", "target.partial"):
-        (tmp_path / name).symlink_to(victim)
+        (tmp_path / name).symlink_to(linked)
     with replacing(target) as file:
         file.write(b"new")
-    assert victim.read_bytes() == b"mine"
+    assert linked.read_bytes() == b"mine"
     assert target.read_bytes() == b"new"
     assert not target.is_symlink()
     with (

@@ -62,9 +62,9 @@ def test_what_no_text_has_is_refused_with_its_place(text: str, reason: str, offs
     with pytest.raises(TextError, match=reason) as caught:
         cleaned(text)
     assert caught.value.offset == offset
-    with pytest.raises(ConfigError, match=rf"prefix = .*{reason}") as told:
+    with pytest.raises(ConfigError, match=rf"prefix = .*{reason}") as message:
         prepared(text, "prefix")
-    assert str(told.value).isprintable()
+    assert str(message.value).isprintable()
 
 
 @pytest.mark.parametrize("text", ["a\nb", "a\tb", "a\u2028b", "a\r"])

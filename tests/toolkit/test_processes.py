@@ -1,4 +1,4 @@
-"""No Python process of the product's takes modules from the present folder."""
+"""No Python process of the product, or of its drill, takes modules from the present folder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from versemill.processes import code_command, module_command
 
 ROOT = Path(__file__).parents[2]
-PRODUCT = ["toolkit", "workers", "plugins", "alembic"]
+FOLDERS = ["toolkit", "workers", "plugins", "alembic", "tests/drill"]
 NAMERS = {"executable", "_base_executable", "get_executable", "set_executable"}
 """Attributes that name an interpreter."""
 ALLOWED = {"toolkit/versemill/processes.py", "workers/versemill_workers/__main__.py"}
@@ -41,7 +41,7 @@ def test_a_command_has_the_option_before_what_it_runs() -> None:
 def test_only_one_function_names_an_interpreter() -> None:
     found = {
         path.relative_to(ROOT).as_posix()
-        for folder in PRODUCT
+        for folder in FOLDERS
         for path in (ROOT / folder).rglob("*.py")
         if interpreters(path.read_text(encoding="utf-8"))
     }

@@ -162,10 +162,10 @@ def test_a_long_line_costs_little(part: str) -> None:
 def test_records_neither_steer_the_terminal_nor_begin_lines_of_their_own() -> None:
     formatter = RedactingFormatter([], "%(asctime)s %(message)s", "%H:%M:%S")
     error = ValueError("no \x1b[2J\nroom")
-    told = ("told to end by %s", ("ann\x1b]0;owned\x07\n12:00:00 forged\u202e",))
-    plain = logging.LogRecord("x", logging.WARNING, "x", 1, *told, None)
+    printed = ("told to end by %s", ("ann\x1b]0;owned\x07\n12:00:00 forged\u202e",))
+    plain = logging.LogRecord("x", logging.WARNING, "x", 1, *printed, None)
     assert formatter.format(plain).endswith(r"by ann\x1b]0;owned\x07\n12:00:00 forged\u202e")
-    raised = logging.LogRecord("x", logging.ERROR, "x", 1, *told, (ValueError, error, None))
+    raised = logging.LogRecord("x", logging.ERROR, "x", 1, *printed, (ValueError, error, None))
     text = formatter.format(raised)
     assert "\x1b" not in text
     assert text.splitlines()[-2:] == [r"ValueError: no \x1b[2J", "room"]

@@ -21,7 +21,7 @@ from versemill.settings import Settings
 from versemill_workers.devices import Slot
 from versemill_workers.supervisor.attempt import Supervisor
 from versemill_workers.trainer import entry
-from worker_stage import ENDLESS, SMALL, TEXT, Stage, command
+from worker_cluster import ENDLESS, SMALL, TEXT, Cluster, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,70 +48,74 @@ def version(place: Path) -> str:
 
 
 def test_a_plugin_that_appears_and_one_that_changed(
-    alone: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "plugins"
     folder.mkdir()
     place = folder / "mine.py"
     place.write_text(PLUGIN)
     monkeypatch.setenv("VERSEMILL_PLUGINS", str(folder))
-    alone.environment["VERSEMILL_PLUGINS"] = str(folder)
+    sqlite_cluster.environment["VERSEMILL_PLUGINS"] = str(folder)
     registry = Registry.discover()
     config = resolve(apply_overrides({}, SMALL | ENDLESS | {"sampler": "mine"}), registry)
     records = [registry.find("sampler", "mine").record({})]
     submission = Submission(config=config, text=TEXT, plugins=records)
-    job = service.enqueue(alone.store, submission, ANN).job
+    job = service.enqueue(sqlite_cluster.store, submission, ANN).job
     first, words = version(place), f"needs sampler 'mine' from mine.py = {version(place)}"
     place.unlink()
 
-    alone.start_worker("--name", "attic")
-    alone.until_ready()
-    assert str(service.waiting(alone.store, job.id)) == f"{words}; no live worker has it"
+    sqlite_cluster.start_worker("--name", "attic")
+    sqlite_cluster.until_ready()
+    assert str(service.waiting(sqlite_cluster.store, job.id)) == f"{words}; no live worker has it"
     place.write_text(PLUGIN)  # the worker sees that by itself
-    alone.until_training(job)
-    alone.until_checkpoint(job)
-    service.request_pause(alone.store, job.id, ANN)
-    step = alone.until_state(job, "paused").step
+    sqlite_cluster.until_training(job)
+    sqlite_cluster.until_checkpoint(job)
+    service.request_pause(sqlite_cluster.store, job.id, ANN)
+    step = sqlite_cluster.until_state(job, "paused").step
 
     place.write_text(PLUGIN + "# another version\n")
-    service.resume(alone.store, job.id, ANN)
-    alone.until(lambda: "attic has" in str(service.waiting(alone.store, job.id)))
-    shown = command(alone, "show", str(job.id))
+    service.resume(sqlite_cluster.store, job.id, ANN)
+    sqlite_cluster.until(lambda: "attic has" in str(service.waiting(sqlite_cluster.store, job.id)))
+    shown = command(sqlite_cluster, "show", str(job.id))
     assert f"waits      {words}; no live worker has it; worker attic has sampler 'mine' " in shown
     assert f"versemill resume {job.id} --accept-change" in shown
-    assert len(service.details(alone.store, job.id).attempts) <= 2  # it is not tried in vain
+    assert (
+        len(service.details(sqlite_cluster.store, job.id).attempts) <= 2
+    )  # it is not tried in vain
 
-    command(alone, "pause", str(job.id))
-    command(alone, "resume", str(job.id), "--accept-change")
-    alone.until_checkpoint(job, after=step)
+    command(sqlite_cluster, "pause", str(job.id))
+    command(sqlite_cluster, "resume", str(job.id), "--accept-change")
+    sqlite_cluster.until_checkpoint(job, after=step)
     change = f"sampler 'mine': mine.py {first} → {version(place)}"
-    told = alone.messages(job)
-    assert "resumed; a change of its plugins is accepted" in told
-    assert f"goes on changed, as ann accepted: {change}" in told
-    needed = service.details(alone.store, job.id).requirements
+    message = sqlite_cluster.messages(job)
+    assert "resumed; a change of its plugins is accepted" in message
+    assert f"goes on changed, as ann accepted: {change}" in message
+    needed = service.details(sqlite_cluster.store, job.id).requirements
     assert version(place) in {requirement.version for requirement in needed}
 
 
 def test_a_trainer_that_lacks_a_plugin_hands_its_job_back(
-    alone: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sqlite_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VERSEMILL_HOME", str(tmp_path))
     config = resolve(apply_overrides({}, SMALL), Registry.discover())
     record = PluginRecord(kind="cell", name="gru", distribution="versemill", version="999")
     submission = Submission(config=config, text=TEXT, plugins=[record])
-    job = service.enqueue(alone.store, submission, ANN).job
-    claim = worker_api.claim(alone.store, worker_api.register_worker(alone.store, "here", 1))
+    job = service.enqueue(sqlite_cluster.store, submission, ANN).job
+    claim = worker_api.claim(
+        sqlite_cluster.store, worker_api.register_worker(sqlite_cluster.store, "here", 1)
+    )
     assert claim is not None
     context = get_context("forkserver")
     context.set_forkserver_preload(entry.PRELOADED)
     slot = Slot(device="cpu", gpu=None, threads=1)
     supervisor = Supervisor(
-        Settings.from_environment(), alone.store, claim, slot, context, threading.Event()
+        Settings.from_environment(), sqlite_cluster.store, claim, slot, context, threading.Event()
     )
     assert supervisor.run()
-    assert supervisor.unfit
-    assert alone.job(job).state == "queued"
-    assert alone.messages(job)[-1] == (
+    assert supervisor.plugin_mismatch
+    assert sqlite_cluster.job(job).state == "queued"
+    assert sqlite_cluster.messages(job)[-1] == (
         "needs cell 'gru' from versemill ≥ 999, which this worker does not have now; handed back"
     )
-    assert not worker_api.runnable(alone.store)  # for a few seconds
+    assert not worker_api.runnable(sqlite_cluster.store)  # for a few seconds

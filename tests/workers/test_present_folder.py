@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker_stage import ENDLESS, Stage
+from worker_cluster import ENDLESS, Cluster
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -45,17 +45,17 @@ def shared(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def staged(alone: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+def staged(sqlite_cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """An installation with a tracker of its own."""
     plugins = tmp_path / "plugins"
     plugins.mkdir()
     (plugins / "mine.py").write_text(PLUGIN)
-    alone.environment["VERSEMILL_PLUGINS"] = str(plugins)
+    sqlite_cluster.environment["VERSEMILL_PLUGINS"] = str(plugins)
     monkeypatch.setenv("VERSEMILL_PLUGINS", str(plugins))
-    return alone
+    return sqlite_cluster
 
 
-def test_the_trap_works(shared: Path) -> None:
+def test_the_planted_modules_are_imported_without_dash_p(shared: Path) -> None:
     subprocess.run([sys.executable, "-m", "json"], cwd=shared, check=True)
     assert "__main__" in (shared / "caught").read_text()
 
@@ -70,7 +70,7 @@ def test_the_trap_works(shared: Path) -> None:
     ids=lambda arguments: arguments[0],
 )
 def test_a_command_takes_nothing_from_it(
-    staged: Stage, shared: Path, arguments: tuple[str, ...]
+    staged: Cluster, shared: Path, arguments: tuple[str, ...]
 ) -> None:
     command = Path(sys.executable).with_name("versemill")
     done = subprocess.run(
@@ -90,7 +90,7 @@ def test_a_command_takes_nothing_from_it(
 
 @pytest.mark.parametrize("module", ["versemill", "versemill_workers"])
 def test_a_module_started_by_its_name_leaves_the_folder_alone(
-    staged: Stage, shared: Path, module: str
+    staged: Cluster, shared: Path, module: str
 ) -> None:
     """`python -m` itself looks there first; what it starts and imports then does not."""
     (shared / "typing.py").unlink()  # which Python imports before any line of ours

@@ -12,7 +12,7 @@ from versemill.jobs import service
 from versemill.jobs.execution import checkpoints
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import StoredCheckpoint, Worker
-from worker_stage import ENDLESS, Stage
+from worker_cluster import ENDLESS, Cluster
 
 if TYPE_CHECKING:
     from sqlalchemy.sql.base import Executable
@@ -20,46 +20,50 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(400)
 
 
-def write(stage: Stage, statement: Executable) -> None:
-    with stage.store.unit_of_work() as uow:
+def write(cluster: Cluster, statement: Executable) -> None:
+    with cluster.store.unit_of_work() as uow:
         uow.execute(statement)
         uow.commit()
 
 
-def test_of_two_that_sweep_at_once_one_takes_a_dead_ones_job(stage: Stage) -> None:
-    job = stage.submit(**ENDLESS)
-    doomed = stage.start_worker("--name", "doomed")
-    stage.until_training(job)
-    step = stage.until_checkpoint(job)
-    heirs = [stage.start_worker("--name", name) for name in ("one", "two")]
-    stage.until(lambda: len(service.live_workers(stage.store)) == 3)
-    doomed.kill()
-    doomed.wait()
-    stage.expire_lease(job)
+def test_of_two_workers_that_sweep_at_once_one_claims_the_job(cluster: Cluster) -> None:
+    job = cluster.submit(**ENDLESS)
+    killed = cluster.start_worker("--name", "killed")
+    cluster.until_training(job)
+    step = cluster.until_checkpoint(job)
+    others = [cluster.start_worker("--name", name) for name in ("one", "two")]
+    cluster.until(lambda: len(service.live_workers(cluster.store)) == 3)
+    killed.kill()
+    killed.wait()
+    cluster.expire_lease(job)
     # As if they had been there for longer than a lease; before, they leave others' jobs alone.
-    write(stage, update(Worker).values(steady_since=db_now(-100)))
-    stage.until(lambda: any(m.startswith("resumed") for m in stage.messages(job)))
-    stage.until_checkpoint(job, after=step)
-    told = service.details(stage.store, job.id).events
-    (lost,) = [event for event in told if "worker doomed was lost at step" in event.message]
+    write(cluster, update(Worker).values(steady_since=db_now(-100)))
+    cluster.until(lambda: any(m.startswith("resumed") for m in cluster.messages(job)))
+    cluster.until_checkpoint(job, after=step)
+    printed = service.details(cluster.store, job.id).events
+    (lost,) = [event for event in printed if "worker killed was lost at step" in event.message]
     assert lost.actor in {"one (sweep)", "two (sweep)"}
-    assert stage.job(job).attempt == 2
-    assert all(heir.poll() is None for heir in heirs)
+    assert cluster.job(job).attempt == 2
+    assert all(worker.poll() is None for worker in others)
 
 
-def test_what_was_freed_is_in_the_log_and_in_the_story(alone: Stage) -> None:
-    alone.environment["VERSEMILL_CHECKPOINT_LIMIT_GB"] = "1"
-    kept, going = alone.submit(**ENDLESS), alone.submit()
-    alone.start_worker()
-    alone.until_checkpoint(kept)
-    service.request_cancel(alone.store, kept.id, ANN)
-    going = alone.until_state(going, "succeeded")
-    (best,) = [row for row in checkpoints.checkpoints(alone.store, going.id) if row.is_best]
+def test_freed_checkpoints_are_in_the_log_and_in_the_events(sqlite_cluster: Cluster) -> None:
+    sqlite_cluster.environment["VERSEMILL_CHECKPOINT_LIMIT_GB"] = "1"
+    kept, going = sqlite_cluster.submit(**ENDLESS), sqlite_cluster.submit()
+    sqlite_cluster.start_worker()
+    sqlite_cluster.until_checkpoint(kept)
+    service.request_cancel(sqlite_cluster.store, kept.id, ANN)
+    going = sqlite_cluster.until_state(going, "succeeded")
+    (best,) = [
+        row for row in checkpoints.checkpoints(sqlite_cluster.store, going.id) if row.is_best
+    ]
     # As if they were of real models.
-    write(alone, update(StoredCheckpoint).values(size=600_000_000))
-    alone.until(lambda: "over the limit of 1 GB" in alone.log())
-    (line,) = [line for line in alone.log().splitlines() if f"job {going.id}: checkpoint" in line]
+    write(sqlite_cluster, update(StoredCheckpoint).values(size=600_000_000))
+    sqlite_cluster.until(lambda: "over the limit of 1 GB" in sqlite_cluster.log())
+    (line,) = [
+        line for line in sqlite_cluster.log().splitlines() if f"job {going.id}: checkpoint" in line
+    ]
     assert f"checkpoint of step {going.step:,} deleted, 600.0 MB freed" in line
-    assert any("600.0 MB freed" in message for message in alone.messages(going))
-    left = checkpoints.checkpoints(alone.store, going.id)
+    assert any("600.0 MB freed" in message for message in sqlite_cluster.messages(going))
+    left = checkpoints.checkpoints(sqlite_cluster.store, going.id)
     assert [row.id for row in left] == [best.id]

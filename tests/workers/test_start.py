@@ -15,49 +15,49 @@ from servers import free_port
 from versemill.errors import VersemillError
 from versemill.jobs import service
 from versemill_workers import start
-from worker_stage import ENDLESS, PATIENCE, Stage
+from worker_cluster import ENDLESS, WAIT_SECONDS, Cluster
 
 pytestmark = pytest.mark.timeout(400)
 
 
-def fork_server(stage: Stage) -> tuple[psutil.Process, Path]:
+def fork_server(cluster: Cluster) -> tuple[psutil.Process, Path]:
     """The last worker's, and the socket at which it listens."""
 
     def find() -> tuple[psutil.Process, Path] | None:
-        for child in psutil.Process(stage.workers[-1].pid).children():
+        for child in psutil.Process(cluster.workers[-1].pid).children():
             with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
                 for connection in child.net_connections(kind="unix"):
                     if "listener-" in str(connection.laddr):
                         return child, Path(str(connection.laddr))
         return None
 
-    found: tuple[psutil.Process, Path] = stage.until(find)
+    found: tuple[psutil.Process, Path] = cluster.until(find)
     return found
 
 
 @pytest.fixture
-def far_away(alone: Stage) -> Path:
+def far_away(sqlite_cluster: Cluster) -> Path:
     """A temporary folder whose path is too long for a socket in it."""
-    folder = alone.home / ("晨" * 50)
+    folder = sqlite_cluster.home / ("晨" * 50)
     folder.mkdir()
-    alone.environment["TMPDIR"] = str(folder)
+    sqlite_cluster.environment["TMPDIR"] = str(folder)
     assert len(bytes(folder)) > 110
     return folder
 
 
-def test_a_temporary_folder_with_a_long_path(alone: Stage, far_away: Path) -> None:
-    job = alone.submit(**ENDLESS)
-    worker = alone.start_worker()
-    trainer = alone.until_training(job)
-    server, socket = fork_server(alone)
+def test_a_temporary_folder_with_a_long_path(sqlite_cluster: Cluster, far_away: Path) -> None:
+    job = sqlite_cluster.submit(**ENDLESS)
+    worker = sqlite_cluster.start_worker()
+    trainer = sqlite_cluster.until_training(job)
+    server, socket = fork_server(sqlite_cluster)
     assert not socket.is_relative_to(far_away)
     assert trainer.environ()["TMPDIR"] == str(far_away), "for all else it is the one to use"
 
     server.kill()
     trainer.kill()  # the next attempt needs another fork server
-    alone.until(lambda: alone.job(job).attempt > 1)
-    alone.until_training(job)
-    other, other_socket = fork_server(alone)
+    sqlite_cluster.until(lambda: sqlite_cluster.job(job).attempt > 1)
+    sqlite_cluster.until_training(job)
+    other, other_socket = fork_server(sqlite_cluster)
     assert other.pid != server.pid
     assert other_socket.parent == socket.parent
 
@@ -73,43 +73,43 @@ def test_no_temporary_folder_with_a_short_path(
     monkeypatch.setattr(start.tempfile, "tempdir", str(far_away))
     monkeypatch.setattr(start, "_SHORT", ("/nowhere", "/no/where"))
     said = r"at most 71 bytes\), and /nowhere and /no/where .*; set TMPDIR to a shorter one$"
-    with pytest.raises(VersemillError, match=said), start._room_for_a_socket():
+    with pytest.raises(VersemillError, match=said), start._short_temporary_folder():
         pass
 
 
-def assert_nothing_is_left(stage: Stage) -> None:
-    assert stage.workers[-1].wait(PATIENCE) == 0, stage.log()
-    assert service.live_workers(stage.store) == []
-    spool = stage.home / "spool"
+def assert_nothing_is_left(cluster: Cluster) -> None:
+    assert cluster.workers[-1].wait(WAIT_SECONDS) == 0, cluster.log()
+    assert service.live_workers(cluster.store) == []
+    spool = cluster.home / "spool"
     assert not spool.exists() or list(spool.iterdir()) == []
-    assert "Traceback" not in stage.log()
+    assert "Traceback" not in cluster.log()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("broker_url", ["memory://", "redis://127.0.0.1:{port}/0"])
 def test_a_signal_to_a_worker_that_is_starting(
-    alone: Stage, number: signal.Signals, broker_url: str
+    sqlite_cluster: Cluster, number: signal.Signals, broker_url: str
 ) -> None:
-    alone.environment["VERSEMILL_BROKER_URL"] = broker_url.format(port=free_port())
-    worker = alone.start_worker()
-    alone.until(lambda: service.live_workers(alone.store))
+    sqlite_cluster.environment["VERSEMILL_BROKER_URL"] = broker_url.format(port=free_port())
+    worker = sqlite_cluster.start_worker()
+    sqlite_cluster.until(lambda: service.live_workers(sqlite_cluster.store))
     worker.send_signal(number)
-    assert_nothing_is_left(alone)
+    assert_nothing_is_left(sqlite_cluster)
 
 
-def test_a_tether_cut_while_the_worker_is_starting(alone: Stage) -> None:
-    worker = alone.start_worker("--tethered", stdin=subprocess.PIPE)
+def test_the_parent_ends_while_the_worker_is_starting(sqlite_cluster: Cluster) -> None:
+    worker = sqlite_cluster.start_worker("--end-with-parent", stdin=subprocess.PIPE)
     assert worker.stdin is not None
     worker.stdin.close()
-    assert_nothing_is_left(alone)
+    assert_nothing_is_left(sqlite_cluster)
 
 
 TWO_SIGNALS = """
 import os, signal, threading
-from versemill_workers.start import _note_signals
+from versemill_workers.start import _install_signal_handlers
 
 told = threading.Event()
-_note_signals(told)
+_install_signal_handlers(told)
 os.kill(os.getpid(), signal.SIGTERM)
 print(told.is_set(), flush=True)
 os.kill(os.getpid(), signal.SIGINT)

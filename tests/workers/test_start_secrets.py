@@ -14,13 +14,13 @@ import psutil
 import pytest
 from sqlalchemy import make_url
 
-from worker_stage import ENDLESS
+from worker_cluster import ENDLESS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from worker_stage import Stage
+    from worker_cluster import Cluster
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -42,10 +42,10 @@ def nobody() -> Iterator[str]:
         yield f"127.0.0.1:{unused.getsockname()[1]}"
 
 
-def command(stage: Stage, *arguments: str, **variables: str) -> str:
+def command(cluster: Cluster, *arguments: str, **variables: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "versemill", *arguments],
-        env=stage.environment | variables,
+        env=cluster.environment | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         timeout=120,
@@ -54,16 +54,18 @@ def command(stage: Stage, *arguments: str, **variables: str) -> str:
     return done.stdout.decode()
 
 
-def test_a_worker_without_its_broker_works_and_keeps_the_secret(alone: Stage, nobody: str) -> None:
-    alone.environment["VERSEMILL_BROKER_URL"] = f"redis://ann:{ENCODED}@{nobody}/0"
-    job = alone.submit()
-    worker = alone.start_worker("--name", "attic")
-    alone.until(lambda: "does not answer" in alone.log())
-    alone.until_state(job, "succeeded")
+def test_a_worker_without_its_broker_works_and_keeps_the_secret(
+    sqlite_cluster: Cluster, nobody: str
+) -> None:
+    sqlite_cluster.environment["VERSEMILL_BROKER_URL"] = f"redis://ann:{ENCODED}@{nobody}/0"
+    job = sqlite_cluster.submit()
+    worker = sqlite_cluster.start_worker("--name", "attic")
+    sqlite_cluster.until(lambda: "does not answer" in sqlite_cluster.log())
+    sqlite_cluster.until_state(job, "succeeded")
     family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
     for process in family:
         assert_unsaid(" ".join(process.cmdline()) + process.name())
-    assert nobody in alone.log(), "addresses may be shown"
+    assert nobody in sqlite_cluster.log(), "addresses may be shown"
     for arguments in (
         ("jobs",),
         ("show", str(job.id)),
@@ -71,13 +73,13 @@ def test_a_worker_without_its_broker_works_and_keeps_the_secret(alone: Stage, no
         ("doctor",),
         ("jobs", "--json"),
     ):
-        assert_unsaid(command(alone, *arguments))
-    said = command(alone, "submit", "--corpus", "starter-en")
+        assert_unsaid(command(sqlite_cluster, *arguments))
+    said = command(sqlite_cluster, "submit", "--corpus", "starter-en")
     assert "did not answer" in said
     assert_unsaid(said)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0
-    assert_unsaid(alone.log())
+    assert_unsaid(sqlite_cluster.log())
 
 
 @pytest.mark.parametrize(
@@ -89,31 +91,33 @@ def test_a_worker_without_its_broker_works_and_keeps_the_secret(alone: Stage, no
     ],
 )
 def test_whatever_cannot_reach_its_database_keeps_the_secret(
-    alone: Stage, nobody: str, url: str
+    sqlite_cluster: Cluster, nobody: str, url: str
 ) -> None:
     variables = {"VERSEMILL_DATABASE_URL": url.format(ENCODED, nobody)}
-    alone.environment |= variables
-    worker = alone.start_worker()
+    sqlite_cluster.environment |= variables
+    worker = sqlite_cluster.start_worker()
     assert worker.wait(90) == 1
-    assert alone.log().startswith("versemill worker: ")
-    assert_unsaid(alone.log())
+    assert sqlite_cluster.log().startswith("versemill worker: ")
+    assert_unsaid(sqlite_cluster.log())
     for arguments in (
         ("jobs",), ("db", "status"), ("db", "status", "--json"), ("db", "upgrade"), ("doctor",),
         ("doctor", "--json"), ("corpora", "list"),
     ):  # fmt: skip
-        said = command(alone, *arguments, **variables)
+        said = command(sqlite_cluster, *arguments, **variables)
         assert "Traceback" not in said
         assert_unsaid(said)
 
 
-def test_a_broker_url_that_can_be_read_in_two_ways_is_refused(alone: Stage, nobody: str) -> None:
-    alone.environment["VERSEMILL_BROKER_URL"] = f"redis://:Qx7@Zj@{nobody}/0"
-    worker = alone.start_worker()
+def test_a_broker_url_that_can_be_read_in_two_ways_is_refused(
+    sqlite_cluster: Cluster, nobody: str
+) -> None:
+    sqlite_cluster.environment["VERSEMILL_BROKER_URL"] = f"redis://:Qx7@Zj@{nobody}/0"
+    worker = sqlite_cluster.start_worker()
     assert worker.wait(90) == 1
-    assert "%40 for @" in alone.log()
-    assert alone.log().count("\n") == 1
-    assert_unsaid(alone.log())
-    said = command(alone, "doctor")
+    assert "%40 for @" in sqlite_cluster.log()
+    assert sqlite_cluster.log().count("\n") == 1
+    assert_unsaid(sqlite_cluster.log())
+    said = command(sqlite_cluster, "doctor")
     assert "VERSEMILL_BROKER_URL (redis://***) can be read in two ways" in said
     assert_unsaid(said)
 
@@ -136,8 +140,10 @@ fail()
 """
 
 
-def test_what_ends_a_thread_or_the_worker_is_told_without_the_secret(alone: Stage) -> None:
-    environment: dict[str, Any] = alone.environment | {
+def test_what_ends_a_thread_or_the_worker_is_told_without_the_secret(
+    sqlite_cluster: Cluster,
+) -> None:
+    environment: dict[str, Any] = sqlite_cluster.environment | {
         "VERSEMILL_DATABASE_URL": f"postgresql://ann:{ENCODED}@db/mill"
     }
     done = subprocess.run(
@@ -167,22 +173,22 @@ class Sees(Tracker):
 
 
 def test_trainers_and_trackers_do_not_inherit_what_leads_to_the_database(
-    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "plugins" / "sees.py"
     place.parent.mkdir()
     place.write_text(SEES)
     monkeypatch.setenv("VERSEMILL_PLUGINS", str(place.parent))
-    url = make_url(stage.environment["VERSEMILL_DATABASE_URL"])
+    url = make_url(cluster.environment["VERSEMILL_DATABASE_URL"])
     if url.get_backend_name() == "postgresql":  # found by libpq's variables alone
-        stage.environment |= {
+        cluster.environment |= {
             "VERSEMILL_DATABASE_URL": "postgresql://",
             "PGHOST": str(url.host or url.query["host"]),
             "PGPORT": str(url.port or url.query.get("port", "")),
             "PGUSER": str(url.username),
             "PGDATABASE": str(url.database),
         }
-    stage.environment |= {
+    cluster.environment |= {
         "PGPASSWORD": SECRET,
         "PGPASSFILE": str(tmp_path / "pgpass"),
         "VERSEMILL_BROKER_URL": f"redis://ann:{ENCODED}@127.0.0.1:1/0",
@@ -192,11 +198,11 @@ def test_trainers_and_trackers_do_not_inherit_what_leads_to_the_database(
         "VERSEMILL_PLUGINS": str(place.parent),
         "OWN_SETTING": "kept",
     }
-    job = stage.submit(**ENDLESS, trackers=["sees"])
-    worker = stage.start_worker()
-    trainer = stage.until_training(job)
-    seen = stage.until(lambda: [*stage.home.glob("tracking/*/seen.json")])[0]
-    environments = [trainer.environ(), json.loads(stage.until(seen.read_text))]
+    job = cluster.submit(**ENDLESS, trackers=["sees"])
+    worker = cluster.start_worker()
+    trainer = cluster.until_training(job)
+    seen = cluster.until(lambda: [*cluster.home.glob("tracking/*/seen.json")])[0]
+    environments = [trainer.environ(), json.loads(cluster.until(seen.read_text))]
     environments += [c.environ() for c in psutil.Process(worker.pid).children(recursive=True)]
     for environment in environments:
         assert_unsaid(str(environment))

@@ -1,4 +1,4 @@
-"""`python -m versemill_workers`: a worker in the foreground, until it is told to end.
+"""`python -m versemill_workers`: a worker in the foreground, until it is asked to end.
 
 Imports nothing at the top: every trainer process runs this module's head once more.
 """

@@ -1,8 +1,8 @@
 """The messages between a supervisor and its trainer: JSON over a pipe, files in a spool folder.
 
 The trainer sends: `progress`, `report`, `checkpoint`, `remark` (an event of the job, no sign that
-it trains), `unreadable` (the checkpoint to go on from), `unfit` (its plugins are not those that
-the job needs), `finished`, `stopped`, `failed`.
+it trains), `unreadable` (the checkpoint to go on from), `plugin_mismatch` (its plugins are not
+those that the job needs), `finished`, `stopped`, `failed`.
 The supervisor sends: `alive`, `stored` (a checkpoint is durable) and `stop` (checkpoint, then end).
 """
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from versemill.config.validation import JSONValue
 
 MESSAGE_LIMIT = 16 * 1024 * 1024
-"""Longest message taken, in bytes."""
+"""Longest message received, in bytes."""
 
-ALIVE_SECONDS = 2.0
+HEARTBEAT_SECONDS = 2.0
 
 Message = dict[str, Any]
 
@@ -52,7 +52,7 @@ class Order:
         threads: CPU threads of one operation.
         checkpoint_seconds: time between checkpoints.
         tracking: folder for the job's trackers.
-        lease_seconds: the trainer ends itself when the supervisor is silent for so long.
+        lease_seconds: the trainer ends itself when it has received nothing for so long.
     """
 
     job: int
@@ -83,20 +83,20 @@ class Order:
         return cls(**json.loads(text))
 
 
-def send(line: Connection, message: Message) -> None:
+def send(pipe: Connection, message: Message) -> None:
     """Sends one message; raises `OSError` when the other side is gone."""
-    line.send_bytes(json.dumps(message, ensure_ascii=False).encode())
+    pipe.send_bytes(json.dumps(message, ensure_ascii=False).encode())
 
 
-def receive(line: Connection) -> Message:
+def receive(pipe: Connection) -> Message:
     """Takes one message; raises `EOFError` or `OSError` when the other side is gone."""
-    message = json.loads(line.recv_bytes(MESSAGE_LIMIT))
+    message = json.loads(pipe.recv_bytes(MESSAGE_LIMIT))
     if not isinstance(message, dict):
         raise OSError(f"not a message: {message!r}")
     return message
 
 
-def in_words(exit_code: int | None) -> str:
+def describe_exit(exit_code: int | None) -> str:
     """How a trainer's process has ended."""
     if exit_code is None:
         return "not seen to end"
@@ -106,20 +106,20 @@ def in_words(exit_code: int | None) -> str:
     return f"exit code {exit_code}"
 
 
-class SupervisorLine:
+class SupervisorConnection:
     """The supervisor's end. A thread sends `alive` for as long as this process runs.
 
     So a trainer goes on however long the database keeps its supervisor waiting, and ends when
     the worker is frozen or dead.
     """
 
-    def __init__(self, line: Connection) -> None:
-        self._line = line
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
         self._sending = threading.Lock()
         self._closed = threading.Event()
-        threading.Thread(target=self._say_alive, name="alive", daemon=True).start()
+        threading.Thread(target=self._send_heartbeats, name="heartbeat", daemon=True).start()
 
-    def __enter__(self) -> SupervisorLine:
+    def __enter__(self) -> SupervisorConnection:
         return self
 
     def __exit__(
@@ -130,63 +130,63 @@ class SupervisorLine:
     ) -> None:
         self._closed.set()
         with self._sending:
-            self._line.close()
+            self._pipe.close()
 
-    def tell(self, message_type: str) -> None:
+    def send(self, message_type: str) -> None:
         """Sends one message; none reaches a trainer that has just ended."""
         with self._sending, contextlib.suppress(OSError):
-            send(self._line, {"type": message_type})
+            send(self._pipe, {"type": message_type})
 
     def poll(self, seconds: float = 0.0) -> bool:
         """Whether there is something to receive, after waiting at most so long."""
-        return self._line.poll(seconds)
+        return self._pipe.poll(seconds)
 
     def receive(self) -> Message:
         """Takes one message; raises `EOFError` or `OSError` when the trainer is gone."""
-        return receive(self._line)
+        return receive(self._pipe)
 
-    def _say_alive(self) -> None:
+    def _send_heartbeats(self) -> None:
         while not self._closed.is_set():
-            self.tell("alive")
-            self._closed.wait(ALIVE_SECONDS)
+            self.send("alive")
+            self._closed.wait(HEARTBEAT_SECONDS)
 
 
-class TrainerLine:
-    """The trainer's end. A thread listens, so that a step never waits for the supervisor.
+class TrainerConnection:
+    """The trainer's end. A thread receives messages, so that a step never waits for the supervisor.
 
     Ends the process at once when the pipe closes, or when nothing was received for the length of
     a lease: by then another worker may have the job, and two must not train it at once.
     """
 
-    def __init__(self, line: Connection, *, lease_seconds: float) -> None:
+    def __init__(self, pipe: Connection, *, lease_seconds: float) -> None:
         self.stop_asked = threading.Event()
         self.outstanding = 0
         """Checkpoints handed over that are not durable yet."""
-        self._line = line
+        self._pipe = pipe
         self._lease_seconds = lease_seconds
         self._sending = threading.Lock()
-        threading.Thread(target=self._listen, name="supervisor-line", daemon=True).start()
+        threading.Thread(target=self._receive_messages, name="messages", daemon=True).start()
 
-    def tell(self, message_type: str, **content: JSONValue) -> None:
+    def send(self, message_type: str, **content: JSONValue) -> None:
         """Sends one message."""
         with self._sending:
             if message_type == "checkpoint":
                 self.outstanding += 1
-            send(self._line, {"type": message_type, **content})
+            send(self._pipe, {"type": message_type, **content})
 
-    def _listen(self) -> None:
-        heard = time.monotonic()
+    def _receive_messages(self) -> None:
+        received_at = time.monotonic()
         while True:
             try:
-                if self._line.poll(1.0):
-                    self._take(receive(self._line))
-                    heard = time.monotonic()
+                if self._pipe.poll(1.0):
+                    self._handle(receive(self._pipe))
+                    received_at = time.monotonic()
             except (EOFError, OSError):
                 os._exit(70)
-            if time.monotonic() - heard > self._lease_seconds:
+            if time.monotonic() - received_at > self._lease_seconds:
                 os._exit(71)
 
-    def _take(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         if message["type"] == "stored":
             with self._sending:
                 self.outstanding -= 1

@@ -39,8 +39,8 @@ POLL_SECONDS = {"embedded": 0.5, "broker": 2.0}
 """Without a broker the poller finds every job; with one, those whose message was lost."""
 
 SWEEP_SECONDS = 10.0
-TROUBLE_SECONDS = 10.0
-MOST_TROUBLE_SECONDS = 300.0
+BACKOFF_SECONDS = 10.0
+MAX_BACKOFF_SECONDS = 300.0
 
 
 class SlotPool:
@@ -73,11 +73,11 @@ class SlotPool:
         self._context = context
         self._only = only
         self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
-        self._troubles = 0
+        self._failures_in_a_row = 0
         self._supervisors: set[Supervisor] = set()
-        self._nudge = threading.Event()
+        self._poll_now = threading.Event()
         self._sweep_at = 0.0
-        self._stocktaking = threading.Lock()
+        self._plugins_lock = threading.Lock()
         self._sources: list[tuple[str, str]] | None = None
         self._any_slot: Slot | None = None
 
@@ -93,9 +93,9 @@ class SlotPool:
                     return
             finally:
                 self._free.put(slot)
-                self._nudge.set()
+                self._poll_now.set()
 
-    def get_going(self, slots: list[Slot]) -> None:
+    def open_slots(self, slots: list[Slot]) -> None:
         """Opens the slots for jobs, once trainers can be started without delay.
 
         Raises:
@@ -104,13 +104,13 @@ class SlotPool:
         machines = sorted({slot.machine for slot in slots if slot.machine is not None})
         self._worker = replace(self._worker, machines=machines)
         self._any_slot = slots[0]
-        self._take_stock()
+        self._refresh_plugins()
         for slot in slots:
             self._free.put(slot)
         self._sweep_at = 0.0  # a sweep also records what kind of machine this is
-        self._nudge.set()
+        self._poll_now.set()
 
-    def has_room(self) -> bool:
+    def has_free_slot(self) -> bool:
         """Whether a job could be started now."""
         return not self.handing_over.is_set() and not self._free.empty()
 
@@ -125,7 +125,7 @@ class SlotPool:
     def hand_over(self) -> None:
         """Makes every supervisor checkpoint and requeue its job; claims nothing more."""
         self.handing_over.set()
-        self._nudge.set()
+        self._poll_now.set()
 
     def ask_to_end(self) -> None:
         """Ends the worker as a first signal does; nothing if it is ending already."""
@@ -154,15 +154,15 @@ class SlotPool:
         )
         self._supervisors.add(supervisor)
         try:
-            well = supervisor.run()
+            worker_ok = supervisor.run()
         finally:
             self._supervisors.discard(supervisor)
-        self._troubles = 0 if well else self._troubles + 1
-        if supervisor.unfit:
-            self._stock_again()
-        if not well:  # a broken worker must not claim one job after the other
-            pause = TROUBLE_SECONDS * 2.0 ** (self._troubles - 1)
-            self.handing_over.wait(min(pause, MOST_TROUBLE_SECONDS))
+        self._failures_in_a_row = 0 if worker_ok else self._failures_in_a_row + 1
+        if supervisor.plugin_mismatch:
+            self._record_plugins_now()
+        if not worker_ok:  # a broken worker must not claim one job after the other
+            pause = BACKOFF_SECONDS * 2.0 ** (self._failures_in_a_row - 1)
+            self.handing_over.wait(min(pause, MAX_BACKOFF_SECONDS))
         return True
 
     def _poll(self, dispatch: Callable[[], object]) -> None:
@@ -189,13 +189,13 @@ class SlotPool:
             except Exception:
                 if not self.handing_over.is_set():  # as it ends, the pool takes no more
                     logger.exception("cannot look for work")
-            self._nudge.wait(interval)
-            self._nudge.clear()
+            self._poll_now.wait(interval)
+            self._poll_now.clear()
         self.ask_to_end()
 
-    def _take_stock(self) -> None:
+    def _refresh_plugins(self) -> None:
         """Finds out which plugins there are, if they may be others than before."""
-        with self._stocktaking:
+        with self._plugins_lock:
             slot, sources = self._any_slot, [(s.distribution, s.version) for s in find_sources()]
             if slot is None or sources == self._sources:
                 return
@@ -203,21 +203,21 @@ class SlotPool:
             self._worker = replace(self._worker, plugins=found)
             self._sources = sources
 
-    def _stock_again(self) -> None:
+    def _record_plugins_now(self) -> None:
         """Records at once which plugins there are: a trainer found others than recorded."""
         self._sources = None
         try:
-            self._take_stock()
-            worker_api.beat(self._store, self._worker)
+            self._refresh_plugins()
+            worker_api.heartbeat(self._store, self._worker)
         except (OSError, DatabaseError) as error:
             logger.warning("cannot record which plugins this worker has: %s", error)
 
     def _sweep(self) -> None:
         try:
-            self._take_stock()
+            self._refresh_plugins()
         except OSError as error:
             logger.warning("cannot look for plugins: %s", error)
-        worker_api.beat(self._store, self._worker)
+        worker_api.heartbeat(self._store, self._worker)
         for job_id in worker_api.sweep(self._store, self._worker):
             logger.warning("job %d: its worker's lease expired; it is queued again", job_id)
         if self._settings.checkpoint_limit is not None:

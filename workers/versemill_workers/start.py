@@ -28,7 +28,7 @@ from versemill.redaction import RedactingFormatter, holds_secret
 from versemill.settings import HARMLESS, Settings, bound_spinning
 from versemill_workers import devices, offered_plugins
 from versemill_workers.slots import SlotPool
-from versemill_workers.supervisor.spool import holding, remove_abandoned
+from versemill_workers.supervisor.spool import remove_abandoned, spool_lock
 from versemill_workers.trainer import entry
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("versemill.worker")
 
-_AGAIN_SECONDS = 1.0
+_RETRY_SECONDS = 1.0
 OTHER_CONNECTIONS = 2  # beside one per slot: the poller and the claims
 _SOCKET = "/pymp-xxxxxxxx/listener-xxxxxxxx"  # where, below it, the fork server listens
 _SOCKET_BYTES = 103  # longest path of a socket on macOS; Linux allows 107
@@ -47,7 +47,7 @@ _SHORT = ("/tmp", "/var/tmp")  # noqa: S108 - what is made in them has a random 
 
 
 def serve(arguments: Sequence[str]) -> None:
-    """Runs a worker in this process until it is told to end.
+    """Runs a worker in this process until it is asked to end.
 
     Raises:
         VersemillError: a wrong option, or a database that cannot be used.
@@ -59,22 +59,24 @@ def serve(arguments: Sequence[str]) -> None:
     settings = replace(settings, database_url=database_url)
     _log_without_secrets(settings)
     slots = devices.slots(options.devices, options.slots)
-    _forget_secrets(settings)
+    _remove_secrets(settings)
     context = _fork_server()
     store = Store.open(settings.database_url, connections=len(slots) + OTHER_CONNECTIONS)
     if store.database.path is not None:
         refuse_network_filesystem(store.database.path)
     version = importlib.metadata.version("versemill")
-    told = threading.Event()
-    _note_signals(told)  # from here on there is something to take back
+    end_requested = threading.Event()
+    _install_signal_handlers(end_requested)  # from here on there is something to take back
     worker = worker_api.register_worker(store, options.name, len(slots), version=version)
-    slot_pool = SlotPool(settings, store, worker, context, handing_over=told, only=options.only)
-    if options.tethered:
+    slot_pool = SlotPool(
+        settings, store, worker, context, handing_over=end_requested, only=options.only
+    )
+    if options.end_with_parent:
         threading.Thread(target=_end_with_parent, args=(slot_pool,), daemon=True).start()
     threading.Thread(target=_warm_up, args=(context, slots, slot_pool), daemon=True).start()
     spool = settings.home / "spool"
     try:
-        with holding(spool, worker.id):
+        with spool_lock(spool, worker.id):
             remove_abandoned(spool)
             _run_celery(settings, slot_pool, slots=len(slots), name=options.name)
     finally:
@@ -106,11 +108,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--devices", default="auto", help="auto, cpu, or GPU indices like 0,2")
     parser.add_argument("--name", default=socket.gethostname(), help="a label for people")
     parser.add_argument("--only", type=int, default=None, help="work on this job, then end")
-    parser.add_argument("--tethered", action="store_true", help="end when stdin closes")
+    parser.add_argument("--end-with-parent", action="store_true", help="end when stdin closes")
     return parser
 
 
-def _forget_secrets(settings: Settings) -> None:
+def _remove_secrets(settings: Settings) -> None:
     """Removes from the environment whatever leads to the database or the broker.
 
     Trainers and trackers inherit the rest; a fork server that is started again does, too.
@@ -127,7 +129,7 @@ def _fork_server() -> ForkServerContext:
     bound_spinning()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(entry.PRELOADED)
-    with _room_for_a_socket():
+    with _short_temporary_folder():
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the worker's alone
         forkserver.ensure_running()
         signal.signal(signal.SIGINT, before)
@@ -135,7 +137,7 @@ def _fork_server() -> ForkServerContext:
 
 
 @contextmanager
-def _room_for_a_socket() -> Iterator[None]:
+def _short_temporary_folder() -> Iterator[None]:
     """While the block lasts, the temporary folder's path is short enough for a socket in it.
 
     multiprocessing makes a folder of its own there the first time, and keeps to that one until
@@ -165,17 +167,17 @@ def _short_folder(usual: str) -> str:
     )
 
 
-def _note_signals(told: threading.Event) -> None:
-    """Has the first signal set `told`, and the second end this process at once.
+def _install_signal_handlers(end_requested: threading.Event) -> None:
+    """Has the first signal set `end_requested`, and the second end this process at once.
 
     Until `app.serve` has its own handlers: importing Celery takes a while, and a worker that is
-    told to end meanwhile would stay on the list, and its files where they are.
+    asked to end meanwhile would stay on the list, and its files where they are.
     """
 
     def note(*_: object) -> None:
-        if told.is_set():
+        if end_requested.is_set():
             os._exit(1)
-        told.set()
+        end_requested.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, note)
@@ -190,10 +192,10 @@ def _warm_up(context: ForkServerContext, slots: list[Slot], slot_pool: SlotPool)
     while not slot_pool.handing_over.is_set():
         try:
             machines = {slot.gpu: offered_plugins.machine(context, slot) for slot in slots}
-            slot_pool.get_going([replace(slot, machine=machines[slot.gpu]) for slot in slots])
+            slot_pool.open_slots([replace(slot, machine=machines[slot.gpu]) for slot in slots])
         except (OSError, EOFError) as error:  # the fork server has died; the next try starts it
             logger.warning("cannot start a trainer: %s; trying again", error)
-            slot_pool.handing_over.wait(_AGAIN_SECONDS)
+            slot_pool.handing_over.wait(_RETRY_SECONDS)
         else:
             return
 

@@ -174,8 +174,8 @@ def _kinds(checkpoints: list[dict[str, Any]]) -> list[str]:
 
 def tensor_digest(tensor: Any) -> str:
     """SHA-256 of a NumPy array's type, shape and bytes."""
-    told = f"{tensor.dtype} {tensor.shape}".encode()
-    return hashlib.sha256(told + tensor.tobytes()).hexdigest()
+    message = f"{tensor.dtype} {tensor.shape}".encode()
+    return hashlib.sha256(message + tensor.tobytes()).hexdigest()
 
 
 def this_machine() -> dict[str, str]:
@@ -200,8 +200,8 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
         return f"{platform.machine()} {platform.processor()}"
-    told = dict(line.partition(":")[::2] for line in reversed(lines) if ":" in line)
-    named = {key.strip(): value.strip() for key, value in told.items()}
+    message = dict(line.partition(":")[::2] for line in reversed(lines) if ":" in line)
+    named = {key.strip(): value.strip() for key, value in message.items()}
     wanted = ("vendor_id", "cpu family", "model", "model name")
     return ", ".join(f"{name} {named[name]}" for name in wanted if name in named)
 

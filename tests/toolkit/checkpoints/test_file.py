@@ -132,7 +132,7 @@ def test_a_foreign_file_is_refused(path: Path, content: bytes) -> None:
 @pytest.mark.parametrize(
     "metadata", [None, {"versemill": "no json"}, {"versemill": "[1]"}, {"other": "{}"}]
 )
-def test_a_strangers_safetensors_file_is_refused(
+def test_a_third_party_safetensors_file_is_refused(
     path: Path, metadata: dict[str, str] | None
 ) -> None:
     save_file({"x": torch.ones(2)}, path, metadata=metadata)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from command_line import TINY_OPTIONS, Completed, Floor, run_process
+from command_line import TINY_OPTIONS, CommandLineQueue, Completed, run_process
 from versemill.cli.error_reporting import perform
 from versemill.jobs.storage.unit_of_work import Store
 
@@ -53,9 +53,9 @@ def command(home: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> Callable[.
 
 
 @pytest.fixture
-def floor(home: Path) -> Iterator[Floor]:
+def queue(home: Path) -> Iterator[CommandLineQueue]:
     store = Store.open(f"sqlite:///{home / 'versemill.db'}")
-    yield Floor(store)
+    yield CommandLineQueue(store)
     store.close()
 
 

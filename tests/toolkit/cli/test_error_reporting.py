@@ -110,9 +110,9 @@ def test_a_wrong_database_url_never_shows_its_password(
     assert "secret" not in done.complaint
 
 
-def test_a_reader_that_goes_away_is_no_error(home: Path, floor: Any) -> None:
+def test_a_reader_that_goes_away_is_no_error(home: Path, queue: Any) -> None:
     for _ in range(3):
-        floor.submit()
+        queue.submit()
     command = [sys.executable, "-c", SLOW_WRITER]
     pipe = subprocess.PIPE
     with started(command, env=environment(home), stdout=pipe, stderr=pipe) as process:
@@ -172,9 +172,9 @@ LIGHT = {
 
 @pytest.mark.parametrize("arguments", LIGHT)
 def test_start_up_imports_only_what_the_command_needs(
-    home: Path, floor: Any, arguments: str
+    home: Path, queue: Any, arguments: str
 ) -> None:
-    floor.finished("one", epochs=2)
+    queue.finished("one", epochs=2)
     script = (
         "import sys\n"
         "from versemill.cli.error_reporting import perform\n"

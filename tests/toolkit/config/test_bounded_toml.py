@@ -1,4 +1,4 @@
-"""What TOML from strangers may cost."""
+"""What TOML from anybody may cost."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def test_a_list_serves_as_a_tuple() -> None:
     assert options.decoders == ("greedy",)
 
 
-def test_a_strangers_options_are_checked_by_their_bounds() -> None:
+def test_third_party_options_are_checked_by_their_bounds() -> None:
     good = validated(StrangerOptions, {"depth": 2}, where="cell_options")
     assert good == StrangerOptions(depth=2, rate=0.5)
     assert refused(StrangerOptions, {"depth": 1}).field == "here.depth"

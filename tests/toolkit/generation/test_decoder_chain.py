@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from versemill.plugins import Registrar
 
 
-def strangers() -> types.ModuleType:
+def third_party_plugins() -> types.ModuleType:
     """A plugin with decoders of which one says what it is, and one does not."""
     plugin = types.ModuleType("strangers")
 
@@ -29,7 +29,7 @@ def strangers() -> types.ModuleType:
     return plugin
 
 
-REGISTRY = Registry([versemill_plugins, strangers()])
+REGISTRY = Registry([versemill_plugins, third_party_plugins()])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The stage on which tests of the jobs floor play."""
+"""Fixtures for tests of the job queue."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs_floor import Floor
+from job_queue import JobQueue
 
 if TYPE_CHECKING:
     from versemill.jobs.storage.unit_of_work import Store
 
 
 @pytest.fixture
-def floor(store: Store) -> Floor:
-    return Floor(store)
+def queue(store: Store) -> JobQueue:
+    return JobQueue(store)

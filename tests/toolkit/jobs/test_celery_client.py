@@ -34,7 +34,7 @@ def _send(broker_url: str) -> tuple[list[str], float]:
     return [str(trouble)] if trouble else [], time.monotonic() - started
 
 
-def test_embedded_has_nobody_to_tell() -> None:
+def test_an_embedded_installation_sends_no_message() -> None:
     script = """
 import sys
 from dataclasses import replace

@@ -15,29 +15,29 @@ from versemill.jobs.states import FailureClass, State
 from versemill.jobs.storage.tables import Event
 
 if TYPE_CHECKING:
-    from jobs_floor import Floor
+    from job_queue import JobQueue
 
 READING = {
     *("list_corpora", "corpus_text", "curve", "details", "find", "jobs", "live_workers", "lyrics"),
     *("output", "text_by_hash", "thinned_curve", "waiting"),
     *("find_text", "named_text", "offered_corpora", "prepare"),
-    *("drained_by", "latest_checkpoint", "load_text", "peek_request", "read_checkpoint"),
+    *("drained_by", "latest_checkpoint", "load_text", "read_request", "read_checkpoint"),
     *("resumable_checkpoints", "runnable"),
 }
 """Functions of the two fronts that write nothing."""
 
 ELSEWHERE = {
     *("add_corpus", "add_corpus_from_path", "remove_corpus", "remove"),
-    *("register_worker", "beat", "forget_worker"),
+    *("register_worker", "heartbeat", "forget_worker"),
 }
 """Those that have to do with no job, or leave none."""
 
 Act = Callable[..., Any]
 
 
-def life(floor: Floor) -> Iterator[Act]:
+def life(queue: JobQueue) -> Iterator[Act]:
     """One job to which everything happens; yields each function that has just been called."""
-    store = floor.store
+    store = queue.store
     table = {"corpus": "starter-zh", "name": "one"}
     job_id = service.submit(store, table, ANN, service.TextSources(limit=1 << 20)).job.id
     yield from (service.submit, service.enqueue)
@@ -46,38 +46,38 @@ def life(floor: Floor) -> Iterator[Act]:
     service.resume(store, job_id, ANN)
     yield service.resume
     service.request_pause(store, job_id, ANN)
-    service.carry_on(store, job_id, ANN)
-    yield service.carry_on
+    service.resume_or_retry(store, job_id, ANN)
+    yield service.resume_or_retry
     service.request_cancel(store, job_id, ANN)
     yield service.request_cancel
     service.retry(store, job_id, ANN, from_scratch=True)
     yield service.retry
-    claim = floor.claim(job_id)
+    claim = queue.claim(job_id)
     yield worker_api.claim
-    yield from _attempt(floor, claim)
+    yield from _attempt(queue, claim)
     service.request_yield(store, job_id, ANN)
     yield service.request_yield
     service.drain(store, claim.worker_name, ANN)
     yield service.drain
-    floor.fail(claim, FailureClass.STALLED)
+    queue.fail(claim, FailureClass.STALLED)
     yield worker_api.fail_or_retry
-    claim = floor.claim(job_id)
+    claim = queue.claim(job_id)
     worker_api.hand_back(store, claim, message="not here")
     yield worker_api.hand_back
-    floor.hurry(claim)
-    floor.expire(floor.claim(job_id))
+    queue.skip_delay(claim)
+    queue.expire(queue.claim(job_id))
     assert worker_api.sweep(store) == [job_id]
     yield worker_api.sweep
     worker_api.finish(
-        store, floor.claim(job_id), State.FAILED, message="it failed", error="it failed"
+        store, queue.claim(job_id), State.FAILED, message="it failed", error="it failed"
     )
     yield worker_api.finish
     assert worker_api.free_checkpoints(store, 0)
     yield worker_api.free_checkpoints
 
 
-def _attempt(floor: Floor, claim: worker_api.Claim) -> Iterator[Act]:
-    store = floor.store
+def _attempt(queue: JobQueue, claim: worker_api.Claim) -> Iterator[Act]:
+    store = queue.store
     worker_api.renew(store, claim)
     yield worker_api.renew
     worker_api.record(
@@ -86,27 +86,27 @@ def _attempt(floor: Floor, claim: worker_api.Claim) -> Iterator[Act]:
     yield worker_api.record
     worker_api.remark(store, claim, "damaged")
     yield worker_api.remark
-    spoilt = floor.checkpoint(claim, step=10)
+    damaged_store = queue.checkpoint(claim, step=10)
     yield from (worker_api.begin_checkpoint, worker_api.add_chunk, worker_api.complete_checkpoint)
-    worker_api.discard_checkpoint(store, claim, spoilt, "no checkpoint")
+    worker_api.discard_checkpoint(store, claim, damaged_store, "no checkpoint")
     yield worker_api.discard_checkpoint
-    floor.checkpoint(claim, step=20)
+    queue.checkpoint(claim, step=20)
     worker_api.rewind(store, claim, epoch=0, step=0)
     yield worker_api.rewind
-    floor.checkpoint(claim, step=30)
+    queue.checkpoint(claim, step=30)
 
 
-def log(floor: Floor) -> list[tuple[Any, ...]]:
+def log(queue: JobQueue) -> list[tuple[Any, ...]]:
     """Every column of every event, in the order in which they were written."""
-    with floor.store.reading() as session:
+    with queue.store.reading() as session:
         return [tuple(row) for row in session.execute(select(Event.__table__).order_by(Event.id))]
 
 
-def test_whatever_happens_adds_to_the_log_and_changes_nothing_in_it(floor: Floor) -> None:
+def test_whatever_happens_adds_to_the_log_and_changes_nothing_in_it(queue: JobQueue) -> None:
     written: list[tuple[Any, ...]] = []
     seen = set()
-    for act in life(floor):
-        now = log(floor)
+    for act in life(queue):
+        now = log(queue)
         assert now[: len(written)] == written, act.__name__
         written = now
         seen.add(act.__name__)
@@ -114,19 +114,19 @@ def test_whatever_happens_adds_to_the_log_and_changes_nothing_in_it(floor: Floor
     assert seen == {*service.__all__, *worker_api.__all__} - READING - ELSEWHERE - _not_functions()
 
 
-def test_only_the_whole_job_takes_its_log_along(floor: Floor) -> None:
-    floor.submit("other")
-    kept = log(floor)
-    for _ in life(floor):
+def test_only_the_whole_job_takes_its_log_along(queue: JobQueue) -> None:
+    queue.submit("other")
+    kept = log(queue)
+    for _ in life(queue):
         pass
-    service.remove(floor.store, service.find(floor.store, "one").id, ANN)
-    assert log(floor) == kept
+    service.remove(queue.store, service.find(queue.store, "one").id, ANN)
+    assert log(queue) == kept
 
 
-def test_every_move_says_who_and_why(floor: Floor) -> None:
-    for _ in life(floor):
+def test_every_move_says_who_and_why(queue: JobQueue) -> None:
+    for _ in life(queue):
         pass
-    events = service.details(floor.store, service.find(floor.store, "one").id).events
+    events = service.details(queue.store, service.find(queue.store, "one").id).events
     moves = [event for event in events if event.to_state is not None]
     # Each begins where the one before has ended: no move without an event.
     for before, after in itertools.pairwise(moves):

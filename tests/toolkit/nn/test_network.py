@@ -24,7 +24,7 @@ V, T, B = 7, 5, 3
 
 
 class Passing(Cell):
-    """A stranger's minimal cell: passes its input on, without weights or memory."""
+    """A third-party minimal cell: passes its input on, without weights or memory."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()

@@ -65,7 +65,7 @@ def test_nobody_else(registry: Registry) -> None:
     assert culprit(raised(lambda: int("x")), registry) is None
 
 
-def test_a_stranger_goes_before_a_built_in_that_it_called(registry: Registry) -> None:
+def test_a_third_party_plugin_goes_before_a_built_in_that_it_called(registry: Registry) -> None:
     two = registry.find("sampler", "two")
     rnn = registry.find("cell", "rnn")
     wrong = lambda: rnn.load()(3, 4, nonlinearity="tanh").recur(None, None)  # noqa: E731

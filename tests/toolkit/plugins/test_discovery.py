@@ -177,16 +177,16 @@ def test_a_file_and_a_package_of_one_name(folder: Path) -> None:
     (folder / "epic").mkdir()
     (folder / "epic" / "__init__.py").write_text(corpus("epic"))
     (folder / "epic.py").write_text(corpus("epic2"))
-    distribution, told = reason()
+    distribution, message = reason()
     assert distribution == "epic.py"
-    assert "has the name of epic beside it" in told
+    assert "has the name of epic beside it" in message
 
 
 def test_a_file_without_a_hook_is_named(folder: Path) -> None:
     (folder / "fancy.py").write_text("x = 1")
-    distribution, told = reason()
+    distribution, message = reason()
     assert distribution == "fancy.py"
-    assert told.startswith("it has no hook")
+    assert message.startswith("it has no hook")
 
 
 def test_a_file_that_failed_is_tried_again(folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from strangers import stranger
+from third_party_plugins import third_party
 from versemill.errors import PluginError
 from versemill.plugins import CellSize, NoOptions, TokenizerBounds
 from versemill.plugins.estimates import asked, cell_size, shortest_text, tokenizer_bounds
@@ -26,7 +26,7 @@ class Deep:
 
 def offered(kind: Any, estimate: object, **options: Any) -> Selected:
     given = {"options": Deep} if options else {}
-    registry = Registry([stranger(kind, "x", estimate=estimate, **given)])
+    registry = Registry([third_party(kind, "x", estimate=estimate, **given)])
     assert registry.disabled == []
     return Selected(registration=registry.find(kind, "x"), options=options)
 
@@ -112,5 +112,5 @@ def test_what_an_estimate_prints_stays_off_stdout(capfd: pytest.CaptureFixture[s
 def test_one_that_cannot_be_asked_disables_the_plugin(
     kind: str, estimate: object, said: str
 ) -> None:
-    registry = Registry([stranger(kind, "x", estimate=estimate)])
+    registry = Registry([third_party(kind, "x", estimate=estimate)])
     assert [plugin.reason.count(said) for plugin in registry.disabled] == [1]

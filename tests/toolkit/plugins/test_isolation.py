@@ -1,4 +1,4 @@
-"""What strangers print stays off stdout."""
+"""What plugins print stays off stdout."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_it_ends_with_an_error_too(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr().out == "afterwards\n"
 
 
-def test_a_stranger_may_close_it_or_keep_it() -> None:
+def test_a_plugin_may_close_it_or_keep_it() -> None:
     with captured() as printed:
         sys.stdout.close()
     assert printed.text == ""

@@ -21,8 +21,8 @@ def test_what_is_soon_done_is_left_alone() -> None:
 
 def test_what_takes_longer_is_interrupted_and_told_where() -> None:
     begun = time.monotonic()
-    told = r"stopped after 0\.05 s at .*test_isolation_time_limit\.py, line"
-    with pytest.raises(OverdueError, match=told), limited(0.05):
+    message = r"stopped after 0\.05 s at .*test_isolation_time_limit\.py, line"
+    with pytest.raises(OverdueError, match=message), limited(0.05):
         time.sleep(60)
     assert time.monotonic() - begun < 30
 

@@ -124,8 +124,8 @@ def found(path: Path, **values: int) -> os.stat_result:
     """What `stat` says of a path, but for some values."""
     names = ("st_mode", "st_ino", "st_dev", "st_nlink", "st_uid", "st_gid", "st_size")
     real = path.stat()
-    told = [values.get(name, getattr(real, name)) for name in names]
-    return os.stat_result((*told, 0, 0, 0))
+    message = [values.get(name, getattr(real, name)) for name in names]
+    return os.stat_result((*message, 0, 0, 0))
 
 
 def test_what_belongs_to_somebody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

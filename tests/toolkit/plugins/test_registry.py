@@ -117,8 +117,8 @@ def test_a_plugin_without_hooks_is_disabled() -> None:
 
 @pytest.mark.parametrize(("returned", "named"), [([], "list"), (0, "int"), (False, "bool")])
 def test_a_hook_that_returns_something_disables_its_plugin(returned: object, named: str) -> None:
-    told = f"versemill_register_cells returned a {named}; it must return nothing"
-    assert told in reason(plugin(lambda register: returned))
+    message = f"versemill_register_cells returned a {named}; it must return nothing"
+    assert message in reason(plugin(lambda register: returned))
 
 
 def test_a_hook_that_prints_disables_its_plugin(capfd: pytest.CaptureFixture[str]) -> None:
@@ -215,8 +215,10 @@ def test_a_revision_is_what_jobs_keep_and_else_the_version() -> None:
 
 @pytest.mark.parametrize("revision", ["", "first", "1.", "1.2rc1", "123456789012", "१", 1, 1.2])
 def test_a_bad_revision_disables_its_plugin(revision: object) -> None:
-    told = reason(offering("fancy", revision=revision))
-    assert told == f"revision {revision!r} of cell 'fancy' is not allowed: a version such as '1.2'"
+    message = reason(offering("fancy", revision=revision))
+    assert (
+        message == f"revision {revision!r} of cell 'fancy' is not allowed: a version such as '1.2'"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,7 +255,7 @@ def function() -> None: ...
 
 
 @pytest.mark.parametrize(
-    ("hook", "attribute", "told"),
+    ("hook", "attribute", "message"),
     [
         ("cells", "OrderedDict", "OrderedDict must be a subclass of versemill.plugins.Cell"),
         ("cells", "function", "function must be a class, since it is a cell"),
@@ -264,7 +266,7 @@ def function() -> None: ...
     ],
 )
 def test_an_implementation_of_the_wrong_kind_is_refused(
-    hook: str, attribute: str, told: str
+    hook: str, attribute: str, message: str
 ) -> None:
     module = "collections" if attribute == "OrderedDict" else __name__
     registry = Registry(
@@ -276,7 +278,7 @@ def test_an_implementation_of_the_wrong_kind_is_refused(
         ]
     )
     (offered,) = registry.all()
-    with pytest.raises(PluginError, match=f"'fancy' of stranger 0 cannot be loaded: {told}"):
+    with pytest.raises(PluginError, match=f"'fancy' of stranger 0 cannot be loaded: {message}"):
         offered.load()
 
 
@@ -322,7 +324,7 @@ def test_discover_finds_installed_distributions(
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "message"),
     [
         ("raise SystemExit(3)", "import failed: SystemExit: 3"),
         ("print('la la')", "it prints when it is imported: 'la la'"),
@@ -335,7 +337,7 @@ def test_a_module_that_is_no_plugin_is_named_and_stops_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
     source: str,
-    told: str,
+    message: str,
 ) -> None:
     name = f"broken{abs(hash(source))}"
     distribution(tmp_path, name, source)
@@ -344,7 +346,7 @@ def test_a_module_that_is_no_plugin_is_named_and_stops_nothing(
     assert registry.has("cell", "gru")
     (left_out,) = registry.disabled
     assert (left_out.distribution, left_out.version) == (name, "1.2")
-    assert told in left_out.reason
+    assert message in left_out.reason
     assert capfd.readouterr().out == ""
 
 

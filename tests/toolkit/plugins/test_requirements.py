@@ -131,8 +131,8 @@ def test_a_version_of_the_product_with_the_same_results_will_do(made: str, found
 
 
 def test_what_0_1_0_recorded_will_do() -> None:
-    told = {"kind": "cell", "name": "lstm", "distribution": "versemill", "version": "0.1.0"}
-    assert lacking(exactly([PluginRecord.from_json(told)]), offered(built_ins("9.9.9"))) == []
+    message = {"kind": "cell", "name": "lstm", "distribution": "versemill", "version": "0.1.0"}
+    assert lacking(exactly([PluginRecord.from_json(message)]), offered(built_ins("9.9.9"))) == []
 
 
 def test_a_revision_raised_by_other_results_will_not_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -412,7 +412,7 @@ def test_what_keeps_the_contract_passes(suite: type, good: object, wrong: dict) 
     ("suite", "check", "plugin"),
     [(suite, check, plugin) for suite, _, wrong in SUITES for check, plugin in wrong.items()],
 )
-def test_just_the_check_for_it_fails(
+def test_only_the_check_for_it_fails(
     suite: type, check: str, plugin: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VERSEMILL_CORPUS_LIMIT_MB", "1")

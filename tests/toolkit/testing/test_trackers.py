@@ -63,7 +63,7 @@ def test_what_keeps_the_contract_passes() -> None:
 
 
 @pytest.mark.parametrize(("check", "tracker"), WRONG)
-def test_just_the_check_for_it_fails(
+def test_only_the_check_for_it_fails(
     check: str, tracker: type[Tracker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trackers, "CALL_SECONDS", 0.2)

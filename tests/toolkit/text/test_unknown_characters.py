@@ -7,7 +7,9 @@ import pytest
 from versemill.text.unknown_characters import UnknownCharacter, unknown_characters
 
 
-def told(text: str, vocabulary: str, forms: dict[str, str] | None = None) -> dict[str, str | None]:
+def message(
+    text: str, vocabulary: str, forms: dict[str, str] | None = None
+) -> dict[str, str | None]:
     found = unknown_characters(
         text, set(vocabulary).__contains__, lambda c: tuple((forms or {}).get(c, ""))
     )
@@ -23,27 +25,27 @@ def told(text: str, vocabulary: str, forms: dict[str, str] | None = None) -> dic
     ],
 )  # fmt: skip
 def test_the_other_width_is_named_where_it_is_known(character: str, known_as: str) -> None:
-    assert told(character, known_as) == {character: known_as}
-    assert told(character, "x") == {character: None}
+    assert message(character, known_as) == {character: known_as}
+    assert message(character, "x") == {character: None}
 
 
 def test_a_form_of_several_characters_is_known_if_all_of_them_are() -> None:
-    assert told("…", ".") == {"…": "..."}
-    assert told("½", "12") == {"½": None}
+    assert message("…", ".") == {"…": "..."}
+    assert message("½", "12") == {"½": None}
 
 
 def test_ideographs_are_named_in_the_script_that_is_known() -> None:
     forms = {"燈": "灯燈", "灯": "灯燈", "x": "灯"}
-    assert told("燈", "灯", forms) == {"燈": "灯"}
-    assert told("灯", "燈", forms) == {"灯": "燈"}
-    assert told("燈", "火", forms) == {"燈": None}
-    assert told("x", "灯", forms) == {"x": None}  # no ideograph: nothing to convert
+    assert message("燈", "灯", forms) == {"燈": "灯"}
+    assert message("灯", "燈", forms) == {"灯": "燈"}
+    assert message("燈", "火", forms) == {"燈": None}
+    assert message("x", "灯", forms) == {"x": None}  # no ideograph: nothing to convert
 
 
 def test_each_unknown_character_is_named_once_in_the_order_of_the_text() -> None:
-    assert list(told("bxaxyb", "ab")) == ["x", "y"]
-    assert told("ab", "ab") == {}
-    assert told("", "ab") == {}
+    assert list(message("bxaxyb", "ab")) == ["x", "y"]
+    assert message("ab", "ab") == {}
+    assert message("", "ab") == {}
 
 
 def test_the_installed_converter_or_none() -> None:

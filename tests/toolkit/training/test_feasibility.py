@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import pair_tokenizer
 import versemill_plugins
-from strangers import stranger
+from third_party_plugins import third_party
 from versemill.config.job import JobConfig, ModelOptions, TrainingOptions
 from versemill.errors import ConfigError, CorpusError, NotEnoughMemoryError
 from versemill.nn.network import build_model
@@ -26,11 +26,11 @@ REGISTRY = Registry(
     [
         versemill_plugins,
         pair_tokenizer,
-        stranger("cell", "silent"),
-        stranger("cell", "growing", estimate=lambda E, H, options: sized(2 * E)),
-        stranger("cell", "narrowing", estimate=lambda E, H, options: sized(E // 2)),
-        stranger("sampler", "sliding"),
-        stranger("tokenizer", "bpe"),
+        third_party("cell", "silent"),
+        third_party("cell", "growing", estimate=lambda E, H, options: sized(2 * E)),
+        third_party("cell", "narrowing", estimate=lambda E, H, options: sized(E // 2)),
+        third_party("sampler", "sliding"),
+        third_party("tokenizer", "bpe"),
     ]
 )
 

@@ -385,8 +385,8 @@ def test_each_plugin_that_changed_is_told() -> None:
     with pytest.raises(PluginMismatchError) as caught:
         training(config(), state=state)
     kinds = ["cell 'gru'", "sampler 'consecutive'", "tokenizer 'char'"]
-    told = [f"{kind}: versemill_plugins 0.0.9 → 0.1.0" for kind in kinds]
-    assert caught.value.changes == told
+    message = [f"{kind}: versemill_plugins 0.0.9 → 0.1.0" for kind in kinds]
+    assert caught.value.changes == message
 
 
 def test_options_with_which_the_weights_do_not_fit_are_refused_though_accepted() -> None:

@@ -46,12 +46,12 @@ def test_a_model_that_knows_nothing_has_the_perplexity_of_a_guess() -> None:
         "model": {"initialization": "normal"},
         "training": {"epochs": 1, "learning_rate": 1e-12, "optimizer": "sgd"},
     }
-    told = {
+    message = {
         name: reports(training(name, Parts("".join(pairs)), **untrained))[0].train_perplexity
         for name in TOKENIZERS
     }
-    assert told["char"] == pytest.approx(20, rel=0.002)
-    assert told["pair"] == pytest.approx(math.sqrt(401), rel=0.002)
+    assert message["char"] == pytest.approx(20, rel=0.002)
+    assert message["pair"] == pytest.approx(math.sqrt(401), rel=0.002)
 
 
 def test_the_same_text_gives_comparable_figures() -> None:
@@ -83,17 +83,17 @@ def test_for_characters_the_figure_is_that_of_before_to_the_last_bit(every_step:
     assert len(steps) == 6
 
 
-def same_as_before(run: Training, told: Progress) -> bool:
-    return told.train_perplexity == math.exp(float(run.state().losses.mean()))
+def same_as_before(run: Training, message: Progress) -> bool:
+    return message.train_perplexity == math.exp(float(run.state().losses.mean()))
 
 
 def test_a_checkpoint_keeps_nats_per_id(every_step: None) -> None:
     run = training("pair", Parts(verse(1, 601)), training={"epochs": 1}, prefixes=[])
-    told = next(event for event in run if isinstance(event, Progress) and event.step == 3)
+    message = next(event for event in run if isinstance(event, Progress) and event.step == 3)
     losses = run.state().losses
     assert len(losses) == 3
     nats_per_character = float(losses.mean()) * 301 / 601
-    assert told.train_perplexity == pytest.approx(math.exp(nats_per_character), rel=1e-12)
+    assert message.train_perplexity == pytest.approx(math.exp(nats_per_character), rel=1e-12)
 
 
 def test_speed_counts_characters(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from versemill.jobs import service
 from versemill.jobs.execution import recovery
 from versemill.jobs.states import LEASE_SECONDS
 from versemill.jobs.storage.database import upgrade
-from worker_stage import ENDLESS, Stage, has_ended
+from worker_cluster import ENDLESS, Cluster, has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,14 +39,14 @@ def server() -> Iterator[PostgreSQL]:
 
 
 @pytest.fixture
-def team(server: PostgreSQL, tmp_path: Path) -> Iterator[Stage]:
+def postgres_cluster(server: PostgreSQL, tmp_path: Path) -> Iterator[Cluster]:
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
     upgrade(server.url)
-    stage = Stage(tmp_path, server.url)
-    yield stage
-    stage.close()
+    cluster = Cluster(tmp_path, server.url)
+    yield cluster
+    cluster.close()
 
 
 class Login:
@@ -80,35 +80,35 @@ def login_of_its_own(server: PostgreSQL) -> Iterator[Login]:
     login.allow()
 
 
-def assert_undisturbed(stage: Stage, job: JobView, trainer: psutil.Process, step: int) -> None:
+def assert_undisturbed(cluster: Cluster, job: JobView, trainer: psutil.Process, step: int) -> None:
     """The very trainer has gone on, and what it did has been written."""
-    stage.until(lambda: _step(stage, job) > step)
-    stage.until_checkpoint(job, after=step)
-    assert stage.trainer() == trainer
-    assert stage.job(job).attempt == 1
+    cluster.until(lambda: _step(cluster, job) > step)
+    cluster.until_checkpoint(job, after=step)
+    assert cluster.trainer() == trainer
+    assert cluster.job(job).attempt == 1
 
 
-def _step(stage: Stage, job: JobView) -> int:
+def _step(cluster: Cluster, job: JobView) -> int:
     from versemill.errors import DatabaseError
 
     try:
-        return stage.job(job).step
+        return cluster.job(job).step
     except DatabaseError:  # the test's own connection has to find back, too
         return 0
 
 
-def test_a_restart(team: Stage, server: PostgreSQL) -> None:
-    job = team.submit(**ENDLESS)
-    team.start_worker()
-    trainer, step = team.until_training(job), team.job(job).step
+def test_a_restart(postgres_cluster: Cluster, server: PostgreSQL) -> None:
+    job = postgres_cluster.submit(**ENDLESS)
+    postgres_cluster.start_worker()
+    trainer, step = postgres_cluster.until_training(job), postgres_cluster.job(job).step
     server.restart()
-    assert_undisturbed(team, job, trainer, step)
+    assert_undisturbed(postgres_cluster, job, trainer, step)
 
 
-def test_terminated_backends(team: Stage, server: PostgreSQL) -> None:
-    job = team.submit(**ENDLESS)
-    team.start_worker()
-    trainer, step = team.until_training(job), team.job(job).step
+def test_terminated_backends(postgres_cluster: Cluster, server: PostgreSQL) -> None:
+    job = postgres_cluster.submit(**ENDLESS)
+    postgres_cluster.start_worker()
+    trainer, step = postgres_cluster.until_training(job), postgres_cluster.job(job).step
     for _ in range(3):
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute(
@@ -116,77 +116,79 @@ def test_terminated_backends(team: Stage, server: PostgreSQL) -> None:
                 "WHERE application_name = 'versemill'"
             )
         time.sleep(0.3)
-    assert_undisturbed(team, job, trainer, step)
+    assert_undisturbed(postgres_cluster, job, trainer, step)
 
 
-def test_away_for_longer_than_a_lease(team: Stage, server: PostgreSQL) -> None:
+def test_away_for_longer_than_a_lease(postgres_cluster: Cluster, server: PostgreSQL) -> None:
     """When it is back every lease has expired: the holder comes before those who sweep."""
-    job = team.submit(**ENDLESS)
-    team.start_worker("--name", "holder")
-    trainer = team.until_training(job)
-    team.start_worker("--name", "heir")
-    team.until(lambda: len(service.live_workers(team.store)) == 2)
-    step = team.job(job).step
+    job = postgres_cluster.submit(**ENDLESS)
+    postgres_cluster.start_worker("--name", "holder")
+    trainer = postgres_cluster.until_training(job)
+    postgres_cluster.start_worker("--name", "successor")
+    postgres_cluster.until(lambda: len(service.live_workers(postgres_cluster.store)) == 2)
+    step = postgres_cluster.job(job).step
     server.kill()
     time.sleep(LEASE_SECONDS + 5)
     assert trainer.is_running()
     server.start()
-    team.until(lambda: _step(team, job) > step)
-    assert team.job(job).worker == "holder"
-    assert team.job(job).attempt == 1
+    postgres_cluster.until(lambda: _step(postgres_cluster, job) > step)
+    assert postgres_cluster.job(job).worker == "holder"
+    assert postgres_cluster.job(job).attempt == 1
     assert trainer.is_running()
 
 
 def test_one_that_was_cut_off_stops_when_its_job_was_requeued_meanwhile(
-    team: Stage, server: PostgreSQL
+    postgres_cluster: Cluster, server: PostgreSQL
 ) -> None:
     """The network between one worker and the database fails; everybody else goes on."""
-    everybodys = team.environment["VERSEMILL_DATABASE_URL"]
-    job = team.submit(**ENDLESS)
+    everybodys = postgres_cluster.environment["VERSEMILL_DATABASE_URL"]
+    job = postgres_cluster.submit(**ENDLESS)
     with login_of_its_own(server) as login:
-        team.environment["VERSEMILL_DATABASE_URL"] = login.url
-        team.start_worker("--name", "cut-off")
-        trainer = team.until_training(job)
-        team.until_checkpoint(job)
+        postgres_cluster.environment["VERSEMILL_DATABASE_URL"] = login.url
+        postgres_cluster.start_worker("--name", "cut-off")
+        trainer = postgres_cluster.until_training(job)
+        postgres_cluster.until_checkpoint(job)
         login.refuse()
-        team.until(lambda: "job 1: database" in team.log())
+        postgres_cluster.until(lambda: "job 1: database" in postgres_cluster.log())
         assert trainer.is_running()
-        team.expire_lease(job)
-        assert recovery.sweep(team.store) == [job.id]
-        team.environment["VERSEMILL_DATABASE_URL"] = everybodys
-        team.start_worker("--name", "heir")
-        team.until(lambda: any(m.startswith("resumed") for m in team.messages(job)))
-        resumed = team.job(job).step
+        postgres_cluster.expire_lease(job)
+        assert recovery.sweep(postgres_cluster.store) == [job.id]
+        postgres_cluster.environment["VERSEMILL_DATABASE_URL"] = everybodys
+        postgres_cluster.start_worker("--name", "successor")
+        postgres_cluster.until(
+            lambda: any(m.startswith("resumed") for m in postgres_cluster.messages(job))
+        )
+        resumed = postgres_cluster.job(job).step
         login.allow()
-        team.until(lambda: has_ended(trainer))
-        team.until(lambda: "attempt 1 no longer holds job" in team.log(0))
-        team.until_checkpoint(job, after=resumed)
-    now = team.job(job)
-    assert (now.worker, now.attempt) == ("heir", 2)
-    epochs = [point.epoch for point in service.curve(team.store, job.id)]
+        postgres_cluster.until(lambda: has_ended(trainer))
+        postgres_cluster.until(lambda: "attempt 1 no longer holds job" in postgres_cluster.log(0))
+        postgres_cluster.until_checkpoint(job, after=resumed)
+    now = postgres_cluster.job(job)
+    assert (now.worker, now.attempt) == ("successor", 2)
+    epochs = [point.epoch for point in service.curve(postgres_cluster.store, job.id)]
     assert epochs == list(range(1, len(epochs) + 1))
 
 
-def test_exhausted_connections(team: Stage, server: PostgreSQL) -> None:
-    job = team.submit(**ENDLESS)
-    team.start_worker()
-    trainer, step = team.until_training(job), team.job(job).step
+def test_exhausted_connections(postgres_cluster: Cluster, server: PostgreSQL) -> None:
+    job = postgres_cluster.submit(**ENDLESS)
+    postgres_cluster.start_worker()
+    trainer, step = postgres_cluster.until_training(job), postgres_cluster.job(job).step
     with contextlib.ExitStack() as taken:
         _take_all_connections(server, taken)
-        team.until(lambda: "too many clients" in team.log())
+        postgres_cluster.until(lambda: "too many clients" in postgres_cluster.log())
         assert trainer.is_running()
-    assert_undisturbed(team, job, trainer, step)
+    assert_undisturbed(postgres_cluster, job, trainer, step)
 
 
-def test_a_locked_sqlite(alone: Stage) -> None:
-    job = alone.submit(**ENDLESS)
-    alone.start_worker()
-    trainer, step = alone.until_training(job), alone.job(job).step
-    with contextlib.closing(sqlite3.connect(alone.home / "versemill.db")) as holder:
+def test_a_locked_sqlite(sqlite_cluster: Cluster) -> None:
+    job = sqlite_cluster.submit(**ENDLESS)
+    sqlite_cluster.start_worker()
+    trainer, step = sqlite_cluster.until_training(job), sqlite_cluster.job(job).step
+    with contextlib.closing(sqlite3.connect(sqlite_cluster.home / "versemill.db")) as holder:
         holder.execute("BEGIN IMMEDIATE")
-        alone.until(lambda: "locked" in alone.log())
+        sqlite_cluster.until(lambda: "locked" in sqlite_cluster.log())
         holder.rollback()
-    assert_undisturbed(alone, job, trainer, step)
+    assert_undisturbed(sqlite_cluster, job, trainer, step)
 
 
 def _take_all_connections(server: PostgreSQL, taken: contextlib.ExitStack) -> None:

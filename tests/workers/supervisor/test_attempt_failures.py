@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from versemill.jobs import service
-from worker_stage import ENDLESS, SMALL, Stage, command
+from worker_cluster import ENDLESS, SMALL, Cluster, command
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(400)
 
 
-def ended_attempt(stage: Stage, job: JobView) -> None:
+def ended_attempt(cluster: Cluster, job: JobView) -> None:
     def ended() -> bool:
-        attempts = service.details(stage.store, job.id).attempts
+        attempts = service.details(cluster.store, job.id).attempts
         return bool(attempts) and attempts[0].ended_at is not None
 
-    stage.until(ended)
+    cluster.until(ended)
 
 
-def test_a_crash_of_native_code(alone: Stage) -> None:
-    job = alone.submit(**ENDLESS)
-    alone.start_worker("--name", "attic")
-    alone.until_training(job).send_signal(signal.SIGSEGV)
-    ended_attempt(alone, job)
-    shown = command(alone, "show", str(job.id))
+def test_a_crash_of_native_code(sqlite_cluster: Cluster) -> None:
+    job = sqlite_cluster.submit(**ENDLESS)
+    sqlite_cluster.start_worker("--name", "attic")
+    sqlite_cluster.until_training(job).send_signal(signal.SIGSEGV)
+    ended_attempt(sqlite_cluster, job)
+    shown = command(sqlite_cluster, "show", str(job.id))
     died = r"attic: the trainer on attic died at step [\d,]+ \(killed by signal 11 \(SIGSEGV\)\)"
     assert re.search(rf"{died}; trying again \(1 of 5\)$", shown, re.M)
     steps = r"  1  on attic: steps 0 to [\d,]+; "
@@ -40,7 +40,7 @@ def test_a_crash_of_native_code(alone: Stage) -> None:
         rf"{steps}failed \(infrastructure\), killed by signal 11 \(SIGSEGV\)$", shown, re.M
     )
     assert re.search(r"^       \| .*", shown, re.M)  # the last lines of what it printed
-    assert "Fatal Python error: Segmentation fault" in command(alone, "logs", str(job.id))
+    assert "Fatal Python error: Segmentation fault" in command(sqlite_cluster, "logs", str(job.id))
 
 
 ENDS = """
@@ -73,7 +73,7 @@ def versemill_register_samplers(register):
 
 
 @pytest.fixture
-def plugin(alone: Stage, tmp_path: Path) -> Stage:
+def plugin(sqlite_cluster: Cluster, tmp_path: Path) -> Cluster:
     """An installation whose worker has a sampler that ends its process."""
     site = tmp_path / "site"
     about = site / "ends-1.0.dist-info"
@@ -81,8 +81,8 @@ def plugin(alone: Stage, tmp_path: Path) -> Stage:
     (site / "ends.py").write_text(ENDS)
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: ends\nVersion: 1.0\n")
     (about / "entry_points.txt").write_text("[versemill]\nends = ends\n")
-    alone.environment["PYTHONPATH"] = str(site)
-    return alone
+    sqlite_cluster.environment["PYTHONPATH"] = str(site)
+    return sqlite_cluster
 
 
 CLASSES = {
@@ -110,36 +110,35 @@ CLASSES = {
 """What is told of a job with so long a window, and how its first attempt is shown."""
 
 
-def submit_to_end(stage: Stage, window: int) -> JobView:
-    (stage.home / "song.txt").write_text("小船摇呀摇\n摇到月亮桥\n" * 40)
+def submit_to_end(cluster: Cluster, window: int) -> JobView:
+    (cluster.home / "song.txt").write_text("小船摇呀摇\n摇到月亮桥\n" * 40)
     settings = SMALL | {"training.window": window}
     del settings["prefixes"]
     options = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    command(
-        stage, "submit", "--corpus", str(stage.home / "song.txt"), "--sampler", "ends", *options,
-    )  # fmt: skip
-    return service.find(stage.store, "@last")
+    corpus = str(cluster.home / "song.txt")
+    command(cluster, "submit", "--corpus", corpus, "--sampler", "ends", *options)
+    return service.find(cluster.store, "@last")
 
 
-def test_classes_exit_codes_and_output(plugin: Stage) -> None:
+def test_classes_exit_codes_and_output(plugin: Cluster) -> None:
     jobs = {window: submit_to_end(plugin, window) for window in CLASSES}
     plugin.start_worker("--name", "attic")  # one for all: most of what this costs is its start
-    for window, (told, how) in CLASSES.items():
+    for window, (message, how) in CLASSES.items():
         job = jobs[window]
         ended_attempt(plugin, job)
         shown = command(plugin, "show", str(job.id))
-        assert re.search(rf"attic: {told}$", shown, re.M), shown
+        assert re.search(rf"attic: {message}$", shown, re.M), shown
         assert re.search(rf"^    1  on attic: no step; {how}$", shown, re.M), shown
         assert "about to end" in shown
         assert "about to end\n" in command(plugin, "logs", str(job.id))
 
 
-def test_a_job_of_the_database_that_no_memory_holds_is_not_begun(alone: Stage) -> None:
+def test_a_job_of_the_database_that_no_memory_holds_is_not_begun(sqlite_cluster: Cluster) -> None:
     # Submitting would refuse it; whoever has the database's password need not submit.
-    job = alone.submit(model__hidden_size=2**31 - 1)
-    alone.start_worker("--name", "attic")
-    ended_attempt(alone, job)
-    shown = command(alone, "show", str(job.id))
-    told = r"attic: model\.hidden_size = 2147483647 is not allowed: training needs about .* GiB"
-    assert re.search(rf"{told}.*; trying again in 2 s \(1 of 1\)$", shown, re.M), shown
+    job = sqlite_cluster.submit(model__hidden_size=2**31 - 1)
+    sqlite_cluster.start_worker("--name", "attic")
+    ended_attempt(sqlite_cluster, job)
+    shown = command(sqlite_cluster, "show", str(job.id))
+    message = r"attic: model\.hidden_size = 2147483647 is not allowed: training needs about .* GiB"
+    assert re.search(rf"{message}.*; trying again in 2 s \(1 of 1\)$", shown, re.M), shown
     assert "failed (out of memory), exit code 1" in shown

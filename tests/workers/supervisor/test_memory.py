@@ -9,7 +9,7 @@ import pytest
 from versemill.jobs import service
 from versemill_workers.supervisor import attempt as supervising
 from versemill_workers.supervisor.memory import kernel_kills
-from worker_stage import ENDLESS, Stage
+from worker_cluster import ENDLESS, Cluster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,24 +47,24 @@ def test_without_groups_the_machine_counts(files: dict[str, Path]) -> None:
     assert kernel_kills(**files) == 5
 
 
-def test_where_nothing_is_counted_nothing_is_blamed(files: dict[str, Path]) -> None:
+def test_without_counters_no_kernel_kill_is_reported(files: dict[str, Path]) -> None:
     assert kernel_kills(**files) == 0
     assert kernel_kills() >= 0  # whatever this machine has, it is read without an error
 
 
 @pytest.mark.timeout(300)
 def test_a_trainer_the_kernel_ended_ran_out_of_memory(
-    alone: Stage, monkeypatch: pytest.MonkeyPatch
+    sqlite_cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kills = [0]
     monkeypatch.setattr(supervising, "kernel_kills", lambda: kills[0])
-    monkeypatch.setenv("VERSEMILL_HOME", str(alone.home))
-    job = alone.submit(**ENDLESS)
-    trainer, thread = alone.supervise_here(job)
+    monkeypatch.setenv("VERSEMILL_HOME", str(sqlite_cluster.home))
+    job = sqlite_cluster.submit(**ENDLESS)
+    trainer, thread = sqlite_cluster.supervise_here(job)
     kills[0] = 1
     trainer.kill()
     thread.join(60)
-    (attempt,) = service.details(alone.store, job.id).attempts
+    (attempt,) = service.details(sqlite_cluster.store, job.id).attempts
     assert attempt.failure == "out_of_memory"
     assert attempt.exit == "killed by the kernel: out of memory"
-    assert "(killed by the kernel: out of memory); trying again" in alone.messages(job)[-1]
+    assert "(killed by the kernel: out of memory); trying again" in sqlite_cluster.messages(job)[-1]

@@ -9,7 +9,7 @@ from versemill_workers.supervisor.progress_buffer import ProgressBuffer
 from versemill_workers.supervisor.spool import Spool
 
 if TYPE_CHECKING:
-    from worker_stage import Stage
+    from worker_cluster import Cluster
 
 PROGRESS = {
     "step": 12,
@@ -20,14 +20,18 @@ PROGRESS = {
 }
 
 
-def test_a_reports_figure_survives_the_progress_after_it(alone: Stage) -> None:
-    job = alone.submit()
-    claim = worker_api.claim(alone.store, worker_api.register_worker(alone.store, "one", 1))
+def test_a_reports_figure_survives_the_progress_after_it(sqlite_cluster: Cluster) -> None:
+    job = sqlite_cluster.submit()
+    claim = worker_api.claim(
+        sqlite_cluster.store, worker_api.register_worker(sqlite_cluster.store, "one", 1)
+    )
     assert claim is not None
-    buffer = ProgressBuffer(alone.store, claim, Spool(alone.home / "spool", claim))
+    buffer = ProgressBuffer(
+        sqlite_cluster.store, claim, Spool(sqlite_cluster.home / "spool", claim)
+    )
     buffer.report(PROGRESS | {"step": 10, "epoch": 1, "valid_perplexity": 7.0, "lyrics": []})
     buffer.progress(PROGRESS)
     buffer.write(at_once=True)
-    shown = alone.job(job)
+    shown = sqlite_cluster.job(job)
     assert (shown.step, shown.valid_perplexity) == (12, 7.0)
     assert not buffer.pending

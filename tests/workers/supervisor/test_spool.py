@@ -10,19 +10,19 @@ from sqlalchemy import update
 
 from versemill.jobs.execution import worker_api
 from versemill.jobs.storage.tables import Job
-from versemill_workers.supervisor.spool import holding, remove_abandoned, tracking_folder
+from versemill_workers.supervisor.spool import remove_abandoned, spool_lock, tracking_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from worker_stage import Stage
+    from worker_cluster import Cluster
 
 WORKER = "3b1c1a52-0000-0000-0000-000000000000"
 
 
 def test_files_are_kept_while_the_worker_is_there_and_removed_afterwards(tmp_path: Path) -> None:
     folder = tmp_path / f"{WORKER}-job-7-1"
-    with holding(tmp_path, WORKER):
+    with spool_lock(tmp_path, WORKER):
         folder.mkdir()
         remove_abandoned(tmp_path)
         assert folder.exists()
@@ -43,27 +43,29 @@ def test_a_lock_cleared_up_before_it_was_taken_is_made_again(
 
     monkeypatch.setattr(fcntl, "flock", late)
     folder = tmp_path / f"{WORKER}-job-7-1"
-    with holding(tmp_path, WORKER):
+    with spool_lock(tmp_path, WORKER):
         folder.mkdir()
         remove_abandoned(tmp_path)
         assert folder.exists()
 
 
 def test_a_worker_that_breaks_off_leaves_no_lock(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), holding(tmp_path, WORKER):
+    with pytest.raises(RuntimeError), spool_lock(tmp_path, WORKER):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["x/../../..", "..", "/etc", "a\nb", "长" * 100])
-def test_a_name_written_into_the_database_leads_nowhere_else(
-    alone: Stage, tmp_path: Path, name: str
+def test_a_name_from_the_database_stays_within_the_folder(
+    sqlite_cluster: Cluster, tmp_path: Path, name: str
 ) -> None:
-    job = alone.submit()
-    with alone.store.unit_of_work() as uow:
+    job = sqlite_cluster.submit()
+    with sqlite_cluster.store.unit_of_work() as uow:
         uow.execute(update(Job).where(Job.id == job.id).values(name=name))
         uow.commit()
-    claim = worker_api.claim(alone.store, worker_api.register_worker(alone.store, "here", 1))
+    claim = worker_api.claim(
+        sqlite_cluster.store, worker_api.register_worker(sqlite_cluster.store, "here", 1)
+    )
     assert claim is not None
     assert claim.job_name == name
     root = tmp_path / "tracking"

@@ -21,7 +21,7 @@ from versemill.plugins.registry import Registry
 from versemill.testing.resume_proof.comparison import first_difference, read_record
 from versemill_workers.trackers import feeding
 from versemill_workers.trackers.feeding import Tracking
-from worker_stage import ENDLESS, Stage
+from worker_cluster import ENDLESS, Cluster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -129,25 +129,27 @@ class TestItsProcess:
     def test_one_that_raises_is_named_in_one_line(
         self, plugins: str, tmp_path: Path, place: str
     ) -> None:
-        told, printed, code = fed(began(f"raises={place}", tmp_path))
-        assert (told, code) == (f"tracker 'raises' {plugins} raised ValueError: no room", 1)
+        message, printed, code = fed(began(f"raises={place}", tmp_path))
+        assert (message, code) == (f"tracker 'raises' {plugins} raised ValueError: no room", 1)
         assert "Traceback" in printed
 
     def test_one_that_hangs_is_interrupted(self, plugins: str, tmp_path: Path) -> None:
-        told, _, code = fed(began("hangs", tmp_path), seconds=0.5)
+        message, _, code = fed(began("hangs", tmp_path), seconds=0.5)
         expected = f"tracker 'hangs' {plugins}: it does not come to an end: stopped after 0.5 s"
-        assert (told[: len(expected)], code) == (expected, 1)
+        assert (message[: len(expected)], code) == (expected, 1)
 
     def test_one_that_python_cannot_interrupt_is_ended(self, plugins: str, tmp_path: Path) -> None:
-        told, printed, code = fed(began("hangsbelowpython", tmp_path), seconds=0.5)
-        assert (told, code) == ("", 1)
+        message, printed, code = fed(began("hangsbelowpython", tmp_path), seconds=0.5)
+        assert (message, code) == ("", 1)
         assert "misbehave" in printed
 
-    def test_what_it_prints_is_no_complaint(self, plugins: str, tmp_path: Path) -> None:
-        told, printed, code = fed(began("prints", tmp_path))
-        assert (told, printed, code) == ("", "printed by a tracker\n", 0)
+    def test_what_it_prints_is_not_an_error(self, plugins: str, tmp_path: Path) -> None:
+        message, printed, code = fed(began("prints", tmp_path))
+        assert (message, printed, code) == ("", "printed by a tracker\n", 0)
 
-    def test_its_trainer_was_killed_within_a_line(self, plugins: str, tmp_path: Path) -> None:
+    def test_its_trainer_was_killed_while_writing_a_line(
+        self, plugins: str, tmp_path: Path
+    ) -> None:
         folder = tmp_path / "job"
         lines = began("prints=never", folder)
         cut = f'{json.dumps(lines[0])}\n["progressed", {{"st'
@@ -167,15 +169,15 @@ class TestItsProcess:
     def test_one_that_is_not_there(
         self, plugins: str, tmp_path: Path, spec: str, words: str
     ) -> None:
-        told, printed, code = fed(began(spec, tmp_path))
-        assert words in told
+        message, printed, code = fed(began(spec, tmp_path))
+        assert words in message
         assert (printed, code) == ("", 1)
 
     def test_a_folder_that_cannot_be(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
-        told, _, code = fed(began("jsonl", tmp_path / "file" / "1-歌"))
-        assert "has no folder: " in told
-        assert (told[-15:], code) == ("Not a directory", 1)
+        message, _, code = fed(began("jsonl", tmp_path / "file" / "1-歌"))
+        assert "has no folder: " in message
+        assert (message[-15:], code) == ("Not a directory", 1)
 
 
 class TestFeeding:
@@ -187,11 +189,11 @@ class TestFeeding:
         before = time.monotonic()
         with Tracking(["hangs"], RUN, str(tmp_path / "job"), remarks.append) as hung:
             for _ in range(20):
-                hung._tell("reported", {"lyrics": [], "text": "x" * 50_000})
+                hung._send("reported", {"lyrics": [], "text": "x" * 50_000})
         # It is let alone for 10 s a call.
         assert time.monotonic() - before < 8.0
         (remark,) = remarks
-        assert remark.startswith("tracker hangs is too slow: it was not told ")
+        assert remark.startswith("tracker hangs is too slow: it missed ")
         children = psutil.Process().children()
         (process,) = [c for c in children if "versemill_workers.trackers.process" in c.cmdline()]
         process.kill()
@@ -204,7 +206,7 @@ class TestFeeding:
         with Tracking(["exits", "raises"], RUN, str(tmp_path), remarks.append) as faulty:
             deadline = time.monotonic() + 60
             while len(remarks) < 2 and time.monotonic() < deadline:
-                faulty._tell("reported", {})
+                faulty._send("reported", {})
                 time.sleep(0.05)
         assert sorted(remarks) == [
             f"tracker 'raises' {plugins} raised ValueError: no room; training goes on without it",
@@ -212,49 +214,51 @@ class TestFeeding:
         ]
 
 
-def test_wrong_ones_change_nothing(alone: Stage, plugins: str) -> None:
-    alone.environment["VERSEMILL_PLUGINS"] = os.environ["VERSEMILL_PLUGINS"]
-    followed, plain = alone.submit(trackers=WRONG), alone.submit()
-    alone.start_worker("--name", "attic")
-    alone.until_state(followed, "succeeded")
-    alone.until_state(plain, "succeeded")
-    records = [read_record(alone.store, job.id) for job in (followed, plain)]
+def test_wrong_ones_change_nothing(sqlite_cluster: Cluster, plugins: str) -> None:
+    sqlite_cluster.environment["VERSEMILL_PLUGINS"] = os.environ["VERSEMILL_PLUGINS"]
+    followed, plain = sqlite_cluster.submit(trackers=WRONG), sqlite_cluster.submit()
+    sqlite_cluster.start_worker("--name", "attic")
+    sqlite_cluster.until_state(followed, "succeeded")
+    sqlite_cluster.until_state(plain, "succeeded")
+    records = [read_record(sqlite_cluster.store, job.id) for job in (followed, plain)]
     for checkpoint in (kept for record in records for kept in record.checkpoints.values()):
         del checkpoint.meta["config"]["trackers"]
     assert first_difference(*records) is None
-    assert f"followed by {', '.join(WRONG)} in " in "\n".join(alone.messages(followed))
-    assert len(service.details(alone.store, followed.id).attempts) == 1
+    assert f"followed by {', '.join(WRONG)} in " in "\n".join(sqlite_cluster.messages(followed))
+    assert len(service.details(sqlite_cluster.store, followed.id).attempts) == 1
 
-    endless = alone.submit(**ENDLESS, trackers=WRONG)  # long enough to hear of all
-    told = [
+    endless = sqlite_cluster.submit(**ENDLESS, trackers=WRONG)  # long enough to hear of all
+    message = [
         "tracker exits has ended: exit code 3; training goes on without it",
         f"tracker 'raises' {plugins} raised ValueError: no room; training goes on without it",
         f"tracker 'absent' {plugins} cannot be loaded: ModuleNotFoundError: "
         "No module named 'no_such_module'; training goes on without it",
     ]
-    alone.until(lambda: set(told) <= set(alone.messages(endless)))
-    assert alone.job(endless).state == "running"
+    sqlite_cluster.until(lambda: set(message) <= set(sqlite_cluster.messages(endless)))
+    assert sqlite_cluster.job(endless).state == "running"
 
 
-def test_after_a_kill_they_go_on_without_gap_or_overlap(alone: Stage) -> None:
-    job = alone.submit(**ENDLESS, trackers=["jsonl", "tensorboard"], training__report_every=5)
-    alone.start_worker("--name", "attic")
-    trainer = alone.until_training(job)
-    alone.until_checkpoint(job)
-    followers = alone.until(lambda: _followers(alone, 2))
-    step = alone.job(job).step
+def test_after_a_kill_they_go_on_without_gap_or_overlap(sqlite_cluster: Cluster) -> None:
+    job = sqlite_cluster.submit(
+        **ENDLESS, trackers=["jsonl", "tensorboard"], training__report_every=5
+    )
+    sqlite_cluster.start_worker("--name", "attic")
+    trainer = sqlite_cluster.until_training(job)
+    sqlite_cluster.until_checkpoint(job)
+    followers = sqlite_cluster.until(lambda: _followers(sqlite_cluster, 2))
+    step = sqlite_cluster.job(job).step
     trainer.kill()
-    alone.until(lambda: all(map(_ended, followers)))
-    alone.until_checkpoint(job, after=step + 100)
-    service.request_pause(alone.store, job.id, ANN)
-    alone.until_state(job, "paused")
-    alone.until(lambda: not _followers(alone, 1))
+    sqlite_cluster.until(lambda: all(map(_ended, followers)))
+    sqlite_cluster.until_checkpoint(job, after=step + 100)
+    service.request_pause(sqlite_cluster.store, job.id, ANN)
+    sqlite_cluster.until_state(job, "paused")
+    sqlite_cluster.until(lambda: not _followers(sqlite_cluster, 1))
 
-    (folder,) = (alone.home / "tracking").iterdir()
+    (folder,) = (sqlite_cluster.home / "tracking").iterdir()
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_bytes().splitlines()]
     ends = [(line["attempt"], line["outcome"]) for line in lines if line["event"] == "ended"]
     assert ends == [(1, "lost"), (2, "stopped")]
-    stored = [point.step for point in service.curve(alone.store, job.id)]
+    stored = [point.step for point in service.curve(sqlite_cluster.store, job.id)]
     reported = [line["step"] for line in lines if line["event"] == "report"]
     assert reported == stored
     read = EventAccumulator(str(folder)).Reload()
@@ -269,13 +273,13 @@ def _ended(process: psutil.Process) -> bool:
         return True
 
 
-def _followers(stage: Stage, least: int) -> list[psutil.Process]:
+def _followers(cluster: Cluster, least: int) -> list[psutil.Process]:
     """The tracker processes of this installation, if there are so many."""
     found = []
     for process in psutil.process_iter(["cmdline", "environ"]):
         home = (process.info["environ"] or {}).get("VERSEMILL_HOME")
         if (
-            home == str(stage.home)
+            home == str(cluster.home)
             and "versemill_workers.trackers.process" in process.info["cmdline"]
         ):
             found.append(process)

@@ -13,20 +13,20 @@ from versemill.config.recipes import apply_overrides
 from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
 from versemill_workers.protocol import Order
-from worker_stage import SMALL, TEXT
+from worker_cluster import SMALL, TEXT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 HANDS_OVER_TWICE = """
 import json, multiprocessing, os, sys
-from versemill_workers.protocol import Order, TrainerLine, receive
+from versemill_workers.protocol import Order, TrainerConnection, receive
 from versemill.plugins.registry import Registry
 from versemill_workers.trainer.process import _Trainer
 
 ours, theirs = multiprocessing.Pipe()
 order = Order.from_json(sys.stdin.read())
-trainer = _Trainer(TrainerLine(theirs, lease_seconds=60), order, Registry.discover(), None)
+trainer = _Trainer(TrainerConnection(theirs, lease_seconds=60), order, Registry.discover(), None)
 trainer._hand_over()
 trainer._hand_over(final=True)
 print(json.dumps([receive(ours) for _ in range(2)]), flush=True)
@@ -34,12 +34,12 @@ os._exit(0)
 """
 
 
-LISTENS = """
+WAITS_FOR_MESSAGES = """
 import multiprocessing, sys, time
-from versemill_workers.protocol import TrainerLine, send
+from versemill_workers.protocol import TrainerConnection, send
 
 ours, theirs = multiprocessing.Pipe()
-line = TrainerLine(theirs, lease_seconds=5)
+connection = TrainerConnection(theirs, lease_seconds=5)
 for _ in range(7):
     time.sleep(1)
     send(ours, {"type": "alive"})
@@ -55,7 +55,7 @@ def test_it_ends_itself_when_its_supervisor_is_silent_for_a_lease_or_gone(
     then: str, code: int
 ) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LISTENS, then],
+        [sys.executable, "-c", WAITS_FOR_MESSAGES, then],
         capture_output=True,
         text=True,
         check=False,

@@ -1,4 +1,4 @@
-"""The command line: thin commands that parse, call the library or the jobs floor, and print.
+"""The command line: thin commands that parse, call the library or the job queue, and print.
 
 Start-up time is a feature. This module imports next to nothing; command modules import click and
 the standard library at their heads and everything heavy inside functions.

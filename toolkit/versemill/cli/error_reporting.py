@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 
 def perform(arguments: Sequence[str]) -> int:
-    """Runs one command and returns its exit code; errors are told in one line on stderr."""
+    """Runs one command and returns its exit code; errors are printed in one line on stderr."""
     from versemill.cli.program import program
 
     for stream in (sys.stdout, sys.stderr):
-        _print_anything(stream)
+        _replace_unencodable(stream)
     try:
         _refuse_unreadable(arguments)
         code = program.main(list(arguments), prog_name="versemill", standalone_mode=False)
         sys.stdout.flush()
     except (click.ClickException, VersemillError) as error:
-        return _complain(error)
+        return _print_error(error)
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except OSError as error:
-        return _complain_of_system(error)
+        return _print_system_error(error)
     except SystemExit as end:  # click's own way when a pipe breaks
         return end.code if isinstance(end.code, int) else FAILED
     except Exception as error:  # noqa: BLE001 - raised again unless a plugin raised it
-        code = _blame(error)
+        code = _report_plugin(error)
     return code if isinstance(code, int) else 0
 
 
@@ -53,10 +53,10 @@ def _refuse_unreadable(arguments: Sequence[str]) -> None:
             ) from None
 
 
-def _complain(error: click.ClickException | VersemillError) -> int:
+def _print_error(error: click.ClickException | VersemillError) -> int:
     """Tells it in one line and returns the exit code."""
     if isinstance(error, click.UsageError):
-        message = _where_to_look(error)
+        message = _with_help_hint(error)
     elif isinstance(error, click.ClickException):
         message = error.format_message()
     else:
@@ -68,20 +68,20 @@ def _complain(error: click.ClickException | VersemillError) -> int:
     return USAGE if isinstance(error, click.UsageError) else FAILED
 
 
-def _complain_of_system(error: OSError) -> int:
+def _print_system_error(error: OSError) -> int:
     """Tells of an output that failed, or of a file that somebody named; raises what is neither."""
     if isinstance(error, BrokenPipeError):
-        return _reader_is_gone()
+        return _discard_output()
     if isinstance(error, OutputError):
         lost = f"; not written: {error.lost}" if error.lost else ""
-        return _complain(VersemillError(f"{error}{lost}"))
+        return _print_error(VersemillError(f"{error}{lost}"))
     if error.filename is None:
         raise error
-    return _complain(VersemillError(f"{error.filename}: {error.strerror}"))
+    return _print_error(VersemillError(f"{error.filename}: {error.strerror}"))
 
 
-def _blame(error: Exception) -> int:
-    """Tells in one line which plugin an error came from; one of our own is a defect of ours."""
+def _report_plugin(error: Exception) -> int:
+    """Prints in one line which plugin an error came from; one of our own is a defect of ours."""
     from versemill.errors import PluginError
     from versemill.plugins.attribution import culprit
     from versemill.plugins.registry import Registry, in_short
@@ -89,24 +89,24 @@ def _blame(error: Exception) -> int:
     plugin = culprit(error, Registry.discover())
     if plugin is None or plugin.distribution == "versemill":
         raise error
-    return _complain(PluginError(f"{plugin.label} raised {in_short(error)}"))
+    return _print_error(PluginError(f"{plugin.label} raised {in_short(error)}"))
 
 
-def _where_to_look(error: click.UsageError) -> str:
-    """The message with the help that would have told."""
+def _with_help_hint(error: click.UsageError) -> str:
+    """The message with the command that prints the help."""
     path = error.ctx.command_path if error.ctx else "versemill"
     message = " ".join(error.format_message().split()).rstrip(".")
     return f"{message}{'' if message.endswith('?') else ';'} see `{path} --help`"
 
 
-def _print_anything(stream: TextIO) -> None:
+def _replace_unencodable(stream: TextIO) -> None:
     """Lyrics may hold what the terminal's encoding lacks; a `?` is better than an error."""
     reconfigure = getattr(stream, "reconfigure", None)
     if reconfigure is not None:
         reconfigure(errors="replace")
 
 
-def _reader_is_gone() -> int:
+def _discard_output() -> int:
     """`versemill jobs | head`: quiet, also when the interpreter flushes once more."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)

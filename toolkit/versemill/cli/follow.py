@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from versemill.cli.exit_codes import INTERRUPTED
-from versemill.cli.terminal.advice import told
+from versemill.cli.terminal.advice import notice_text
 from versemill.cli.terminal.wording import indented, report_line, status_line
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class NewsOnScreen:
         for event in news.events:
             self._screen.line(f"{event.actor}: {event.message}")
         if news.waiting is not None:
-            self._screen.line(told(news.waiting, job_id=news.job.id))
+            self._screen.line(notice_text(news.waiting, job_id=news.job.id))
         self._screen.status(status_line(news.job))
 
     def _show_reports(self, news: News) -> None:
@@ -60,7 +60,7 @@ class NewsOnScreen:
 
 def follow_to_end(here: Installation, job: JobView) -> int:
     """Follows until the job has ended; Ctrl-C only stops following. Returns the exit code."""
-    from versemill.cli.installation import ending_told, note
+    from versemill.cli.installation import ending_text, note
     from versemill.cli.terminal.interrupts import Interrupts
     from versemill.cli.terminal.screen import screen
     from versemill.jobs.service.following import follow, stopped
@@ -76,5 +76,5 @@ def follow_to_end(here: Installation, job: JobView) -> int:
         if not stopped(job):
             note(f"job {job.id} ({job.name}) goes on without you; `versemill show {job.id}`")
             return INTERRUPTED
-    note(ending_told(here, job))
+    note(ending_text(here, job))
     return 0 if job.state == "succeeded" else 1

@@ -88,39 +88,39 @@ def note(message: str) -> None:
 
 def note_all(notices: Iterable[Notice]) -> None:
     """Tells what a use case has to tell beside its result."""
-    from versemill.cli.terminal.advice import told
+    from versemill.cli.terminal.advice import notice_text
     from versemill.jobs.notices import PluginPrinted
 
     for notice in notices:
         if isinstance(notice, PluginPrinted):
             say_text(notice.output, err=True, end="")
         else:
-            note(told(notice))
+            note(notice_text(notice))
 
 
-def ending_told(here: Installation, job: JobView) -> str:
+def ending_text(here: Installation, job: JobView) -> str:
     """How a job ended, or stands, and what can be done next."""
-    from versemill.cli.terminal.advice import failure_told
+    from versemill.cli.terminal.advice import failure_text
     from versemill.cli.terminal.wording import ending, label
     from versemill.jobs.service import details
 
     if job.state != "failed":
         return ending(job)
-    why = failure_told(job, details(here.store, job.id))
+    why = failure_text(job, details(here.store, job.id))
     return f"{label(job)} failed: {why}; `versemill show {job.id}` tells more"
 
 
 def note_waiting(here: Installation, job: JobView) -> None:
     """Says why a job waits, unless a free slot may take it at once."""
-    from versemill.cli.terminal.advice import told
+    from versemill.cli.terminal.advice import notice_text
     from versemill.jobs.service import waiting
 
     why = waiting(here.store, job.id)
     if why is not None:
-        note(told(why, job_id=job.id))
+        note(notice_text(why, job_id=job.id))
 
 
-def tell_queued(here: Installation, queued: Queued) -> None:
+def note_queued(here: Installation, queued: Queued) -> None:
     """Says that a job is queued again, and why it waits."""
     from versemill.cli.terminal.wording import label
 

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any
 
-_NOBODYS_NAMES = ("", "/", "root", "postgres", "versemill")
+_COMMON_NAMES = ("", "/", "root", "postgres", "versemill")
 _RESOLVED = re.compile(r"(?<=\()[0-9A-Fa-f.:]+(?=\), port )")  # as PostgreSQL's client shows it
 
 
@@ -30,8 +30,8 @@ class PersonalNames:
             self._shown |= dict.fromkeys(logins, "USER") | dict.fromkeys(hosts, "HOST")
         with suppress(RuntimeError):  # no home folder
             self._shown[str(Path.home())] = "~"
-        for nobodys in _NOBODYS_NAMES:
-            self._shown.pop(nobodys, None)
+        for common in _COMMON_NAMES:
+            self._shown.pop(common, None)
 
     def hide_in(self, row: dict[str, Any]) -> dict[str, Any]:
         """The row with other words for them, in every text but the check's name."""

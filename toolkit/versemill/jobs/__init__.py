@@ -1,4 +1,4 @@
-"""The jobs floor: a durable queue of training jobs in SQLite or PostgreSQL.
+"""The job queue: a durable queue of training jobs in SQLite or PostgreSQL.
 
 Two doors: `service` is what people do, `leases` is what workers do. Below them, lowest first:
 `states` → `columns` → `tables` → `database` → `store` → `transitions` → `workers` → `claims` →

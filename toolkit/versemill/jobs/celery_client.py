@@ -62,7 +62,7 @@ def app(broker_url: str) -> Celery:
 
 
 def wake(settings: Settings) -> Callable[[], BrokerAway | None]:
-    """What use cases call once a job is queued: tells workers that there may be work.
+    """What use cases call once a job is queued: notifies workers that there may be work.
 
     Args:
         settings: says which broker; with the embedded `memory://` there is nobody to tell, and

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from versemill.jobs.json_values import View
 from versemill.phrases import counted, listed
-from versemill.text.unknown_characters import in_words
+from versemill.text.unknown_characters import described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Notice(View):
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerAway(Notice):
-    """Workers could not be told of a job; they find it by themselves.
+    """Workers could not be notified of a job; they find it by themselves.
 
     Attributes:
         reason: why, without secrets.
@@ -116,7 +116,7 @@ class UnknownCharacters(Notice):
     def __str__(self) -> str:
         return (
             "characters of its prefixes or stop texts that the training text does not have: "
-            f"{in_words(self.characters)}"
+            f"{described(self.characters)}"
         )
 
 

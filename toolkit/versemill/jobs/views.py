@@ -172,7 +172,7 @@ class WorkerView(View):
 
     Attributes:
         machines: the kinds of machine its slots are; None until it has found out.
-        drained_by: who told it to hand its jobs over and end.
+        drained_by: who asked it to hand its jobs over and end.
         plugins: those it has that jobs may require; None until it has found out.
     """
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 SECONDS = 10.0
 _START_SECONDS = 120.0  # torch is imported meanwhile
 _SHOWN = 60
-_TOLD = "told.jsonl"
-_WHERE = "where.txt"
+_RESULTS = "results.jsonl"
+_TRACEBACK = "traceback.txt"
 _END = {"end": True}
 
 
@@ -60,42 +60,44 @@ def probe(distribution: str, *, seconds: float = SECONDS) -> tuple[str, ...]:
     known = {source.distribution for source in find_sources()}
     if distribution not in known:
         raise UnknownNameError("plugin", distribution, known)
-    told = tell_apart("versemill.plugins.probing", (distribution, str(seconds)), seconds=seconds)
-    return (*told.lines, *filter(None, [told.fault]))
+    results = run_in_own_process(
+        "versemill.plugins.probing", (distribution, str(seconds)), seconds=seconds
+    )
+    return (*results.lines, *filter(None, [results.fault]))
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a process of its own told.
+class ProcessResults:
+    """What a process of its own has written.
 
     Attributes:
         lines: JSON values, one a line.
-        fault: why it told no more; empty if it came to its end.
+        fault: why it ended early; empty if it came to its end.
     """
 
     lines: list[Any]
     fault: str
 
 
-def tell_apart(module: str, arguments: Sequence[str], *, seconds: float) -> Told:
-    """Runs `python -m MODULE ARGUMENTS… FOLDER` and reads what that wrote by a `Teller`.
+def run_in_own_process(module: str, arguments: Sequence[str], *, seconds: float) -> ProcessResults:
+    """Runs `python -m MODULE ARGUMENTS… FOLDER` and reads what that wrote by a `ResultWriter`.
 
     Args:
-        module: its `main` makes a `Teller(FOLDER)` first.
+        module: its `main` makes a `ResultWriter(FOLDER)` first.
         arguments: of it.
         seconds: that the module gives itself; one that does not heed them is ended later.
     """
     with tempfile.TemporaryDirectory(prefix="versemill-probe-") as folder:
         code = _run(module, [*arguments, folder], seconds)
-        lines = [json.loads(line) for line in _lines(Path(folder, _TOLD)) if line.endswith("\n")]
+        lines = [json.loads(line) for line in _lines(Path(folder, _RESULTS)) if line.endswith("\n")]
         if lines and lines[-1] == _END:
-            return Told(lines[:-1], "")
-        stood = _lines(Path(folder, _WHERE))
+            return ProcessResults(lines[:-1], "")
+        stood = _lines(Path(folder, _TRACEBACK))
         if code is None or stood:
             fault = f"it does not come to an end: stopped after {seconds:g} s{_place(stood)}"
         else:
             fault = f"it ends the process that tries it ({_ending(code)})"
-        return Told(lines, fault)
+        return ProcessResults(lines, fault)
 
 
 def _run(module: str, arguments: list[str], seconds: float) -> int | None:
@@ -137,32 +139,32 @@ def _ending(code: int) -> str:
 # Within the process
 
 
-class Teller:
-    """Tells what is found, at once, so that nothing is lost to a plugin that ends the process."""
+class ResultWriter:
+    """Writes each result at once, so that none is lost to a plugin that ends the process."""
 
     def __init__(self, folder: str) -> None:
-        self._told = Path(folder, _TOLD).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
-        self._where = Path(folder, _WHERE).open("w", encoding="utf-8")  # noqa: SIM115
+        self._results = Path(folder, _RESULTS).open("w", encoding="utf-8")  # noqa: SIM115 - to the end
+        self._where = Path(folder, _TRACEBACK).open("w", encoding="utf-8")  # noqa: SIM115
 
-    def tell(self, value: object) -> None:
+    def write(self, value: object) -> None:
         """Writes one JSON value."""
-        self._told.write(json.dumps(value) + "\n")
-        self._told.flush()
+        self._results.write(json.dumps(value) + "\n")
+        self._results.flush()
 
     def watch(self, seconds: float) -> None:
-        """Ends the process after so many seconds from now, and tells where it stood."""
+        """Ends the process after so many seconds from now, and writes where it stood."""
         faulthandler.dump_traceback_later(seconds, exit=True, file=self._where)
 
     def end(self) -> NoReturn:
-        """Says that all is told; threads of the plugin's own might go on for ever."""
+        """Writes that this is all; threads of the plugin's own might go on for ever."""
         faulthandler.cancel_dump_traceback_later()
-        self.tell(_END)
+        self.write(_END)
         os._exit(0)
 
 
 def faults_of(distribution: str) -> list[str]:
     """What is wrong with a plugin that this process imports for the first time: see `probe`."""
-    import torch  # noqa: F401 - its import changes state, which is not to be blamed on the plugin
+    import torch  # noqa: F401 - its import changes state, which the plugin has not caused
 
     before = _state()
     faults = _try_out(distribution)
@@ -176,14 +178,14 @@ def faults_of(distribution: str) -> list[str]:
 
 
 def main(distribution: str, seconds: str, folder: str) -> None:
-    """Tries one plugin and tells what is wrong with it."""
+    """Tries one plugin and writes what is wrong with it."""
     import torch  # noqa: F401 - takes seconds of its own
 
-    teller = Teller(folder)
-    teller.watch(float(seconds))
+    writer = ResultWriter(folder)
+    writer.watch(float(seconds))
     for fault in faults_of(distribution):
-        teller.tell(fault)
-    teller.end()
+        writer.write(fault)
+    writer.end()
 
 
 def _try_out(distribution: str) -> list[str]:

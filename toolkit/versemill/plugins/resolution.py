@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from versemill.config.job import JobConfig
-from versemill.config.recipes import JobTable, completed
+from versemill.config.recipes import JobTable, with_recipe_values
 from versemill.config.validation import refuse_unknown_keys, validated
 from versemill.errors import ConfigError
 from versemill.plugins.selection import Selection
@@ -37,7 +37,7 @@ def resolve(table: Mapping[str, Any], registry: Registry) -> JobConfig:
         ConfigError: an unknown key or a value that is not allowed.
         UnknownNameError: an unknown recipe, cell, sampler, tokenizer, decoder or tracker.
     """
-    merged = completed(table)
+    merged = with_recipe_values(table)
     registry.find("cell", merged["cell"])
     corpus_options = dict(merged.get("corpus_options", {}))
     text = {key: corpus_options.pop(key) for key in _TEXT_FIELDS if key in corpus_options}

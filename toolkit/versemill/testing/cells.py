@@ -237,7 +237,7 @@ class CellTests(Suite):
         )
 
     def test_the_estimate_counts_its_parameters(self) -> None:
-        """An estimate, where there is one, tells parameters and output size exactly."""
+        """An estimate, where there is one, gives parameters and output size exactly."""
         for input_size, hidden_size in SIZES:
             said = self._estimate(input_size, hidden_size)
             if said is None:

@@ -14,7 +14,7 @@ from versemill import testing
 from versemill.config.recipes import REFERENCE_CELL
 from versemill.errors import ConfigError, CorpusError
 from versemill.plugins.discovery import find_sources
-from versemill.plugins.probing import Teller, faults_of, tell_apart
+from versemill.plugins.probing import ResultWriter, faults_of, run_in_own_process
 from versemill.plugins.registry import Registry
 from versemill.testing.suite import Suite, outcomes
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 SECONDS = 60.0
 """Time for one check, and for importing the plugin."""
-_MANNERS = {
+_ISOLATION = {
     "kind": "plugin",
-    "check": "manners",
+    "check": "isolation",
     "rule": "It can be imported, comes to an end, and changes nothing that belongs to all.",
     "why": "it shares its process with every other plugin, and with the training",
     "mend": "do at import and in hooks nothing but define and register",
@@ -41,7 +41,7 @@ _ENDLESS = {
 }
 
 
-def check_apart(
+def check_in_own_process(
     distribution: str, name: str = "", *, seconds: float = SECONDS
 ) -> list[dict[str, Any]]:
     """Checks what a distribution offers; see `versemill plugins check --json` for the rows.
@@ -55,16 +55,16 @@ def check_apart(
         One row for the distribution, then one for each check of each plugin, as far as it came.
     """
     arguments = (distribution, name, str(seconds))
-    told = tell_apart("versemill.testing.separate_process", arguments, seconds=seconds)
+    results = run_in_own_process("versemill.testing.separate_process", arguments, seconds=seconds)
     rows: list[dict[str, Any]] = []
     begun: dict[str, Any] = {"name": distribution}
-    for line in told.lines:
+    for line in results.lines:
         if "begun" in line:
             begun = line["begun"]
         else:
             rows.append(line)
-    if told.fault:
-        rows.append({**_MANNERS, **begun, "passed": False, "what": told.fault})
+    if results.fault:
+        rows.append({**_ISOLATION, **begun, "passed": False, "what": results.fault})
     return rows
 
 
@@ -72,35 +72,40 @@ def check_apart(
 
 
 def main(distribution: str, name: str, seconds: str, folder: str) -> None:
-    """Checks and tells."""
+    """Checks, and writes the results."""
     import torch  # noqa: F401 - takes seconds of its own
 
-    teller = Teller(folder)
-    teller.watch(float(seconds))
+    writer = ResultWriter(folder)
+    writer.watch(float(seconds))
     faults = faults_of(distribution)
     for fault in faults:
-        teller.tell({**_MANNERS, "name": distribution, "passed": False, "what": fault})
+        writer.write({**_ISOLATION, "name": distribution, "passed": False, "what": fault})
     if not faults:
         kept = {"name": distribution, "passed": True, "what": "", "why": "", "mend": ""}
-        teller.tell({**_MANNERS, **kept})
+        writer.write({**_ISOLATION, **kept})
     registry = Registry.of(
         s for s in find_sources() if s.built_in or s.distribution == distribution
     )
     for registration in registry.all():
         if registration.distribution == distribution and name in ("", registration.name):
-            _check(registration, registry, teller, float(seconds), named=bool(name))
-    teller.end()
+            _check(registration, registry, writer, float(seconds), named=bool(name))
+    writer.end()
 
 
 def _check(
-    registration: Registration, registry: Registry, teller: Teller, seconds: float, *, named: bool
+    registration: Registration,
+    registry: Registry,
+    writer: ResultWriter,
+    seconds: float,
+    *,
+    named: bool,
 ) -> None:
     label = {"kind": registration.kind, "name": registration.name}
-    teller.tell({"begun": {**label, **_ENDLESS}})
-    teller.watch(seconds)
+    writer.write({"begun": {**label, **_ENDLESS}})
+    writer.watch(seconds)
     for row in _unread(registration, named=named) or _rows(registration, registry):
-        teller.tell({**label, **row})
-        teller.watch(seconds)
+        writer.write({**label, **row})
+        writer.watch(seconds)
 
 
 def _rows(registration: Registration, registry: Registry) -> Iterator[dict[str, Any]]:
@@ -128,7 +133,7 @@ def _unread(registration: Registration, *, named: bool) -> list[dict[str, Any]]:
         verdict = False if named else None
         row = {"check": "read", "rule": "It can be read.", "passed": verdict, "what": str(error)}
         return [{**row, "why": "", "mend": ""}]
-    except Exception:  # noqa: BLE001 - a stranger's code may raise anything; the suite tells it
+    except Exception:  # noqa: BLE001 - third-party code may raise anything; the suite reports it
         return []
     return []
 

@@ -92,7 +92,7 @@ def outcomes(suite: type[Suite]) -> Iterator[CheckResult]:
                 why=broken.why,
                 mend=broken.mend,
             )
-        except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
+        except Exception as error:  # noqa: BLE001 - third-party code may raise anything
             yield CheckResult(
                 check=check,
                 rule=rule,

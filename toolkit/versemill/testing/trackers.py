@@ -48,7 +48,7 @@ class TrackerTests(Suite):
         require(
             not beside,
             f"it has written {', '.join(sorted(beside))} outside its folder",
-            why="jobs of many people are followed on one machine; nobody would find it",
+            why="one machine trains the jobs of many people; other files could not be found",
             mend="write below self.folder",
         )
 
@@ -79,7 +79,7 @@ class TrackerTests(Suite):
             _call(tracker, "ended", ending)
 
     def _follow_leniently(self, folder: Path, ending: Ending | None) -> None:
-        """Likewise; what is wrong with the calls is the business of another check."""
+        """Likewise, but errors of the calls are ignored; another check reports them."""
         with contextlib.suppress(ConformanceError):
             self._follow(folder, ending)
 
@@ -90,7 +90,7 @@ def _call(tracker: Tracker, name: str, argument: object) -> None:
             getattr(tracker, name)(argument)
     except OverdueError as overdue:
         require(False, f"{name}: {overdue}", why=_WHY, mend="bound every wait in it")
-    except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
+    except Exception as error:  # noqa: BLE001 - third-party code may raise anything
         require(
             False,
             f"{name}({argument}) raised {type(error).__name__}: {error}",

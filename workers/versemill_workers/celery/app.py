@@ -36,9 +36,9 @@ def build(broker_url: str, slot_pool: SlotPool) -> Celery:
     app.conf.worker_enable_prefetch_count_reduction = False  # take as many after a reconnect
     if broker_url.startswith("redis"):
         app.conf.broker_transport_options = consumer.TRANSPORT
-        consumer.keep_no_messages()
-    consumer.refuse_orders()
-    consumer.decompress_nothing()
+        consumer.disable_message_restore()
+    consumer.refuse_commands()
+    consumer.refuse_compression()
     consumer.drop_long_messages(app)
 
     @app.task(name=celery_client.TASK)  # type: ignore[untyped-decorator]
@@ -83,7 +83,7 @@ def serve(app: Celery, slot_pool: SlotPool, *, slots: int, name: str) -> None:
     QueueWorker(
         app=app,
         hostname=f"{name}@{os.uname().nodename}",
-        consumer_cls=partial(consumer.Listener, has_room=slot_pool.has_room),
+        consumer_cls=partial(consumer.WorkerConsumer, has_free_slot=slot_pool.has_free_slot),
         pool="threads",
         concurrency=slots,
         loglevel="WARNING",

@@ -48,11 +48,11 @@ TRANSPORT = {
 RETRY_SECONDS = 5.0
 WATCH_SECONDS = 5.0
 MESSAGE_BYTES = 10_000
-LONGEST = 100_000
+MAX_PARSED_LENGTH = 100_000
 """Bytes, or characters, beyond which a message is dropped without having been parsed."""
 _DROPPED = "dropped a message that is not one of Versemill's"
 
-ANSWERED = frozenset(
+READ_ONLY_COMMANDS = frozenset(
     (
         *("active", "active_queues", "clock", "conf", "ping", "query_task", "registered"),
         *("reserved", "revoked", "scheduled", "stats"),
@@ -62,27 +62,27 @@ ANSWERED = frozenset(
 """The remote commands that only read, for `celery inspect` and Flower."""
 
 
-class Listener(Consumer):  # type: ignore[misc]
+class WorkerConsumer(Consumer):  # type: ignore[misc]
     """Receives messages until the worker ends.
 
     Args:
-        has_room: whether the worker could take a job now.
+        has_free_slot: whether the worker could take a job now.
     """
 
     connection: Any
     """A `Connection`, or None while there is none; Celery sets it."""
 
-    def __init__(self, *args: Any, has_room: Callable[[], bool], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, has_free_slot: Callable[[], bool], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Celery ends the worker on errors it does not know, such as those of a malformed message.
         self.connection_errors: tuple[type[Exception], ...] = (Exception,)
         self.received = 0
         """Messages that have arrived, of whatever kind."""
-        self._has_room = has_room
+        self._has_free_slot = has_free_slot
         self._broker = shown(self.app.conf.broker_url)
 
     def start(self) -> None:
-        """Connects and listens, again and again, until the worker ends."""
+        """Connects and receives messages, and reconnects, until the worker ends."""
         if self.hub is not None:
             threading.Thread(target=self._watch, name="watch", daemon=True).start()
         super().start()
@@ -110,7 +110,7 @@ class Listener(Consumer):  # type: ignore[misc]
         return conn
 
     def on_ready(self) -> None:
-        """Called whenever it listens to a new connection."""
+        """Called whenever a new connection is ready."""
         super().on_ready()
         if self.hub is not None:
             logger.info("broker %s: listening", self._broker)
@@ -149,7 +149,7 @@ class Listener(Consumer):  # type: ignore[misc]
         message.ack_log_error(logger, self.connection_errors)  # type: ignore[no-untyped-call]
 
     def reconnect(self, why: str) -> None:
-        """Has the consumer's own thread drop its connection and make a new one."""
+        """Makes the consumer's own thread drop its connection and make a new one."""
 
         def drop() -> None:
             raise ConnectionError(why)
@@ -164,7 +164,7 @@ class Listener(Consumer):  # type: ignore[misc]
         received_before: int | None = None
         while True:
             time.sleep(WATCH_SECONDS)
-            waiting = self._has_room() and self._messages_wait()
+            waiting = self._has_free_slot() and self._messages_wait()
             if waiting and received_before == self.received:
                 self.reconnect("messages wait, and none arrives")
                 waiting = False
@@ -182,7 +182,7 @@ class Listener(Consumer):  # type: ignore[misc]
             return False
 
 
-def keep_no_messages() -> None:
+def disable_message_restore() -> None:
     """Makes this process drop the messages it holds when it loses Redis: they carry no job.
 
     kombu would send them back, and where it cannot, write them to a file in pickle.
@@ -192,15 +192,15 @@ def keep_no_messages() -> None:
     Channel.do_restore = False
 
 
-def decompress_nothing() -> None:
+def refuse_compression() -> None:
     """Makes kombu refuse compressed messages in this process.
 
     It would decompress them before anything else, and a few kilobytes can become gigabytes.
     """
-    kombu.message.decompress = _refuse_to_decompress  # type: ignore[attr-defined]
+    kombu.message.decompress = _refuse_compressed  # type: ignore[attr-defined]
 
 
-def _refuse_to_decompress(_body: object, _compression: object) -> NoReturn:
+def _refuse_compressed(_body: object, _compression: object) -> NoReturn:
     raise ValueError("compressed")
 
 
@@ -213,36 +213,36 @@ def drop_long_messages(app: Celery) -> None:
     transport = app.connection_for_read().get_transport_cls()
     module: Any = importlib.import_module(transport.__module__)
     parse = getattr(module, "loads", None)
-    if parse is not None and not isinstance(parse, _ShortOnly):
-        module.loads = _ShortOnly(parse)
+    if parse is not None and not isinstance(parse, _BoundedParser):
+        module.loads = _BoundedParser(parse)
 
 
-class _ShortOnly:
+class _BoundedParser:
     """Parses a message of the transport's; one that is too long becomes an empty message."""
 
     def __init__(self, parse: Callable[[str | bytes], Any]) -> None:
         self._parse = parse
 
     def __call__(self, message: str | bytes) -> Any:
-        if len(message) <= LONGEST:
+        if len(message) <= MAX_PARSED_LENGTH:
             return self._parse(message)
         delivery = {"exchange": "", "routing_key": celery_client.QUEUE}
         return {"body": "", "properties": {"delivery_tag": "too long", "delivery_info": delivery}}
 
 
-def refuse_orders() -> None:
-    """Makes Celery's remote control answer questions and refuse orders, in this process.
+def refuse_commands() -> None:
+    """Makes Celery's remote control refuse all commands but those that only read, in this process.
 
     Otherwise anybody who can reach the broker could end workers, connect them to other queues
     or make them write files. A regular expression cannot select workers, because matching one
     can take very long.
     """
     kombu.matcher.register("pcre", lambda *_: False)
-    for name in set(Panel.data) - ANSWERED:
-        Panel.data[name] = _refused
+    for name in set(Panel.data) - READ_ONLY_COMMANDS:
+        Panel.data[name] = _refuse
 
 
-def _refused(_state: object, **_: object) -> dict[str, str]:
+def _refuse(_state: object, **_: object) -> dict[str, str]:
     return dict(nok("workers answer questions only; use `versemill`"))
 
 

@@ -21,7 +21,7 @@ from versemill.jobs.states import FailureClass, Request, State
 from versemill.plugins.record import records_from_json
 from versemill.plugins.requirements import exactly, to_json
 from versemill.redaction import redacted
-from versemill_workers.protocol import Order, SupervisorLine, in_words
+from versemill_workers.protocol import Order, SupervisorConnection, describe_exit
 from versemill_workers.supervisor.checkpoint_upload import Upload
 from versemill_workers.supervisor.memory import kernel_kills
 from versemill_workers.supervisor.progress_buffer import ProgressBuffer
@@ -43,7 +43,7 @@ logger = logging.getLogger("versemill.worker")
 
 STOP_SECONDS = 30.0
 STALL_SECONDS = 600.0
-PEEK_SECONDS = 1.2
+REQUEST_SECONDS = 1.2
 """Longest time without reading what people want; most writes return it as well."""
 OUTAGE_SECONDS = 1.0
 _EXIT_SECONDS = 5.0
@@ -79,7 +79,7 @@ class Supervisor:
         context: ForkServerContext,
         handing_over: threading.Event,
     ) -> None:
-        self.unfit = False
+        self.plugin_mismatch = False
         """Whether this worker's plugins turned out not to be those that the job needs."""
         self._store = store
         self._claim = claim
@@ -92,18 +92,18 @@ class Supervisor:
         self._spool = Spool(settings.home / "spool", claim)
         self._buffer = ProgressBuffer(store, claim, self._spool)
         self._uploads: list[Upload] = []
-        self._stored = 0  # checkpoints that became durable and the trainer was not told of
+        self._stored = 0  # checkpoints that became durable, which the trainer does not know yet
         self._step = 0
         self._request = Request.NONE
         self._resumed: int | None = None  # the checkpoint it goes on from
-        self._last_word: Message | None = None
-        self._stop_by: float | None = None  # once told to stop
+        self._final_message: Message | None = None
+        self._stop_by: float | None = None  # set once it was asked to stop
         self._killed_for: str | None = None
         self._pid: int | None = None
         self._kernel_kills = kernel_kills()
         now = time.monotonic()
-        self._heard_at = self._peeked_at = self._renewed_at = now
-        self._away_until = 0.0
+        self._received_at = self._request_read_at = self._renewed_at = now
+        self._retry_database_at = 0.0
 
     def run(self) -> bool:
         """Supervises to the end; raises nothing that would take the worker down.
@@ -124,14 +124,14 @@ class Supervisor:
             logger.warning("job %d is queued again when its lease expires: %s", job_id, error)
             return False
         except (OSError, EOFError) as error:
-            # A full disk, no more processes, a fork server that died: this machine's trouble,
+            # A full disk, no more processes, a fork server that died: an error of this machine,
             # never counted against the job.
             logger.exception("job %d: this worker is in trouble", job_id)
-            self._hand_back(self._trouble(error))
+            self._hand_back(self._worker_error(error))
             return False
         except Exception as error:
             logger.exception("job %d: this worker is in trouble", job_id)
-            self._give_up(FailureClass.INFRASTRUCTURE, self._trouble(error))
+            self._give_up(FailureClass.INFRASTRUCTURE, self._worker_error(error))
             return False
         finally:
             self.kill()
@@ -149,7 +149,7 @@ class Supervisor:
             break
 
     def _supervise(self) -> None:
-        order = self._patiently(self._prepare)
+        order = self._until_database_answers(self._prepare)
         line, theirs = self._context.Pipe()
         process = self._context.Process(
             target=entry.main, args=(theirs, order.to_json()), daemon=True
@@ -157,7 +157,7 @@ class Supervisor:
         process.start()
         self._pid = process.pid
         theirs.close()
-        with SupervisorLine(line) as trainer:
+        with SupervisorConnection(line) as trainer:
             self._watch(trainer)
         process.join(_EXIT_SECONDS)
         exit_code = process.exitcode
@@ -167,7 +167,7 @@ class Supervisor:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)  # what it started and left behind
         self._pid = None
-        self._patiently(lambda: self._conclude(exit_code))
+        self._until_database_answers(lambda: self._conclude(exit_code))
 
     # Before
 
@@ -226,45 +226,45 @@ class Supervisor:
 
     # Meanwhile
 
-    def _watch(self, trainer: SupervisorLine) -> None:
-        """Serves trainer and database until the trainer has ended and all it told is written."""
-        listening = True
-        while listening or self._uploads or self._buffer.pending:
-            if listening:
-                listening = self._listen(trainer)
-                self._speak(trainer)
-                self._enforce()
-            if time.monotonic() < self._away_until:
-                if not listening:
-                    self._require_patience()
+    def _watch(self, trainer: SupervisorConnection) -> None:
+        """Serves trainer and database until the trainer has ended and all it sent is written."""
+        connected = True
+        while connected or self._uploads or self._buffer.pending:
+            if connected:
+                connected = self._receive(trainer)
+                self._send(trainer)
+                self._kill_if_overdue()
+            if time.monotonic() < self._retry_database_at:
+                if not connected:
+                    self._require_time_left()
                     time.sleep(_TICK_SECONDS)
                 continue
             try:
-                self._serve_database(at_once=not listening)
+                self._serve_database(at_once=not connected)
             except RefusedDataError:
                 raise  # trying again would not help
             except DatabaseError as error:
                 logger.warning("job %d: %s", self._claim.job_id, error)
-                self._away_until = time.monotonic() + OUTAGE_SECONDS
+                self._retry_database_at = time.monotonic() + OUTAGE_SECONDS
 
-    def _listen(self, trainer: SupervisorLine) -> bool:
-        """Takes what the trainer told; False once it can say no more."""
+    def _receive(self, trainer: SupervisorConnection) -> bool:
+        """Receives what the trainer has sent; False once the pipe is closed."""
         try:
-            busy = self._uploads and time.monotonic() >= self._away_until
+            busy = self._uploads and time.monotonic() >= self._retry_database_at
             if trainer.poll(0 if busy else _TICK_SECONDS):
-                self._take(trainer.receive())
+                self._handle(trainer.receive())
                 while trainer.poll():
-                    self._take(trainer.receive())
+                    self._handle(trainer.receive())
         except (EOFError, OSError):
             return False
         return True
 
-    def _take(self, message: Message) -> None:
+    def _handle(self, message: Message) -> None:
         kind = message.pop("type")
         if kind == "remark":  # no sign of life: one that can only wait for room is stalled
             self._buffer.remark(message["message"])
             return
-        self._heard_at = time.monotonic()
+        self._received_at = time.monotonic()
         self._step = message.get("step", self._step)
         if kind == "progress":
             self._buffer.progress(message)
@@ -274,43 +274,43 @@ class Supervisor:
             path = self._spool.folder / message["file"]
             self._uploads.append(Upload(self._store, self._claim, path, message))
         else:
-            self._last_word = {"type": kind, **message}
+            self._final_message = {"type": kind, **message}
 
     def _serve_database(self, *, at_once: bool) -> None:
         if self._renew_when_due():
-            self._peeked_at = self._renewed_at
+            self._request_read_at = self._renewed_at
         # A report goes before the checkpoint that counts it.
         request = self._buffer.write(at_once=at_once or bool(self._uploads))
-        if request is None and time.monotonic() - self._peeked_at >= PEEK_SECONDS:
-            request = worker_api.peek_request(self._store, self._claim)
+        if request is None and time.monotonic() - self._request_read_at >= REQUEST_SECONDS:
+            request = worker_api.read_request(self._store, self._claim)
         if request is not None:
             self._request = request
-            self._peeked_at = time.monotonic()
+            self._request_read_at = time.monotonic()
         if self._uploads and self._uploads[0].advance():
             del self._uploads[0]
             self._stored += 1
 
-    def _speak(self, trainer: SupervisorLine) -> None:
-        """Tells the trainer what became durable, and when to stop."""
+    def _send(self, trainer: SupervisorConnection) -> None:
+        """Sends the trainer what became durable, and when to stop."""
         for _ in range(self._stored):
-            trainer.tell("stored")
+            trainer.send("stored")
         self._stored = 0
-        if self._stop_by is None and self._wanted() is not Request.NONE:
-            trainer.tell("stop")
+        if self._stop_by is None and self._effective_request() is not Request.NONE:
+            trainer.send("stop")
             self._stop_by = time.monotonic() + STOP_SECONDS
 
-    def _wanted(self) -> Request:
+    def _effective_request(self) -> Request:
         """What people want, or a yield when this worker is to end."""
         if self._request is Request.NONE and self._handing_over.is_set():
             return Request.YIELD
         return self._request
 
-    def _enforce(self) -> None:
+    def _kill_if_overdue(self) -> None:
         """Kills a trainer that does not stop, or gives no sign of life."""
         now = time.monotonic()
-        if self._stop_by is not None and now > self._stop_by and self._last_word is None:
+        if self._stop_by is not None and now > self._stop_by and self._final_message is None:
             self._killed_for = "stop"
-        elif now - self._heard_at > STALL_SECONDS:
+        elif now - self._received_at > STALL_SECONDS:
             self._killed_for = "stall"
         else:
             return
@@ -319,52 +319,52 @@ class Supervisor:
     # After
 
     def _conclude(self, exit_code: int | None) -> None:
-        """Lets the job go, as the trainer's last word or its end says."""
-        word, how = self._last_word, in_words(exit_code)
-        kind = word["type"] if word else None
-        if word is not None and kind == "finished":
+        """Ends the attempt, as the trainer's final message or its exit code says."""
+        final, how = self._final_message, describe_exit(exit_code)
+        kind = final["type"] if final else None
+        if final is not None and kind == "finished":
             worker_api.finish(
                 self._store,
                 self._claim,
                 State.SUCCEEDED,
                 message=f"trained to its end at step {self._step:,}",
-                result=word["result"],
+                result=final["result"],
                 exit=how,
             )
         elif kind == "stopped" or self._killed_for == "stop":
-            self._let_go(how)
-        elif word is not None and kind == "unreadable" and self._resumed is not None:
-            self._condemn(self._resumed, word["message"])
-        elif word is not None and kind == "unfit":
-            self._find_unfit(word)
-        elif word is not None:
-            failure = FailureClass(word["failure"])
-            self._fail(failure, word["message"], how=how, cause=word.get("error"))
+            self._end_as_requested(how)
+        elif final is not None and kind == "unreadable" and self._resumed is not None:
+            self._discard_checkpoint(self._resumed, final["message"])
+        elif final is not None and kind == "plugin_mismatch":
+            self._hand_back_mismatch(final)
+        elif final is not None:
+            failure = FailureClass(final["failure"])
+            self._fail(failure, final["message"], how=how, cause=final.get("error"))
         elif self._killed_for == "stall":
-            silence = f"no sign of life for {STALL_SECONDS:.0f} s after step {self._step:,}"
-            self._fail(FailureClass.STALLED, silence, how=how)
+            error = f"no sign of life for {STALL_SECONDS:.0f} s after step {self._step:,}"
+            self._fail(FailureClass.STALLED, error, how=how)
         elif exit_code == -signal.SIGKILL and kernel_kills() > self._kernel_kills:
             how = "killed by the kernel: out of memory"
-            self._fail(FailureClass.OUT_OF_MEMORY, self._died(how), how=how)
+            self._fail(FailureClass.OUT_OF_MEMORY, self._death_message(how), how=how)
         else:
-            self._fail(FailureClass.INFRASTRUCTURE, self._died(how), how=how)
+            self._fail(FailureClass.INFRASTRUCTURE, self._death_message(how), how=how)
 
-    def _find_unfit(self, word: Message) -> None:
-        """Leaves a job to those who have its plugins."""
-        self.unfit = True
-        made_with = word.get("made_with")
+    def _hand_back_mismatch(self, final: Message) -> None:
+        """Hands the job back, for a worker that has its plugins."""
+        self.plugin_mismatch = True
+        made_with = final.get("made_with")
         required = None
         if made_with is not None:
             required = exactly(records_from_json(made_with), self._claim.plugins)
-        message = f"{word['message']}; handed back"
+        message = f"{final['message']}; handed back"
         worker_api.hand_back(self._store, self._claim, message=message, requirements=required)
 
-    def _condemn(self, checkpoint_id: int, why: str) -> None:
-        """Gives up a checkpoint whose bytes are those stored and yet no checkpoint."""
+    def _discard_checkpoint(self, checkpoint_id: int, why: str) -> None:
+        """Discards a checkpoint that was stored in full and yet cannot be read."""
         worker_api.discard_checkpoint(self._store, self._claim, checkpoint_id, why)
         self._hand_back(f"step {self._step:,} cannot be gone on from")
 
-    def _died(self, how: str) -> str:
+    def _death_message(self, how: str) -> str:
         return f"the trainer on {self._claim.worker_name} died at step {self._step:,} ({how})"
 
     def _fail(
@@ -384,9 +384,9 @@ class Supervisor:
         with contextlib.suppress(FencedError, DatabaseError):
             self._fail(failure, error)
 
-    def _trouble(self, error: Exception) -> str:
-        told = f"worker {self._claim.worker_name} is in trouble: {type(error).__name__}: {error}"
-        return redacted(told, *self._urls)
+    def _worker_error(self, error: Exception) -> str:
+        message = f"worker {self._claim.worker_name} is in trouble: {type(error).__name__}: {error}"
+        return redacted(message, *self._urls)
 
     def _hand_back(self, trouble: str) -> None:
         self.kill()
@@ -395,8 +395,8 @@ class Supervisor:
                 self._store, self._claim, State.QUEUED, message=f"{trouble}; handed back"
             )
 
-    def _let_go(self, how: str) -> None:
-        end, message = _ENDS[self._wanted()]
+    def _end_as_requested(self, how: str) -> None:
+        end, message = _ENDS[self._effective_request()]
         message = f"{message} at step {self._step:,}"
         if self._request is Request.NONE:
             message += f", since worker {self._claim.worker_name} ends"
@@ -404,8 +404,8 @@ class Supervisor:
             message += f": no checkpoint within {STOP_SECONDS:.0f} s, the last one stands"
         worker_api.finish(self._store, self._claim, end, message=message, exit=how)
 
-    def _patiently(self, work: Callable[[], T]) -> T:
-        """Does what needs the database, again and again until the database is there."""
+    def _until_database_answers(self, work: Callable[[], T]) -> T:
+        """Does what needs the database; tries again until the database answers."""
         while True:
             try:
                 return work()
@@ -413,12 +413,12 @@ class Supervisor:
                 raise
             except DatabaseError as error:
                 logger.warning("job %d: %s", self._claim.job_id, error)
-                self._require_patience()
+                self._require_time_left()
                 time.sleep(OUTAGE_SECONDS)
 
-    def _require_patience(self) -> None:
+    def _require_time_left(self) -> None:
         """Raises `DatabaseError` when a worker that is to end has waited long enough."""
         if self._stop_by is None and self._handing_over.is_set():
-            self._stop_by = time.monotonic()  # there is no trainer that could be told
+            self._stop_by = time.monotonic()  # no trainer is running
         if self._stop_by is not None and time.monotonic() > self._stop_by + STOP_SECONDS:
-            raise DatabaseError("the database stayed away while the worker was to end")
+            raise DatabaseError("the database did not answer while the worker was to end")

@@ -71,7 +71,7 @@ def tracking_folder(root: Path, claim: Claim) -> Path:
 
 
 @contextmanager
-def holding(root: Path, worker_id: str) -> Iterator[None]:
+def spool_lock(root: Path, worker_id: str) -> Iterator[None]:
     """Lets `remove_abandoned` know, while the block lasts, that this worker process is there.
 
     By a file lock, which the system gives up when the process ends, however it ends, and not

@@ -19,7 +19,7 @@ from versemill.plugins.registry import in_short
 from versemill.plugins.run_events import EpochReport, Finished, Progress
 from versemill.plugins.tracker import Ending
 from versemill.processes import module_command
-from versemill_workers.protocol import in_words
+from versemill_workers.protocol import describe_exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 MOST_WAITING = 1000
 END_SECONDS = 0.25
-"""How long the end of an attempt waits to hear how its trackers fared."""
-_COMPLAINT_BYTES = 2000
+"""How long the end of an attempt waits for its trackers to end."""
+_ERROR_BYTES = 2000
 
 
 class Tracking:
-    """All trackers of one attempt; tells them its end on leaving the block.
+    """All trackers of one attempt; sends them its end on leaving the block.
 
     Args:
         specs: the trackers, as `selection.from_spec` reads them.
@@ -48,7 +48,7 @@ class Tracking:
     def __init__(
         self, specs: Sequence[str], run: AttemptStart, folder: str, remark: Callable[[str], None]
     ) -> None:
-        self._feeds = [_Feed(spec, run, folder, remark) for spec in specs]
+        self._processes = [_TrackerProcess(spec, run, folder, remark) for spec in specs]
         self._result: Finished | None = None
 
     def __enter__(self) -> Tracking:
@@ -66,30 +66,30 @@ class Tracking:
             ending = Ending(outcome="finished", result=self._result)
         else:
             ending = Ending(outcome="stopped")
-        self._tell("ended", asdict(ending))
+        self._send("ended", asdict(ending))
         deadline = time.monotonic() + END_SECONDS
-        for feed in self._feeds:
-            feed.close()
-        for feed in self._feeds:
-            feed.join(deadline)
+        for process in self._processes:
+            process.close()
+        for process in self._processes:
+            process.join(deadline)
 
-    def tell(self, event: Event) -> None:
-        """Passes on what the run tells."""
+    def send(self, event: Event) -> None:
+        """Passes on an event of the run."""
         if isinstance(event, Progress):
-            self._tell("progressed", asdict(event))
+            self._send("progressed", asdict(event))
         elif isinstance(event, EpochReport):
-            self._tell("reported", asdict(event))
+            self._send("reported", asdict(event))
         else:
             self._result = event
 
-    def _tell(self, call: str, content: dict[str, JSONValue]) -> None:
-        if self._feeds:
+    def _send(self, call: str, content: dict[str, JSONValue]) -> None:
+        if self._processes:
             line = json.dumps([call, content]).encode() + b"\n"
-            for feed in self._feeds:
-                feed.put(line)
+            for process in self._processes:
+                process.put(line)
 
 
-class _Feed:
+class _TrackerProcess:
     """One tracker: its process, its thread, and what waits to be written."""
 
     def __init__(
@@ -101,7 +101,7 @@ class _Feed:
         self._dropped = 0
         self._faulty = False
         self._waiting.put(json.dumps([spec, folder, asdict(run)]).encode() + b"\n")
-        self._thread = threading.Thread(target=self._feed, name=f"tracker {spec}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"tracker {spec}", daemon=True)
         self._thread.start()
 
     def put(self, line: bytes) -> None:
@@ -120,9 +120,9 @@ class _Feed:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         lost = self._dropped + max(0, self._waiting.qsize() - 1)  # the last one is no line
         if lost and not self._faulty:
-            self._remark(f"tracker {self._spec} is too slow: it was not told {lost:,} things")
+            self._remark(f"tracker {self._spec} is too slow: it missed {lost:,} events")
 
-    def _feed(self) -> None:
+    def _run(self) -> None:
         """Writes what waits, until it is closed or the process has ended; remarks why it has."""
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             module_command("versemill_workers.trackers.process"),
@@ -130,7 +130,7 @@ class _Feed:
             stdout=subprocess.PIPE,
             start_new_session=True,  # the end of ours does not cut it short
         )
-        written, told = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
+        written, printed = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
         try:
             with written:
                 while (line := self._waiting.get()) is not None:
@@ -138,9 +138,9 @@ class _Feed:
                     written.flush()
         except OSError:  # it has ended
             self._faulty = True
-        with told:
-            complaint = told.read(_COMPLAINT_BYTES).decode(errors="replace")
-        if process.wait() and not complaint:
-            complaint = f"tracker {self._spec} has ended: {in_words(process.returncode)}"
-        if complaint:
-            self._remark(f"{complaint}; training goes on without it")
+        with printed:
+            error = printed.read(_ERROR_BYTES).decode(errors="replace")
+        if process.wait() and not error:
+            error = f"tracker {self._spec} has ended: {describe_exit(process.returncode)}"
+        if error:
+            self._remark(f"{error}; training goes on without it")

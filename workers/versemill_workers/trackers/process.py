@@ -37,24 +37,24 @@ class _FaultError(Exception):
 
 def main() -> None:
     """Runs one tracker for one attempt."""
-    complaints = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    errors = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     os.umask(PRIVATE_UMASK)
     os.nice(_LOWER_PRIORITY)  # the training goes first
     try:
-        _follow(_Patience())
+        _follow(_CallLimits())
     except _FaultError as fault:
-        complaints.write(str(fault))
-        complaints.flush()
+        errors.write(str(fault))
+        errors.flush()
         os._exit(1)  # whatever threads it has left behind
 
 
-def _follow(patience: _Patience) -> None:
+def _follow(limits: _CallLimits) -> None:
     spec, folder, run = json.loads(sys.stdin.buffer.readline())
-    label, tracker = _start(spec, Path(folder), patience)
+    label, tracker = _start(spec, Path(folder), limits)
 
     def call(name: str, argument: object) -> None:
-        patience.call(label, getattr(tracker, name), argument)
+        limits.call(label, getattr(tracker, name), argument)
 
     call("started", AttemptStart(**run))
     ended = False
@@ -69,9 +69,9 @@ def _follow(patience: _Patience) -> None:
         call("ended", Ending(outcome="lost"))
 
 
-def _start(spec: str, folder: Path, patience: _Patience) -> tuple[str, Tracker]:
+def _start(spec: str, folder: Path, limits: _CallLimits) -> tuple[str, Tracker]:
     """The tracker, and how messages name it."""
-    patience.watch(2 * IMPORT_SECONDS)
+    limits.watch(2 * IMPORT_SECONDS)
     try:
         selected = from_spec("tracker", spec, Registry.discover())
         tracker: type[Tracker] = selected.load()
@@ -84,10 +84,10 @@ def _start(spec: str, folder: Path, patience: _Patience) -> tuple[str, Tracker]:
         make_private_folder(folder)
     except OSError as error:
         raise _FaultError(f"{label} has no folder: {folder}: {error.strerror}") from None
-    return label, patience.call(label, lambda given: tracker(folder, **given), options)
+    return label, limits.call(label, lambda given: tracker(folder, **given), options)
 
 
-class _Patience:
+class _CallLimits:
     """Ends a call that takes too long; the whole process if Python cannot."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class _Patience:
                 return function(argument)
         except OverdueError as overdue:
             raise _FaultError(f"{label}: {overdue}") from None
-        except Exception as error:  # noqa: BLE001 - a stranger's code may raise anything
+        except Exception as error:  # noqa: BLE001 - third-party code may raise anything
             sys.excepthook(type(error), error, error.__traceback__)  # for the job's log
             raise _FaultError(f"{label} raised {in_short(error)}") from None
 

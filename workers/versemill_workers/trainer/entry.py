@@ -16,7 +16,7 @@ PRELOADED = ["versemill_workers.trainer.preloaded"]
 
 
 def report_machine(pipe: Connection, device: str, environment: dict[str, str]) -> None:
-    """Tells what kind of machine a slot is (`KernelPlan.machine`).
+    """Reports what kind of machine a slot is (`KernelPlan.machine`).
 
     The worker itself imports no torch. Once this has run, the fork server is warm, too.
     """
@@ -28,7 +28,7 @@ def report_machine(pipe: Connection, device: str, environment: dict[str, str]) -
 
 
 def report_plugins(pipe: Connection, device: str, environment: dict[str, str]) -> None:  # noqa: ARG001
-    """Tells which plugins a trainer finds (`requirements.offered`)."""
+    """Reports which plugins a trainer finds (`requirements.offered`)."""
     os.environ.update(environment)
     from versemill.plugins.registry import Registry
     from versemill.plugins.requirements import offered

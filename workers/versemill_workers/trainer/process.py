@@ -37,7 +37,7 @@ from versemill.plugins.tracker import AttemptStart
 from versemill.text.corpus import Text
 from versemill.text.splitting import split
 from versemill.training.run import Training
-from versemill_workers.protocol import Order, TrainerLine
+from versemill_workers.protocol import Order, TrainerConnection
 from versemill_workers.trackers.feeding import Tracking
 
 if TYPE_CHECKING:
@@ -48,92 +48,104 @@ if TYPE_CHECKING:
     from versemill.plugins.run_events import Event
 
 
-_ROOM_SECONDS = 1.0
+_DISK_RETRY_SECONDS = 1.0
 
 
 def main(pipe: Connection, order_json: str) -> None:
-    """Entry point of the process: trains as ordered, tells the supervisor, ends."""
+    """Entry point of the process: trains as ordered, reports to the supervisor, ends."""
     order = Order.from_json(order_json)
     os.setpgid(0, 0)  # a group of its own, so that it can be ended with whatever it started
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _redirect_output(Path(order.spool) / order.output)
     faulthandler.enable()  # a segmentation fault leaves its traceback in the output
     os.environ.update(order.environment)
-    line = TrainerLine(pipe, lease_seconds=order.lease_seconds)
+    supervisor = TrainerConnection(pipe, lease_seconds=order.lease_seconds)
     registry = Registry.discover()
-    _require_plugins(line, order, registry)
+    _require_plugins(supervisor, order, registry)
     try:
-        _prepared(line, order, registry).run()
+        _prepared(supervisor, order, registry).run()
     except NotEnoughMemoryError as error:
-        line.tell("failed", failure="out_of_memory", message=str(error), error=error.to_json())
+        supervisor.send(
+            "failed", failure="out_of_memory", message=str(error), error=error.to_json()
+        )
         sys.exit(1)
     except VersemillError as error:
-        line.tell("failed", failure="user", message=str(error), error=error.to_json())
+        supervisor.send("failed", failure="user", message=str(error), error=error.to_json())
         sys.exit(1)
     except (MemoryError, torch.OutOfMemoryError) as error:
         traceback.print_exc()
-        line.tell("failed", failure="out_of_memory", message=f"out of memory: {in_short(error)}")
+        supervisor.send(
+            "failed", failure="out_of_memory", message=f"out of memory: {in_short(error)}"
+        )
         sys.exit(1)
     except (OSError, SystemExit) as error:
         plugin = culprit(error, registry)
         if plugin is None:
             raise  # disk or pipe: the supervisor sees a process that died
-        _tell_raised(line, error, plugin)
+        _report_exception(supervisor, error, plugin)
     except Exception as error:  # noqa: BLE001 - a plugin may raise anything; the job says what
-        _tell_raised(line, error, culprit(error, registry))
+        _report_exception(supervisor, error, culprit(error, registry))
     sys.stdout.flush()
 
 
-def _prepared(line: TrainerLine, order: Order, registry: Registry) -> _Trainer:
+def _prepared(supervisor: TrainerConnection, order: Order, registry: Registry) -> _Trainer:
     """The trainer, at the step where it goes on; ends the process if its plugins will not do."""
-    state = _resumed(line, order)
+    state = _resumed(supervisor, order)
     try:
-        return _Trainer(line, order, registry, state)
+        return _Trainer(supervisor, order, registry, state)
     except PluginMismatchError as error:
         made_with = state.plugins if state else ()
         if not lacking(exactly(made_with), offered(registry)):
             raise
         # Another worker may have them.
-        line.tell("unfit", message=str(error), made_with=records_to_json(made_with))
+        supervisor.send("plugin_mismatch", message=str(error), made_with=records_to_json(made_with))
         sys.exit(1)
 
 
-def _resumed(line: TrainerLine, order: Order) -> TrainingState | None:
+def _resumed(supervisor: TrainerConnection, order: Order) -> TrainingState | None:
     """The state to go on from; ends the process if its file cannot be read."""
     if not order.resume:
         return None
     try:
         checkpoint = read(Path(order.spool) / order.resume)
     except CheckpointError as error:
-        line.tell("unreadable", message=str(error.__cause__ or error))
+        supervisor.send("unreadable", message=str(error.__cause__ or error))
         sys.exit(1)
     return TrainingState.from_checkpoint(checkpoint)
 
 
-def _require_plugins(line: TrainerLine, order: Order, registry: Registry) -> None:
+def _require_plugins(supervisor: TrainerConnection, order: Order, registry: Registry) -> None:
     """Ends the process unless the job's plugins are here, whatever the worker thought it has."""
     lacks = lacking(from_json(order.requirements), offered(registry))
     if lacks:
-        told = ", ".join(map(str, lacks))
-        line.tell("unfit", message=f"needs {told}, which this worker does not have now")
+        names = ", ".join(map(str, lacks))
+        supervisor.send(
+            "plugin_mismatch", message=f"needs {names}, which this worker does not have now"
+        )
         sys.exit(1)
 
 
-def _tell_raised(line: TrainerLine, error: BaseException, plugin: Registration | None) -> NoReturn:
-    """Tells of an error that trying again would not mend, and whose code raised it."""
+def _report_exception(
+    supervisor: TrainerConnection, error: BaseException, plugin: Registration | None
+) -> NoReturn:
+    """Reports an error that trying again would not mend, and whose code raised it."""
     traceback.print_exc()
     memory = "can't allocate memory" in str(error)  # how the CPU allocator says it
-    whose = "training" if plugin is None else plugin.label
+    source = "training" if plugin is None else plugin.label
     failure = "out_of_memory" if memory else "user"
-    line.tell("failed", failure=failure, message=f"{whose} raised {in_short(error)}")
+    supervisor.send("failed", failure=failure, message=f"{source} raised {in_short(error)}")
     sys.exit(1)
 
 
 class _Trainer:
     def __init__(
-        self, line: TrainerLine, order: Order, registry: Registry, state: TrainingState | None
+        self,
+        supervisor: TrainerConnection,
+        order: Order,
+        registry: Registry,
+        state: TrainingState | None,
     ) -> None:
-        self._line = line
+        self._supervisor = supervisor
         self._order = order
         self._registry = registry
         self._spool = Path(order.spool)
@@ -147,27 +159,27 @@ class _Trainer:
             self._remark(f"goes on changed, as {order.accepted_by} accepted: {changes}")
 
     def run(self) -> None:
-        """Trains to the end, or until it is told to stop."""
+        """Trains to the end, or until it is asked to stop."""
         with self._tracking() as tracking:
             self._train(tracking)
 
     def _train(self, tracking: Tracking) -> None:
         due = time.monotonic() + self._order.checkpoint_seconds
         for event in self._run:
-            self._tell(event)
-            tracking.tell(event)
+            self._send(event)
+            tracking.send(event)
             if isinstance(event, EpochReport) and event.best:
                 self._best = self._run.state()
             if isinstance(event, Finished):
-                self._hand_over_at_last(final=True)
-                self._line.tell("finished", result=_result(event))
+                self._hand_over_last(final=True)
+                self._supervisor.send("finished", result=_result(event))
                 return
-            if self._line.stop_asked.is_set():
-                self._hand_over_at_last()
-                self._line.tell("stopped")
+            if self._supervisor.stop_asked.is_set():
+                self._hand_over_last()
+                self._supervisor.send("stopped")
                 return
-            if time.monotonic() >= due and self._line.outstanding == 0:
-                self._hand_over_meanwhile()
+            if time.monotonic() >= due and self._supervisor.outstanding == 0:
+                self._hand_over_periodic()
                 due = time.monotonic() + self._order.checkpoint_seconds
 
     def _prepare(self, state: TrainingState | None) -> Training:
@@ -203,45 +215,45 @@ class _Trainer:
         return Tracking(specs, run, order.tracking, self._remark)
 
     def _remark(self, message: str) -> None:
-        self._line.tell("remark", message=message)
+        self._supervisor.send("remark", message=message)
 
-    def _tell(self, event: Event) -> None:
+    def _send(self, event: Event) -> None:
         if isinstance(event, Progress):
-            self._line.tell("progress", **dataclasses.asdict(event))
+            self._supervisor.send("progress", **dataclasses.asdict(event))
         elif isinstance(event, EpochReport):
-            self._line.tell("report", **dataclasses.asdict(event))
+            self._supervisor.send("report", **dataclasses.asdict(event))
 
-    def _hand_over_meanwhile(self) -> None:
+    def _hand_over_periodic(self) -> None:
         """Hands a checkpoint over; where there is no room for one, training goes on without."""
         try:
             self._hand_over()
         except OSError as error:
-            self._tell_unwritten(error, periodic=True)
+            self._remark_unwritten(error, periodic=True)
 
-    def _hand_over_at_last(self, *, final: bool = False) -> None:
+    def _hand_over_last(self, *, final: bool = False) -> None:
         """Hands the last checkpoint over, waiting for room if need be.
 
         The supervisor ends a wait that takes too long.
         """
-        told = False
+        remarked = False
         while True:
             try:
                 self._hand_over(final=final)
             except OSError as error:
-                if not told:
-                    self._tell_unwritten(error, periodic=False)
-                told = True
-                time.sleep(_ROOM_SECONDS)
+                if not remarked:
+                    self._remark_unwritten(error, periodic=False)
+                remarked = True
+                time.sleep(_DISK_RETRY_SECONDS)
             else:
                 return
 
-    def _tell_unwritten(self, error: OSError, *, periodic: bool) -> None:
+    def _remark_unwritten(self, error: OSError, *, periodic: bool) -> None:
         reason = error.strerror or str(error)
         then = "training goes on" if periodic else "trying again"
         self._remark(f"no checkpoint at step {self._run.step:,}: {reason}; {then}")
 
     def _hand_over(self, *, final: bool = False) -> None:
-        """Writes the best state if it is new, then the present one, and tells of both."""
+        """Writes the best state if it is new, then the present one, and reports both."""
         if self._best is not None:
             self._write(self._best, "best", is_best=True)
             self._best = None
@@ -259,7 +271,7 @@ class _Trainer:
             "epoch": state.epoch,
             "made_with": records_to_json(state.plugins),
         }
-        self._line.tell("checkpoint", **about, **flags)
+        self._supervisor.send("checkpoint", **about, **flags)
 
 
 def _result(event: Finished) -> dict[str, JSONValue]:

@@ -14,9 +14,9 @@ import pytest
     ],
 )
 def test_what_a_running_job_does_not_allow(
-    command: Any, floor: Any, arguments: tuple[str, ...], words: str
+    command: Any, queue: Any, arguments: tuple[str, ...], words: str
 ) -> None:
-    floor.running("one")
+    queue.running("one")
     done = command(*arguments)
     assert done.code == 1
     assert words in done.complaint
@@ -29,8 +29,8 @@ def test_what_a_running_job_does_not_allow(
         "run", "generate", "evaluate",
     ],
 )  # fmt: skip
-def test_an_unknown_job(command: Any, floor: Any, name: str) -> None:
-    floor.submit("evening-song")
+def test_an_unknown_job(command: Any, queue: Any, name: str) -> None:
+    queue.submit("evening-song")
     done = command(name, "evening-sing")
     assert done.code == 1
     assert "no job named 'evening-sing'" in done.complaint

@@ -89,7 +89,7 @@ class TestAdd:
         assert "春眠 不觉晓" in command("corpora", "show", "mine").out
         assert command("corpora", "add", "mine", file, "--newlines", "tabs").code == 2
 
-    def test_a_name_again_takes_another_text(self, command: Any, file: Path, floor: Any) -> None:
+    def test_a_name_again_takes_another_text(self, command: Any, file: Path, queue: Any) -> None:
         file.write_text("春眠不觉晓\n" * 200)
         command("corpora", "add", "mine", file)
         command("submit", "--corpus", "mine", "--name", "old")
@@ -102,9 +102,9 @@ class TestAdd:
         command("submit", "--corpus", "mine", "--name", "new")
         texts = {
             job.name: service.text_by_hash(
-                floor.store, service.details(floor.store, job.id).content_hash
+                queue.store, service.details(queue.store, job.id).content_hash
             ).songs[0][:5]
-            for job in service.jobs(floor.store)
+            for job in service.jobs(queue.store)
         }
         assert texts == {"old": "春眠不觉晓", "new": "处处闻啼鸟"}
 
@@ -148,7 +148,7 @@ class TestBadInput:
         done = command("corpora", "add", "mine", file)
         assert done.code == 0
         assert "the longest has 200,000" in done.out
-        assert "put line ends where verses end" in command("corpora", "show", "mine").out
+        assert "add line ends where verses end" in command("corpora", "show", "mine").out
 
 
 class TestShow:
@@ -226,7 +226,20 @@ class TestShow:
         assert odd["first"] == {"song": 1, "line": 1, "excerpt": "a\u200bb"}
         assert odd["mend"]
 
-    def test_controls_do_no_harm(self, command: Any, file: Path) -> None:
+    @pytest.mark.parametrize(
+        ("text", "encoding"),
+        [("春\ufffd晓", "ENCODING"), ("锟斤拷", "ENCODING"), ("a\ue000b", "big5hkscs")],
+    )
+    def test_a_wrong_encoding_is_corrected_by_a_command(
+        self, command: Any, file: Path, text: str, encoding: str
+    ) -> None:
+        file.write_text(f"{text}\n" * 3)
+        advised = f"`versemill corpora add NAME PATH --encoding {encoding}`"
+        assert f": {advised}\n" in command("corpora", "show", file).out
+        (odd,) = command("corpora", "show", file, "--json").json["suspicious"]
+        assert odd["mend"].endswith(advised)
+
+    def test_control_characters_do_no_harm(self, command: Any, file: Path) -> None:
         file.write_text("春眠\u202e不觉晓\n")
         out = command("corpora", "show", file).out
         assert "\u202e" not in out
@@ -240,7 +253,7 @@ class TestRemove:
         assert command("corpora", "remove", "a").code == 0
         assert command("corpora", "remove", "a").code == 1
 
-    def test_not_while_a_job_needs_it(self, command: Any, file: Path, floor: Any) -> None:
+    def test_not_while_a_job_needs_it(self, command: Any, file: Path, queue: Any) -> None:
         file.write_text("春眠不觉晓\n" * 200)
         command("corpora", "add", "mine", file)
         command("submit", "--corpus", "mine", "--name", "waits")
@@ -248,7 +261,7 @@ class TestRemove:
         assert refused.code == 1
         assert "job 1 (waits, queued)" in refused.complaint
         command("cancel", "waits")
-        assert service.find(floor.store, "waits").state is State.CANCELLED
+        assert service.find(queue.store, "waits").state is State.CANCELLED
         assert command("corpora", "remove", "mine").code == 0
 
 
@@ -320,7 +333,7 @@ class TestControlCharacters:
         self,
         command: Any,
         file: Path,
-        floor: Any,
+        queue: Any,
         monkeypatch: pytest.MonkeyPatch,
         content: bytes,
         taken: str,
@@ -333,15 +346,15 @@ class TestControlCharacters:
         encoding = ("--encoding", "cp1252") if "é" in taken else ()
         done = command("corpora", "add", "mine", place, *encoding)
         assert done.code == 0, done.err
-        (song,) = corpora.corpus_text(floor.store, "mine").songs
+        (song,) = corpora.corpus_text(queue.store, "mine").songs
         assert song.rstrip("\n") == taken.rstrip("\n")
 
-    def test_of_a_path_that_is_submitted(self, command: Any, file: Path, floor: Any) -> None:
+    def test_of_a_path_that_is_submitted(self, command: Any, file: Path, queue: Any) -> None:
         file.write_bytes(b"one\r\r\ntwo\fthree\r\n" * 50 + b"\x1a")
         done = command("submit", "--corpus", file)
         assert done.code == 0, done.err
-        details = service.details(floor.store, 1)
-        text = corpora.text_by_hash(floor.store, details.content_hash)
+        details = service.details(queue.store, 1)
+        text = corpora.text_by_hash(queue.store, details.content_hash)
         assert text.songs == ("one\ntwo\nthree\n" * 50,)
 
     @staticmethod

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_curve_as_json(command: Any, floor: Any) -> None:
-    floor.finished("done", epochs=2)
+def test_curve_as_json(command: Any, queue: Any) -> None:
+    queue.finished("done", epochs=2)
     first, second = command("curve", "done", "--json").json
     assert (
         first
@@ -33,8 +33,8 @@ def test_curve_as_json(command: Any, floor: Any) -> None:
     assert second["valid_perplexity"] == 105.0
 
 
-def test_a_long_curve_is_thinned_to_a_screenful(command: Any, floor: Any) -> None:
-    floor.finished("long", epochs=100)
+def test_a_long_curve_is_thinned_to_a_screenful(command: Any, queue: Any) -> None:
+    queue.finished("long", epochs=100)
     lines = command("curve", "long").out.splitlines()
     assert "30 of 100 reports" in lines[0]
     epochs = [int(line.split()[0]) for line in lines[2:-1]]
@@ -44,12 +44,12 @@ def test_a_long_curve_is_thinned_to_a_screenful(command: Any, floor: Any) -> Non
     assert "validation (held out)" in lines[-1]
 
 
-def test_thinning_shows_the_reports_themselves(floor: Any) -> None:
-    claim = floor.finished("long", epochs=100)
-    floor.finished("another", epochs=5)
-    whole = service.curve(floor.store, claim.job_id)
+def test_thinning_shows_the_reports_themselves(queue: Any) -> None:
+    claim = queue.finished("long", epochs=100)
+    queue.finished("another", epochs=5)
+    whole = service.curve(queue.store, claim.job_id)
     for most in (2, 30, 99, 100, 101):
-        shown, count = service.thinned_curve(floor.store, claim.job_id, most)
+        shown, count = service.thinned_curve(queue.store, claim.job_id, most)
         assert count == 100
         assert shown == [whole[place] for place in spread(100, most)]
 
@@ -63,24 +63,24 @@ def test_thinning_keeps_both_ends_and_order(count: int) -> None:
     assert kept[:1] + kept[-1:] == everything[:1] + everything[-1:]
 
 
-def test_bars_fall_with_perplexity(command: Any, floor: Any) -> None:
-    floor.finished("done")
+def test_bars_fall_with_perplexity(command: Any, queue: Any) -> None:
+    queue.finished("done")
     bars = [line.count("█") for line in command("curve", "done").out.splitlines()[2:-1]]
     assert bars == sorted(bars, reverse=True)
     assert bars[-1] < bars[0]
 
 
-def test_no_report_yet(command: Any, floor: Any) -> None:
-    floor.submit("new")
+def test_no_report_yet(command: Any, queue: Any) -> None:
+    queue.submit("new")
     shown = command("curve", "new")
     assert shown.code == 1
     assert "has no report yet" in shown.complaint
     assert command("curve", "new", "--json").json == []
 
 
-def points(floor: Any, name: str) -> tuple[Any, Any]:
-    claim = floor.finished(name)
-    return service.find(floor.store, name), service.curve(floor.store, claim.job_id)
+def points(queue: Any, name: str) -> tuple[Any, Any]:
+    claim = queue.finished(name)
+    return service.find(queue.store, name), service.curve(queue.store, claim.job_id)
 
 
 def pixels(path: Path) -> Any:
@@ -117,9 +117,9 @@ def chinese_font(tmp_path: Path) -> Any:
 
 
 def test_a_chinese_title_is_written_with_a_font_that_has_it(
-    floor: Any, tmp_path: Path, chinese_font: Any
+    queue: Any, tmp_path: Path, chinese_font: Any
 ) -> None:
-    job, curve = points(floor, "第一首")
+    job, curve = points(queue, "第一首")
     with_font, without = tmp_path / "with.png", tmp_path / "without.png"
     assert curve_picture.draw(job, curve, with_font, fonts=lambda: [chinese_font]) is None
     remark = curve_picture.draw(job, curve, without, fonts=list)
@@ -137,10 +137,10 @@ def test_a_chinese_title_is_written_with_a_font_that_has_it(
 
 
 def test_the_command_writes_a_picture_and_says_so(
-    command: Any, floor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Any, queue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(curve_picture, "installed_fonts", list)
-    floor.finished("第一首")
+    queue.finished("第一首")
     drawn = command("curve", "第一首", "--png", tmp_path / "curve.png")
     assert (drawn.code, drawn.out) == (0, "")
     remark, wrote = drawn.err.splitlines()
@@ -149,7 +149,7 @@ def test_the_command_writes_a_picture_and_says_so(
     assert (tmp_path / "curve.png").stat().st_size > 10_000
 
 
-def test_a_font_of_last_resort_does_not_count(chinese_font: Any) -> None:
+def test_a_fallback_font_does_not_count(chinese_font: Any) -> None:
     chinese_font.name = "Last Resort High-Efficiency"
     assert curve_picture.find_font("第", [chinese_font]) is None
 
@@ -160,21 +160,21 @@ def test_a_font_that_has_vanished_is_passed_over(chinese_font: Any, tmp_path: Pa
 
 
 def test_a_picture_that_cannot_be_written_leaves_nothing(
-    command: Any, floor: Any, tmp_path: Path
+    command: Any, queue: Any, tmp_path: Path
 ) -> None:
-    floor.finished("done")
+    queue.finished("done")
     drawn = command("curve", "done", "--png", tmp_path / "nowhere" / "curve.png")
     assert drawn.code == 1
     assert "No such file" in drawn.complaint
 
 
 def test_a_picture_without_matplotlib_names_the_extra(
-    command: Any, floor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Any, queue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import sys
 
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    floor.finished("done")
+    queue.finished("done")
     drawn = command("curve", "done", "--png", tmp_path / "curve.png")
     assert drawn.code == 1
     assert "pip install 'versemill[plot]'" in drawn.complaint

@@ -17,23 +17,23 @@ from versemill.jobs.storage.tables import CheckpointChunk, Worker
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from command_line import Floor
+    from command_line import CommandLineQueue
 
 
 @pytest.fixture
-def gone(floor: Floor) -> str:
+def gone(queue: CommandLineQueue) -> str:
     """A finished job whose worker has ended; its name."""
-    floor.finished("小调")
-    with floor.store.unit_of_work() as uow:
+    queue.finished("小调")
+    with queue.store.unit_of_work() as uow:
         uow.execute(delete(Worker))
         uow.commit()
     return "小调"
 
 
 def test_upgrading_while_a_worker_is_alive(
-    command: Any, floor: Floor, monkeypatch: pytest.MonkeyPatch
+    command: Any, queue: CommandLineQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = worker_api.register_worker(floor.store, "attic", 1)
+    worker = worker_api.register_worker(queue.store, "attic", 1)
     monkeypatch.setattr(database, "REVISIONS", (*database.REVISIONS, "0999"))
     monkeypatch.setattr(database, "HEAD", "0999")
     refused = command("db", "upgrade")
@@ -58,8 +58,10 @@ def test_moving_up_and_going_on_there(
     assert command("show", gone, "--json").json == before
 
 
-def test_an_installation_in_use_is_not_moved(command: Any, floor: Floor, postgres_url: str) -> None:
-    claim = floor.running("小调")
+def test_an_installation_in_use_is_not_moved(
+    command: Any, queue: CommandLineQueue, postgres_url: str
+) -> None:
+    claim = queue.running("小调")
     refused = command("db", "copy-to", postgres_url)
     assert refused.code == 1
     assert f"worker attic is working on job {claim.job_id} (小调)" in refused.complaint
@@ -90,14 +92,14 @@ def test_a_backup_is_an_installation(
 
 
 def test_a_damaged_checkpoint_is_named_on_stderr(
-    command: Any, floor: Floor, tmp_path: Path
+    command: Any, queue: CommandLineQueue, tmp_path: Path
 ) -> None:
-    claim = floor.running("小调")
+    claim = queue.running("小调")
     number = worker_api.begin_checkpoint(
-        floor.store, claim, step=1200, epoch=1, size=7, is_last=True
+        queue.store, claim, step=1200, epoch=1, size=7, is_last=True
     )
-    worker_api.add_chunk(floor.store, claim, number, 0, b"weights")
-    with floor.store.unit_of_work() as uow:
+    worker_api.add_chunk(queue.store, claim, number, 0, b"weights")
+    with queue.store.unit_of_work() as uow:
         uow.execute(update(CheckpointChunk).values(data=b"weighty"))
         uow.commit()
     written = command("db", "backup", tmp_path / "kept.db")

@@ -96,7 +96,7 @@ def overwritten(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("damage", "told"),
+    ("damage", "message"),
     [
         (lambda whole: b"lyrics " * (len(whole) // 7), "file is not a database"),
         (lambda whole: whole[: len(whole) // 2], "database disk image is malformed"),
@@ -106,16 +106,16 @@ def overwritten(content: bytes) -> bytes:
     ids=["garbage", "half", "one page", "overwritten"],
 )
 def test_doctor_notices_a_damaged_file_and_says_how_to_restore_it(
-    command: Any, home: Path, tmp_path: Path, floor: Any, damage: Any, told: str
+    command: Any, home: Path, tmp_path: Path, queue: Any, damage: Any, message: str
 ) -> None:
-    floor.submit("kept")
-    floor.store.close()
+    queue.submit("kept")
+    queue.store.close()
     backup, file = tmp_path / "backup.db", home / "versemill.db"
     assert command("db", "backup", backup).code == 0
     file.write_bytes(damage(file.read_bytes()))
     found = findings(command)
     assert not found["schema"]["ok"]
-    assert told in found["database"]["detail"]
+    assert message in found["database"]["detail"]
     assert "versemill doctor" not in str(found)
     move, restore = found["database"]["mend"].split("`")[1::2]
     subprocess.run(move, shell=True, check=True)
@@ -130,21 +130,21 @@ def test_doctor_notices_a_damaged_file_and_says_how_to_restore_it(
 
 
 @pytest.mark.parametrize(
-    ("statement", "told"),
+    ("statement", "message"),
     [
         ("DROP TABLE lyrics", "lacks the table lyrics"),
         ("ALTER TABLE jobs DROP COLUMN inexact", "table jobs of database"),
     ],
 )
 def test_doctor_notices_what_a_schema_of_our_number_lacks(
-    command: Any, home: Path, statement: str, told: str
+    command: Any, home: Path, statement: str, message: str
 ) -> None:
     with sqlite3.connect(home / "versemill.db") as connection:
         connection.execute(statement)
     connection.close()
     found = findings(command)["database"]
     assert not found["ok"]
-    assert told in found["detail"]
+    assert message in found["detail"]
 
 
 def test_doctor_does_not_advise_itself(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,10 +185,10 @@ def test_doctor_names_versions_even_if_all_else_is_wrong(
     command: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VERSEMILL_CORPUS_LIMIT_MB", "lots")
-    told = findings(command)["versions"]["detail"]
+    message = findings(command)["versions"]["detail"]
     for name in ("versemill", "torch", "celery", "sqlalchemy"):
-        assert f"{name} {version(name)}," in told
-    assert f"Python {platform.python_version()}, {platform.system()} " in told
+        assert f"{name} {version(name)}," in message
+    assert f"Python {platform.python_version()}, {platform.system()} " in message
 
 
 class TestPublicReport:

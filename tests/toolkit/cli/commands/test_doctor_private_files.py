@@ -74,14 +74,14 @@ def test_exports_are_as_the_umask_says(
 def test_exports_follow_no_link_that_others_have_laid(
     command: Any, trained: str, tmp_path: Path, name: str
 ) -> None:
-    victim = tmp_path / "victim"
-    victim.write_text("mine")
+    linked = tmp_path / "linked"
+    linked.write_text("mine")
     weights, picture = tmp_path / "weights.safetensors", tmp_path / "curve.png"
     for target in (weights, picture):
-        (tmp_path / name.format(target.name)).symlink_to(victim)
+        (tmp_path / name.format(target.name)).symlink_to(linked)
     assert command("checkpoints", "export", trained, weights).code == 0
     assert command("curve", trained, "--png", picture).code == 0
-    assert victim.read_text() == "mine"
+    assert linked.read_text() == "mine"
     assert not weights.is_symlink()
     assert not picture.is_symlink()
 

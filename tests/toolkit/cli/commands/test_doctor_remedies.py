@@ -88,8 +88,8 @@ def test_what_is_to_be_installed_is_offered(
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     offered = metadata("versemill")
     for check in ("schema", "pictures"):
-        told = found(command, check)["mend"]
-        (wanted,) = re.findall(r"`pip install (?:--upgrade )?'?([^`']+)'?`", told)
+        message = found(command, check)["mend"]
+        (wanted,) = re.findall(r"`pip install (?:--upgrade )?'?([^`']+)'?`", message)
         requirement = Requirement(wanted)
         assert requirement.name == offered["Name"]
         assert requirement.extras <= set(offered.get_all("Provides-Extra") or [])
@@ -104,8 +104,8 @@ def test_a_wrong_setting(command: Any, changed: Change) -> None:
 
 def test_a_wrong_database_url(command: Any, changed: Change) -> None:
     changed("VERSEMILL_DATABASE_URL", "mysql://house/x")
-    told = found(command, "database")["mend"]
-    (example,) = re.findall(r"sqlite:///\S+", told)
+    message = found(command, "database")["mend"]
+    (example,) = re.findall(r"sqlite:///\S+", message)
     changed("VERSEMILL_DATABASE_URL", example)
     assert found(command, "schema")["ok"]
 

@@ -1,4 +1,4 @@
-"""A plugin that hangs or has bad manners takes nothing down; `plugins check` says how it fails."""
+"""A plugin that hangs or changes global state does no harm; `plugins check` says how it fails."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from versemill.plugins import registry
 from versemill.plugins.registry import Registry
-from versemill.testing.separate_process import check_apart
+from versemill.testing.separate_process import check_in_own_process
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,9 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def failing(plugin: Path, source: str, *, seconds: float = 60) -> list[dict[str, str]]:
     plugin.write_text(source)
-    return [row for row in check_apart("mine.py", seconds=seconds) if row["passed"] is not True]
+    return [
+        row for row in check_in_own_process("mine.py", seconds=seconds) if row["passed"] is not True
+    ]
 
 
 @pytest.mark.parametrize(
@@ -83,9 +85,9 @@ def test_an_implementation_that_hangs_is_told(
 
 def test_a_good_one_passes_every_check(plugin: Path) -> None:
     plugin.write_text(GOOD)
-    rows = check_apart("mine.py")
+    rows = check_in_own_process("mine.py")
     assert [row for row in rows if row["passed"] is not True] == []
-    assert [rows[0]["kind"], rows[0]["check"]] == ["plugin", "manners"]
+    assert [rows[0]["kind"], rows[0]["check"]] == ["plugin", "isolation"]
     assert {row["name"] for row in rows[1:]} == {"mine"}
     assert json.loads(json.dumps(rows)) == rows
 
@@ -106,10 +108,10 @@ def test_a_check_that_ends_the_process_is_told(plugin: Path) -> None:
     assert row["what"] == "it ends the process that tries it (exit code 3)"
 
 
-def test_bad_manners_are_told_beside_the_checks(plugin: Path) -> None:
+def test_prints_and_slow_calls_are_reported_beside_the_checks(plugin: Path) -> None:
     plugin.write_text("import torch; torch.manual_seed(1)\n" + GOOD)
-    rows = check_apart("mine.py")
+    rows = check_in_own_process("mine.py")
     (row,) = [row for row in rows if row["passed"] is not True]
-    assert (row["kind"], row["name"], row["check"]) == ("plugin", "mine.py", "manners")
+    assert (row["kind"], row["name"], row["check"]) == ("plugin", "mine.py", "isolation")
     assert row["what"].startswith("it changes torch's random state")
     assert len(rows) > 5  # the sampler's own checks went on

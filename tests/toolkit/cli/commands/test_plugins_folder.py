@@ -107,10 +107,10 @@ def test_a_cell_that_fails_its_job_is_told_by_name_and_version(
     done = run(tmp_path / "home", path.parent, *TRAIN)
     assert done.returncode == 1
     version = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-    told = f"cell 'leaky' of random.py {version} raised {how}"
-    assert told in done.stdout + done.stderr
+    message = f"cell 'leaky' of random.py {version} raised {how}"
+    assert message in done.stdout + done.stderr
     shown = run(tmp_path / "home", path.parent, "show", "@last").stdout
-    assert told in shown
+    assert message in shown
     assert "failed (user error)" in shown
 
 
@@ -123,7 +123,7 @@ def folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("corpus", "told"),
+    ("corpus", "message"),
     [
         ("return 3", "returned a int, not a versemill.plugins.Text"),
         ("return Text((3,))", "returned a int as song 1"),
@@ -132,13 +132,13 @@ def folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_a_corpus_that_breaks_its_contract(
-    command: Any, folder: Path, corpus: str, told: str
+    command: Any, folder: Path, corpus: str, message: str
 ) -> None:
     plugin(folder, corpus)
     refused = command("submit", "--corpus", "refrain")
     assert refused.code == 1
     assert refused.complaint.startswith("corpus 'refrain' of random.py ")
-    assert refused.complaint.endswith(told)
+    assert refused.complaint.endswith(message)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_what_a_corpus_returns_is_brought_into_the_one_form(command: Any, folder
     assert command("corpora", "show", "refrain", "--json").json["sample"] == "café\nla\nli"
 
 
-def test_a_corpus_that_prints_does_not_spoil_json(command: Any, folder: Path) -> None:
+def test_json_stays_valid_when_a_corpus_prints(command: Any, folder: Path) -> None:
     plugin(folder, f"print('la la'); {SINGS}")
     shown = command("corpora", "show", "refrain", "--json")
     assert shown.json["characters"] == 2800
@@ -203,7 +203,7 @@ def test_an_error_of_our_own_keeps_its_traceback(
         command("plugins", "list")
 
 
-def test_broken_ones_are_listed_and_spoil_nothing(command: Any, folder: Path) -> None:
+def test_broken_ones_are_listed_and_others_still_work(command: Any, folder: Path) -> None:
     plugin(folder)
     (folder / "loud.py").write_text("print('{}')\nimport os\nos.write(1, b'[')\n")
     (folder / "quits.py").write_text("raise SystemExit(0)")

@@ -48,8 +48,8 @@ def test_lyrics_shows_the_last_report_unless_told_otherwise(command: Any, traine
     assert str(min(steps)) in refused.complaint
 
 
-def test_no_lyrics_yet(command: Any, floor: Any) -> None:
-    floor.report(floor.running("new"), 3)
+def test_no_lyrics_yet(command: Any, queue: Any) -> None:
+    queue.report(queue.running("new"), 3)
     for arguments in ([], ["--json"]):
         shown = command("lyrics", "new", *arguments)
         assert shown.code == 1
@@ -150,13 +150,13 @@ def test_generate_refuses_before_it_prints(
     assert words in done.complaint
 
 
-def test_evaluate_gives_the_figures_of_the_run(command: Any, trained: str, floor: Any) -> None:
+def test_evaluate_gives_the_figures_of_the_run(command: Any, trained: str, queue: Any) -> None:
     figures = command("evaluate", trained, "--json").json
     assert figures.keys() == {
         "nats_per_character", "bits_per_character", "perplexity", "characters", "unknown_share",
         "part",
     }  # fmt: skip
-    result = service.details(floor.store, 1).result
+    result = service.details(queue.store, 1).result
     assert result is not None
     stored = result["held_out"][figures["part"]]
     assert figures["nats_per_character"] == pytest.approx(stored["nats_per_character"], rel=1e-5)
@@ -164,8 +164,8 @@ def test_evaluate_gives_the_figures_of_the_run(command: Any, trained: str, floor
     assert command("evaluate", trained, "--part", "test").code == 1  # `first` leaves none
 
 
-def test_what_needs_weights_says_that_there_are_none(command: Any, floor: Any) -> None:
-    floor.submit("new")
+def test_what_needs_weights_says_that_there_are_none(command: Any, queue: Any) -> None:
+    queue.submit("new")
     for name in ("generate", "evaluate"):
         done = command(name, "new")
         assert done.code == 1
@@ -197,7 +197,7 @@ def test_load_from_python(trained: str, home: Path, tmp_path: Path) -> None:
         versemill.load(tmp_path / "nowhere.safetensors")
 
 
-def test_a_finished_job_is_carried_on_and_others_cannot_be_changed(
+def test_a_finished_job_is_resumed_and_others_cannot_be_changed(
     command: Any, trained: str, home: Path
 ) -> None:
     assert "--epochs" in command("run", trained).complaint

@@ -27,12 +27,12 @@ ELSEWHERE = PluginRecord(kind="cell", name="x", distribution="dist-y", version="
 NEWER = PluginRecord(kind="cell", name="gru", distribution="versemill", version="999")
 
 
-def submit(floor: Any, record: PluginRecord) -> int:
+def submit(queue: Any, record: PluginRecord) -> int:
     submission = service.Submission(config=CONFIG, text=TEXT, plugins=[record], name="one")
-    return service.enqueue(floor.store, submission, ANN).job.id
+    return service.enqueue(queue.store, submission, ANN).job.id
 
 
-def row(floor: Any) -> tuple[Any, ...]:
+def row(queue: Any) -> tuple[Any, ...]:
     """What of the job a refused command must not change."""
     columns = (
         Job.state,
@@ -42,45 +42,45 @@ def row(floor: Any) -> tuple[Any, ...]:
         Job.requirements,
         Job.attempt,
     )
-    with floor.store.reading() as session:
+    with queue.store.reading() as session:
         return tuple(session.execute(select(*columns)).one())
 
 
 @pytest.mark.parametrize("paused", [False, True])
 @pytest.mark.parametrize("options", [[], ["--accept-change"], ["--inexact"]])
 def test_a_plugin_that_is_not_here(
-    command: Any, floor: Any, options: list[str], paused: bool
+    command: Any, queue: Any, options: list[str], paused: bool
 ) -> None:
-    number = submit(floor, ELSEWHERE)
+    number = submit(queue, ELSEWHERE)
     if paused:
-        service.request_pause(floor.store, number, ANN)
-    before = row(floor)
-    told = command("run", "one", *options).complaint
+        service.request_pause(queue.store, number, ANN)
+    before = row(queue)
+    message = command("run", "one", *options).complaint
     needed = "cell 'x'" if "--accept-change" in options else "cell 'x' from dist-y ≥ 1.2"
-    assert told == (
+    assert message == (
         f"job {number} (one) cannot go on here: it needs {needed}; not installed here; install it"
     )
-    assert row(floor) == before
+    assert row(queue) == before
 
 
-def test_a_plugin_that_is_here_in_another_version(command: Any, floor: Any) -> None:
-    number = submit(floor, NEWER)
-    before = row(floor)
-    told = command("run", "one").complaint
-    assert told == (
+def test_a_plugin_that_is_here_in_another_version(command: Any, queue: Any) -> None:
+    number = submit(queue, NEWER)
+    before = row(queue)
+    message = command("run", "one").complaint
+    assert message == (
         f"job {number} (one) cannot go on here: it needs cell 'gru' from versemill ≥ 999; here is "
         f"cell 'gru' from versemill {__version__}; install it, or `versemill run {number} "
         "--accept-change`"
     )
-    assert row(floor) == before
+    assert row(queue) == before
 
 
 def test_a_plugin_that_is_disabled(
-    command: Any, floor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Any, queue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken.py").write_text("raise ValueError('out of tune')")
     monkeypatch.setenv("VERSEMILL_PLUGINS", str(tmp_path))
-    submit(floor, replace(ELSEWHERE, distribution="broken.py"))
+    submit(queue, replace(ELSEWHERE, distribution="broken.py"))
     assert "; broken.py is disabled: import failed: ValueError: out of tune; install it" in (
         command("run", "one").complaint
     )
@@ -92,42 +92,42 @@ def test_a_plugin_that_is_disabled(
     [("cpu ABACUS, torch 9.0", "this is cpu "), ("cuda LOOM, torch 9.0", "")],
 )
 def test_a_machine_that_computes_in_another_way(
-    command: Any, floor: Any, plan: str, found: str
+    command: Any, queue: Any, plan: str, found: str
 ) -> None:
-    number = floor.submit("one").id
-    with floor.store.unit_of_work() as uow:
+    number = queue.submit("one").id
+    with queue.store.unit_of_work() as uow:
         uow.execute(update(Job).values(machine=plan))
         uow.commit()
-    service.request_pause(floor.store, number, ANN)
-    before = row(floor)
-    told = command("run", "one").complaint
-    assert f"(one) goes on bit for bit only on {plan}; {found}" in told
-    assert told.endswith(f"allow small differences: `versemill run {number} --inexact`")
-    assert row(floor) == before
+    service.request_pause(queue.store, number, ANN)
+    before = row(queue)
+    message = command("run", "one").complaint
+    assert f"(one) goes on bit for bit only on {plan}; {found}" in message
+    assert message.endswith(f"allow small differences: `versemill run {number} --inexact`")
+    assert row(queue) == before
 
 
 def test_a_job_that_another_worker_holds(
-    command: Any, floor: Any, monkeypatch: pytest.MonkeyPatch
+    command: Any, queue: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_fit, "_LET_GO_SECONDS", 0.0)
-    claim = floor.running("one")
-    told = command("run", "one").complaint
-    assert "(one) is running on worker attic; `versemill wait 1` waits for its end" in told
-    assert service.find(floor.store, "one").worker == "attic"
-    worker_api.renew(floor.store, claim)  # it still holds the job
+    monkeypatch.setattr(local_fit, "_RELEASE_SECONDS", 0.0)
+    claim = queue.running("one")
+    message = command("run", "one").complaint
+    assert "(one) is running on worker attic; `versemill wait 1` waits for its end" in message
+    assert service.find(queue.store, "one").worker == "attic"
+    worker_api.renew(queue.store, claim)  # it still holds the job
 
 
-def test_a_job_whose_worker_has_died_here_is_not_refused(floor: Any) -> None:
-    job = floor.submit("one")
+def test_a_job_whose_worker_has_died_here_is_not_refused(queue: Any) -> None:
+    job = queue.submit("one")
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    worker = worker_api.register_worker(floor.store, "attic", 1)
-    assert worker_api.claim(floor.store, worker, only=job.id) is not None
-    with floor.store.unit_of_work() as uow:
+    worker = worker_api.register_worker(queue.store, "attic", 1)
+    assert worker_api.claim(queue.store, worker, only=job.id) is not None
+    with queue.store.unit_of_work() as uow:
         uow.execute(update(Worker).values(pid=ended.pid))
         uow.commit()
-    running = service.find(floor.store, "one")
-    found, devices = local_fit.require_fit(floor.store, running, inexact=False, accept_change=False)
+    running = service.find(queue.store, "one")
+    found, devices = local_fit.require_fit(queue.store, running, inexact=False, accept_change=False)
     assert (found.state, devices) == ("running", "auto")  # until its lease has run out
 
 
@@ -148,7 +148,7 @@ def __getattr__(name):
 
 @pytest.mark.slow
 def test_a_job_whose_checkpoint_turns_out_to_need_another_plugin(
-    home: Path, floor: Any, tmp_path: Path
+    home: Path, queue: Any, tmp_path: Path
 ) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -174,6 +174,6 @@ def test_a_job_whose_checkpoint_turns_out_to_need_another_plugin(
     last = done.stderr.splitlines()[-1]
     assert last.startswith("versemill: job 1 (one) cannot go on here: it needs sampler 'mine' from")
     assert last.endswith("or `versemill run 1 --accept-change`")
-    assert service.find(floor.store, "one").state == "paused"
+    assert service.find(queue.store, "one").state == "paused"
     done = run("one", "--accept-change")
     assert done.returncode == 0, done.stderr

@@ -19,15 +19,15 @@ RECORD = {"kind": "cell", "name": "x", "distribution": "dist-y", "version": "1.2
 
 
 @pytest.fixture
-def job(floor: Any) -> Any:
+def job(queue: Any) -> Any:
     """A job that needs cell x from dist-y ≥ 1.2, where a worker has 1.1."""
     has = OfferedPlugin(**{**RECORD, "version": "1.1"})
-    worker = replace(worker_api.register_worker(floor.store, "attic", 1), plugins=(has,))
-    worker_api.beat(floor.store, worker)
+    worker = replace(worker_api.register_worker(queue.store, "attic", 1), plugins=(has,))
+    worker_api.heartbeat(queue.store, worker)
     submission = Submission(
         config=CONFIG, text=TEXT, plugins=[PluginRecord.from_json(RECORD)], name="one"
     )
-    return service.enqueue(floor.store, submission, ANN).job
+    return service.enqueue(queue.store, submission, ANN).job
 
 
 REASON = "needs cell 'x' from dist-y ≥ 1.2; no live worker has it; worker attic has cell 'x' from "
@@ -63,8 +63,8 @@ def test_what_workers_have(command: Any, job: Any) -> None:
     assert worker["plugins"] == [{**RECORD, "version": "1.1"}]
 
 
-def test_built_ins_are_none_of_what_workers_have_besides(command: Any, floor: Any) -> None:
+def test_built_ins_are_none_of_what_workers_have_besides(command: Any, queue: Any) -> None:
     gru = OfferedPlugin(kind="cell", name="gru", distribution="versemill", version="0.1.0")
-    worker = worker_api.register_worker(floor.store, "attic", 1, version="9.9.9")
-    worker_api.beat(floor.store, replace(worker, plugins=(gru,)))
+    worker = worker_api.register_worker(queue.store, "attic", 1, version="9.9.9")
+    worker_api.heartbeat(queue.store, replace(worker, plugins=(gru,)))
     assert command("workers").out.splitlines()[1].split()[-1] == "9.9.9"

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def config_of(floor: Any, key: str = "@last") -> dict[str, Any]:
-    found = service.find(floor.store, key)
-    return service.details(floor.store, found.id).config
+def config_of(queue: Any, key: str = "@last") -> dict[str, Any]:
+    found = service.find(queue.store, key)
+    return service.details(queue.store, found.id).config
 
 
-def test_submit_says_what_it_did_and_that_nobody_works(command: Any, floor: Any) -> None:
+def test_submit_prints_what_it_did_and_that_no_worker_runs(command: Any, queue: Any) -> None:
     done = command("submit", "--cell", "lstm", "--name", "夜曲")
     assert done.code == 0
     assert done.out == "submitted job 1 (夜曲)\n"
     assert "versemill worker" in done.err
-    job = service.find(floor.store, "夜曲")
+    job = service.find(queue.store, "夜曲")
     assert (job.state, job.cell, job.corpus, job.owner) == ("queued", "lstm", "starter-zh", "ann")
 
 
@@ -34,7 +34,7 @@ def test_submit_as_json(command: Any) -> None:
 
 
 def test_file_overrides_recipe_options_override_file_and_set_overrides_all(
-    command: Any, floor: Any, tmp_path: Path
+    command: Any, queue: Any, tmp_path: Path
 ) -> None:
     file = tmp_path / "job.toml"
     file.write_text(
@@ -46,7 +46,7 @@ def test_file_overrides_recipe_options_override_file_and_set_overrides_all(
         "--set", "training.epochs=3",
     )  # fmt: skip
     assert done.code == 0, done.err
-    config = config_of(floor, "from-file")
+    config = config_of(queue, "from-file")
     assert (config["recipe"], config["cell"]) == ("classic", "gru")
     assert config["prefixes"] == ["分开"]
     training = config["training"]
@@ -56,28 +56,28 @@ def test_file_overrides_recipe_options_override_file_and_set_overrides_all(
 
 @pytest.mark.parametrize("recipe", ["default", "classic"])
 def test_prefixes_are_chosen_from_the_corpus(
-    command: Any, floor: Any, tmp_path: Path, recipe: str
+    command: Any, queue: Any, tmp_path: Path, recipe: str
 ) -> None:
     text = tmp_path / "poems.txt"
     text.write_text("The moon is up\nI see it\nThe sun is down\n" * 99)
     done = command("submit", "--corpus", text, "--recipe", recipe)
     assert done.code == 0, done.err
-    assert config_of(floor, "@last")["prefixes"] == ["The ", "I "]
+    assert config_of(queue, "@last")["prefixes"] == ["The ", "I "]
     assert "prefixes" not in done.err
     command("submit", "--recipe", recipe)
-    assert config_of(floor, "@last")["prefixes"] == ["分开", "不分开"]
+    assert config_of(queue, "@last")["prefixes"] == ["分开", "不分开"]
     command("submit", "--recipe", recipe, "--set", "prefixes=[]")
-    assert config_of(floor, "@last")["prefixes"] == []
+    assert config_of(queue, "@last")["prefixes"] == []
 
 
-def test_unknown_characters_of_prefixes_are_named(command: Any, floor: Any, tmp_path: Path) -> None:
+def test_unknown_characters_of_prefixes_are_named(command: Any, queue: Any, tmp_path: Path) -> None:
     file = tmp_path / "job.toml"
     file.write_text(
         'corpus = "starter-zh"\nprefixes = ["春天ｘ　🎵"]\n[generation]\nstop = ["y"]\n'
     )
     done = command("submit", file)
     assert done.code == 0
-    assert config_of(floor, "@last")["prefixes"] == ["春天ｘ　🎵"]
+    assert config_of(queue, "@last")["prefixes"] == ["春天ｘ　🎵"]
     assert done.err.splitlines()[0] == (
         "characters of its prefixes or stop texts that the training text does not have: "
         "'ｘ', '\\u3000' (' ' is known), '🎵', 'y'"
@@ -86,10 +86,10 @@ def test_unknown_characters_of_prefixes_are_named(command: Any, floor: Any, tmp_
     assert "'a', 'b', 'c', 'd', 'e' and 2 more" in seven.err.splitlines()[0]
 
 
-def test_plugins_are_recorded_with_their_options(command: Any, floor: Any) -> None:
+def test_plugins_are_recorded_with_their_options(command: Any, queue: Any) -> None:
     command("submit", "--recipe", "classic", "--cell", "gru")
-    job = service.find(floor.store, "@last")
-    recorded = {p.kind: p for p in service.details(floor.store, job.id).plugins}
+    job = service.find(queue.store, "@last")
+    recorded = {p.kind: p for p in service.details(queue.store, job.id).plugins}
     assert recorded.keys() == {"corpus", "tokenizer", "sampler", "cell", "decoder"}
     assert recorded["cell"].options == {"reset": "before"}
     assert recorded["cell"].distribution == "versemill"
@@ -120,36 +120,36 @@ def test_set_without_a_value_is_wrong_usage(command: Any, assignment: str) -> No
     assert "SECTION.KEY=VALUE" in done.complaint
 
 
-def test_corpus_from_a_path_is_stored_by_content(command: Any, floor: Any, tmp_path: Path) -> None:
+def test_corpus_from_a_path_is_stored_by_content(command: Any, queue: Any, tmp_path: Path) -> None:
     file = tmp_path / "poem.txt"
     file.write_text("春眠不觉晓\n" * 500)
     done = command("submit", "--corpus", file)
     assert done.code == 0, done.err
     file.unlink()
-    job = service.find(floor.store, "@last")
+    job = service.find(queue.store, "@last")
     assert job.name == "poem-gru-1"
-    content_hash = service.details(floor.store, job.id).content_hash
-    assert service.text_by_hash(floor.store, content_hash).characters == 3000
+    content_hash = service.details(queue.store, job.id).content_hash
+    assert service.text_by_hash(queue.store, content_hash).characters == 3000
 
 
 def test_a_corpus_in_another_encoding_is_recognised_and_told(
-    command: Any, floor: Any, tmp_path: Path
+    command: Any, queue: Any, tmp_path: Path
 ) -> None:
     text = "\n".join(chinese(NoOptions()).songs[:20])
     written = tmp_path / "lyrics.txt"
     written.write_bytes(text.encode("gb18030"))
     by_option = command("submit", "--corpus", written, "--name", "by-option")
-    told = f"{written} is read as GB18030, a guess; it begins: {' '.join(text[:20].split())[:6]}"
-    assert by_option.err.startswith(told)
+    message = f"{written} is read as GB18030, a guess; it begins: {' '.join(text[:20].split())[:6]}"
+    assert by_option.err.startswith(message)
     assert (
         "if that is wrong, `versemill corpora add NAME PATH --encoding ENCODING`" in by_option.err
     )
     job_file = tmp_path / "job.toml"
     job_file.write_text('corpus = "lyrics.txt"\nname = "by-file"\n')
-    assert command("submit", job_file).err.startswith(told)
-    assert command("corpora", "show", written, "--json").err.startswith(told)
-    stored = service.details(floor.store, service.find(floor.store, "by-file").id).content_hash
-    assert service.text_by_hash(floor.store, stored).songs == (text,)
+    assert command("submit", job_file).err.startswith(message)
+    assert command("corpora", "show", written, "--json").err.startswith(message)
+    stored = service.details(queue.store, service.find(queue.store, "by-file").id).content_hash
+    assert service.text_by_hash(queue.store, stored).songs == (text,)
     written.write_bytes(text.encode("utf-16"))
     assert command("corpora", "show", written).err == f"{written} is read as UTF-16\n"
     written.write_text(text)
@@ -167,12 +167,12 @@ def test_a_corpus_whose_encoding_cannot_be_told_is_refused_with_what_to_do(
     assert command("jobs", "--json").json == []
 
 
-def test_corpus_added_by_name(command: Any, floor: Any, tmp_path: Path) -> None:
+def test_corpus_added_by_name(command: Any, queue: Any, tmp_path: Path) -> None:
     (tmp_path / "poem.txt").write_text("春眠不觉晓\n" * 500)
     added = command("corpora", "add", "诗", tmp_path / "poem.txt")
     assert added.out == "corpus 诗: 3,000 characters, no song boundaries, read as UTF-8\n"
     assert command("submit", "--corpus", "诗").code == 0
-    assert service.find(floor.store, "@last").corpus == "诗"
+    assert service.find(queue.store, "@last").corpus == "诗"
 
 
 def test_songs_that_were_stored_stay_and_others_are_told_apart_by_the_job(
@@ -213,7 +213,7 @@ def test_a_path_outside_its_folder_that_a_job_file_names_is_told(
     monkeypatch.chdir(tmp_path)
     file = folder / "job.toml"
     waits = "no worker is running: start one with `versemill worker`\n"
-    told = f"job file work/job.toml has its corpus read from {private}\n"
+    message = f"job file work/job.toml has its corpus read from {private}\n"
     for corpus in (
         str(private),
         "../private.txt",
@@ -224,11 +224,11 @@ def test_a_path_outside_its_folder_that_a_job_file_names_is_told(
         file.write_text(f'corpus = "{corpus}"\n')
         named = command("submit", "work/job.toml")
         assert named.code == 0, named.err
-        assert named.err == ("" if "own" in corpus else told) + waits
+        assert named.err == ("" if "own" in corpus else message) + waits
         assert command("submit", "work/job.toml", "--corpus", private).err == waits
         assert command("submit", "work/job.toml", "--set", f"corpus={private}").err == waits
     file.write_text(f'corpus = "jaychou"\n[corpus_options]\npath = "{private}"\n')
-    assert command("submit", "work/job.toml").err == told + waits
+    assert command("submit", "work/job.toml").err == message + waits
     given = command("submit", "work/job.toml", "--set", f"corpus_options.path={folder / 'own.txt'}")
     assert given.err == waits
 
@@ -301,14 +301,14 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_input_is_refused_in_one_line_and_nothing_is_queued(
-    command: Any, floor: Any, case: str
+    command: Any, queue: Any, case: str
 ) -> None:
     arguments, words = BAD[case]
     done = command("submit", *arguments)
     assert done.code == 1
     assert all(word in done.complaint for word in words), done.err
     assert done.out == ""
-    assert service.jobs(floor.store) == []
+    assert service.jobs(queue.store) == []
 
 
 def test_a_name_taken_is_refused(command: Any) -> None:
@@ -319,7 +319,7 @@ def test_a_name_taken_is_refused(command: Any) -> None:
 BAD_FILES = {
     "not-utf8": (b"name = '\xff'", "offset 8"),
     "not-toml": (b"name = \n", "not valid TOML"),
-    "deep": (b"a = " + b"[" * 5000, "more than 16 lists or tables"),
+    "deep": (b"a = " + b"[" * 5000, "more than 16 levels of lists or tables"),
     "dotted": (b".".join([b"a"] * 50_000) + b" = 1", "a key has more than 16 parts"),
     "large": (b"#" * 1_000_001, "more than 1,000,000 bytes"),
     "number": (b"training.epochs = 0x" + b"f" * 5000, "at most 256 bits"),
@@ -348,7 +348,7 @@ def test_no_job_file(command: Any, tmp_path: Path) -> None:
 
 BAD_TEXTS = {
     "empty": (b"", "empty"),
-    "unsure": (b"caf\xe9\n" * 9, "cannot be told for sure"),
+    "unsure": (b"caf\xe9\n" * 9, "cannot be recognised with certainty"),
     "short": ("一二三".encode(), "characters"),
     "binary": (b"\x00\x01\x02" * 900, "binary"),
 }
@@ -378,23 +378,23 @@ def test_a_zip_with_no_or_several_texts(command: Any, tmp_path: Path, names: Any
 
 
 def test_a_dead_broker_costs_a_remark_and_no_job(
-    command: Any, floor: Any, monkeypatch: pytest.MonkeyPatch
+    command: Any, queue: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VERSEMILL_BROKER_URL", "redis://:secret@127.0.0.1:1/0")
     done = command("submit", "--name", "safe")
     assert done.code == 0
     assert "the job is safe" in done.err
     assert "secret" not in done.err
-    assert service.find(floor.store, "safe").state == "queued"
+    assert service.find(queue.store, "safe").state == "queued"
 
 
 def test_a_job_file_may_begin_with_a_byte_order_mark(
-    command: Any, floor: Any, tmp_path: Path
+    command: Any, queue: Any, tmp_path: Path
 ) -> None:
     file = tmp_path / "job.toml"
     file.write_bytes(b"\xef\xbb\xbfname = 'marked'\ncell = 'rnn'\n")
     assert command("submit", file).code == 0
-    assert service.find(floor.store, "marked").cell == "rnn"
+    assert service.find(queue.store, "marked").cell == "rnn"
 
 
 @pytest.mark.parametrize(
@@ -420,7 +420,7 @@ class TestForms:
     COMPOSED, DECOMPOSED = "café", "cafe\u0301"
 
     def test_names_and_prefixes_are_composed(
-        self, command: Any, floor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, command: Any, queue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("VERSEMILL_USER", self.DECOMPOSED)
         file = tmp_path / "job.toml"
@@ -428,7 +428,7 @@ class TestForms:
         assert command("submit", file).code == 0
         assert command("submit", "--prefix", f"{self.DECOMPOSED}\r\nla").code == 0
         for key in (self.COMPOSED, "@last"):
-            assert config_of(floor, key)["prefixes"] == [f"{self.COMPOSED}\nla"]
+            assert config_of(queue, key)["prefixes"] == [f"{self.COMPOSED}\nla"]
         assert command("submit", "--name", self.COMPOSED).code == 1
         for user in (self.COMPOSED, self.DECOMPOSED):
             monkeypatch.setenv("VERSEMILL_USER", user)
@@ -437,12 +437,12 @@ class TestForms:
             assert len(mine) == 2
 
     def test_a_corpus_file_is_opened_by_the_name_that_it_has(
-        self, command: Any, floor: Any, tmp_path: Path
+        self, command: Any, queue: Any, tmp_path: Path
     ) -> None:
         path = tmp_path / f"{self.DECOMPOSED}.txt"
         path.write_text("春眠不觉晓\n" * 500)
         assert command("submit", "--corpus", path).code == 0
-        assert config_of(floor)["corpus"].endswith(f"/{self.COMPOSED}.txt")
+        assert config_of(queue)["corpus"].endswith(f"/{self.COMPOSED}.txt")
         assert command("corpora", "add", self.DECOMPOSED, path).code == 0
         assert command("submit", "--corpus", self.COMPOSED).code == 0
         assert command("submit", "--corpus", self.DECOMPOSED).code == 0
@@ -497,17 +497,17 @@ class TestForms:
 
 class TestStandardInput:
     def test_a_job_says_where_its_text_came_from(
-        self, command: Any, floor: Any, monkeypatch: pytest.MonkeyPatch
+        self, command: Any, queue: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         stream = io.TextIOWrapper(io.BytesIO("春眠不觉晓\n".encode() * 500))
         monkeypatch.setattr(sys, "stdin", stream)
         assert command("submit", "--corpus", "-", "--cell", "rnn").code == 0
-        job = service.find(floor.store, "@last")
+        job = service.find(queue.store, "@last")
         assert (job.name, job.corpus) == (f"stdin-rnn-{job.id}", "standard input")
-        assert config_of(floor)["corpus"] == "standard input"
+        assert config_of(queue)["corpus"] == "standard input"
 
 
-def test_a_field_of_a_job_is_used_and_kept(command: Any, floor: Any, tmp_path: Path) -> None:
+def test_a_field_of_a_job_is_used_and_kept(command: Any, queue: Any, tmp_path: Path) -> None:
     record = '{"title": "a", "body": ["' + '", "'.join(["春眠不觉晓"] * 200) + '"]}\n'
     (tmp_path / "songs.jsonl").write_text(record * 9)
     file = tmp_path / "job.toml"
@@ -516,6 +516,6 @@ def test_a_field_of_a_job_is_used_and_kept(command: Any, floor: Any, tmp_path: P
     assert "name one with --field, or as field in [corpus_options]" in refused.complaint
     file.write_text('corpus = "songs.jsonl"\n[corpus_options]\nfield = "body"\n')
     assert command("submit", file).code == 0
-    assert config_of(floor)["text"]["field"] == "body"
+    assert config_of(queue)["text"]["field"] == "body"
     refused = command("submit", "--set", "corpus_options.field=body")
     assert "corpus_options.field = 'body' is not allowed: only for JSON" in refused.complaint

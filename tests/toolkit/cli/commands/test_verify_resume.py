@@ -20,7 +20,7 @@ from versemill.phrases import counted
 from versemill.plugins.registry import Registry
 from versemill.testing.resume_proof.comparison import Record, first_difference, read_record
 from versemill.testing.resume_proof.kills import kill_points
-from worker_stage import SLOW_PLUGINS
+from worker_cluster import SLOW_PLUGINS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,7 +79,7 @@ def verify_long_enough(home: Path, *arguments: str, **variables: str) -> Complet
 class TestOnRealProcesses:
     @pytest.mark.parametrize(("cell", "sampler", "kills"), cases())
     def test_built_in_cells_and_samplers_resume_exactly(
-        self, home: Path, floor: Any, cell: str, sampler: str, kills: int
+        self, home: Path, queue: Any, cell: str, sampler: str, kills: int
     ) -> None:
         arguments = ("--cell", cell, "--sampler", sampler, "--kills", str(kills))
         done = verify_long_enough(home, *arguments)
@@ -91,7 +91,7 @@ class TestOnRealProcesses:
         *_, verdict = done.out.splitlines()
         assert verdict.startswith(f"the same bit for bit after {counted(kills, 'kill')}: ")
         assert "2 checkpoints (best; last and final)" in verdict
-        assert service.jobs(floor.store) == []  # the user's own database
+        assert service.jobs(queue.store) == []  # the user's own database
 
     def test_a_sampler_that_remembers_outside_the_checkpoint_is_found_out(
         self, home: Path, tmp_path: Path
@@ -146,7 +146,7 @@ def versemill_register_samplers(register):
 
 
 def install_plugin(site: Path) -> None:
-    """A distribution of its own, as a stranger would install it."""
+    """A distribution of its own, as a third party would install it."""
     about = site / "forgetful-1.0.dist-info"
     about.mkdir(parents=True)
     (site / "forgetful.py").write_text(FORGETFUL)
@@ -181,8 +181,8 @@ def test_kill_points_are_spread_over_all_but_the_last_seconds() -> None:
 
 
 class TestComparison:
-    def test_a_record_is_like_itself(self, trained: str, floor: Any) -> None:
-        one, other = (read_record(floor.store, 1) for _ in range(2))
+    def test_a_record_is_like_itself(self, trained: str, queue: Any) -> None:
+        one, other = (read_record(queue.store, 1) for _ in range(2))
         assert first_difference(one, other) is None
         assert sorted(one.checkpoints) == ["best", "last and final"]
         assert len(one.reports) == 4
@@ -190,8 +190,8 @@ class TestComparison:
         assert one.tensors > 20
         assert one.result["held_out"]
 
-    def test_one_bit_of_any_tensor_counts(self, trained: str, floor: Any) -> None:
-        one, other = (read_record(floor.store, 1) for _ in range(2))
+    def test_one_bit_of_any_tensor_counts(self, trained: str, queue: Any) -> None:
+        one, other = (read_record(queue.store, 1) for _ in range(2))
         for kind, checkpoint in other.checkpoints.items():
             for name, tensor in checkpoint.tensors.items():
                 if not tensor.numel():
@@ -206,15 +206,15 @@ class TestComparison:
         assert first_difference(one, other) is None
 
     @pytest.mark.parametrize("field", ["train_perplexity", "valid_perplexity", "step", "epoch"])
-    def test_every_figure_of_the_curve_counts(self, trained: str, floor: Any, field: str) -> None:
-        one, other = (read_record(floor.store, 1) for _ in range(2))
+    def test_every_figure_of_the_curve_counts(self, trained: str, queue: Any, field: str) -> None:
+        one, other = (read_record(queue.store, 1) for _ in range(2))
         other.reports[2][field] *= 1 + 1e-15
         found = first_difference(one, other)
         assert found is not None
         assert re.match(rf"report 3 \(epoch \S+\), {field}: .+ undisturbed, .+ after", found)
 
-    def test_missing_rows_and_changed_lyrics(self, trained: str, floor: Any) -> None:
-        one = read_record(floor.store, 1)
+    def test_missing_rows_and_changed_lyrics(self, trained: str, queue: Any) -> None:
+        one = read_record(queue.store, 1)
         assert first_difference(one, replace(one, reports=one.reports[:-1])) == (
             "report 4 (epoch 4) is missing after the kills"
         )
@@ -229,8 +229,8 @@ class TestComparison:
             first_difference(one, replace(one, result=one.result | {"step": 0}))
         )
 
-    def test_missing_and_other_checkpoints(self, trained: str, floor: Any) -> None:
-        one = read_record(floor.store, 1)
+    def test_missing_and_other_checkpoints(self, trained: str, queue: Any) -> None:
+        one = read_record(queue.store, 1)
         best = one.checkpoints["best"]
         only_last = {"last and final": one.checkpoints["last and final"]}
         assert first_difference(one, replace(one, checkpoints=only_last)) == (

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from command_line import Outcome
+    from command_line import Completed
 
 
 @pytest.mark.parametrize("advice", ADVICE.values())
@@ -50,34 +50,34 @@ def test_the_table_has_advice_for_what_there_is_only() -> None:
     assert set(ADVICE) <= set(declared())
 
 
-def failed(floor: Any, error: VersemillError, *, job: int | None = None) -> None:
-    worker = worker_api.register_worker(floor.store, "attic", 1)
-    number = floor.submit("one").id if job is None else job
-    claim = worker_api.claim(floor.store, worker, only=number)
+def failed(queue: Any, error: VersemillError, *, job: int | None = None) -> None:
+    worker = worker_api.register_worker(queue.store, "attic", 1)
+    number = queue.submit("one").id if job is None else job
+    claim = worker_api.claim(queue.store, worker, only=number)
     assert claim is not None
     worker_api.fail_or_retry(
-        floor.store, claim, FailureClass.USER, error=str(error), cause=error.to_json()
+        queue.store, claim, FailureClass.USER, error=str(error), cause=error.to_json()
     )
 
 
-def elsewhere(floor: Any, version: str = "999") -> None:
+def elsewhere(queue: Any, version: str = "999") -> None:
     record = PluginRecord(kind="cell", name="gru", distribution="versemill", version=version)
     from command_line import CONFIG, TEXT
 
     wanted = service.Submission(config=CONFIG, text=TEXT, plugins=[record], name="one")
-    service.enqueue(floor.store, wanted, ANN)
+    service.enqueue(queue.store, wanted, ANN)
 
 
-def on_another_machine(floor: Any) -> None:
-    floor.submit("one")
-    with floor.store.unit_of_work() as uow:
+def on_another_machine(queue: Any) -> None:
+    queue.submit("one")
+    with queue.store.unit_of_work() as uow:
         uow.execute(update(Job).values(machine="cpu ABACUS, torch 9.0"))
         uow.commit()
 
 
-def a_worker_with(floor: Any, **values: Any) -> None:
-    worker_api.register_worker(floor.store, "attic", 1)
-    with floor.store.unit_of_work() as uow:
+def a_worker_with(queue: Any, **values: Any) -> None:
+    worker_api.register_worker(queue.store, "attic", 1)
+    with queue.store.unit_of_work() as uow:
         uow.execute(update(Worker).values(values))
         uow.commit()
 
@@ -87,9 +87,9 @@ class TestEachSituation:
     def no_training(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """`run` does all but train, and nobody is waited for."""
         monkeypatch.setattr("versemill.cli.commands.run.train_here", lambda *_, **__: 0)
-        monkeypatch.setattr(local_fit, "_LET_GO_SECONDS", 0.0)
+        monkeypatch.setattr(local_fit, "_RELEASE_SECONDS", 0.0)
 
-    def follow(self, command: Any, said: Outcome, *beginnings: str) -> None:
+    def follow(self, command: Any, said: Completed, *beginnings: str) -> None:
         """Runs what was advised; it begins with these words, and all of it succeeds."""
         advised = commands(said.out + said.err)
         assert len(advised) == len(beginnings), said
@@ -99,7 +99,7 @@ class TestEachSituation:
             assert done.code == 0, (arguments, done)
 
     def test_names_that_nothing_has(
-        self, command: Any, floor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, command: Any, queue: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.follow(command, command("show", "nothing"), "jobs")
         self.follow(command, command("worker", "drain", "nothing"), "workers")
@@ -107,12 +107,12 @@ class TestEachSituation:
         monkeypatch.setenv("VERSEMILL_PLUGINS", str(tmp_path))
         self.follow(command, command("submit", "--cell", "nothing"), "plugins list")
 
-    def test_nothing_to_list(self, command: Any, floor: Any) -> None:
+    def test_nothing_to_list(self, command: Any, queue: Any) -> None:
         assert commands(command("jobs").err) == [["demo"]]
         assert commands(command("workers").err) == [["worker"]]
         parse(["demo"])
         parse(["worker"])
-        floor.submit("one")
+        queue.submit("one")
         self.follow(command, command("jobs", "--state", "failed"), "jobs")
 
     def test_an_encoding_that_cannot_be_told(
@@ -128,14 +128,14 @@ class TestEachSituation:
         file.write_bytes("la la la\nlu lu\n".encode("utf-16-le"))
         self.follow(command, command("corpora", "add", "mine", file), "corpora add mine")
 
-    def test_after_nan(self, command: Any, floor: Any) -> None:
+    def test_after_nan(self, command: Any, queue: Any) -> None:
         command("submit", "--name", "one", "--set", "corpus_options.first=3000")
-        failed(floor, DivergedError(1, 2, float("nan")), job=1)
+        failed(queue, DivergedError(1, 2, float("nan")), job=1)
         for said in (command("wait", "one"), command("show", "one")):
             arguments = next(a for a in commands(said.out) if a[0] == "submit")
             done = command(*arguments)
             assert done.code == 0, done
-        first, second = (service.details(floor.store, number) for number in (1, 2))
+        first, second = (service.details(queue.store, number) for number in (1, 2))
         rate = first.config["training"]["learning_rate"]
         assert second.config["training"]["learning_rate"] == pytest.approx(rate / 10)
         assert second.content_hash == first.content_hash
@@ -150,64 +150,64 @@ class TestEachSituation:
         ],
     )
     def test_what_cannot_continue(
-        self, command: Any, floor: Any, error: VersemillError, beginning: str
+        self, command: Any, queue: Any, error: VersemillError, beginning: str
     ) -> None:
-        failed(floor, error)
+        failed(queue, error)
         self.follow(command, command("wait", "one"), beginning, "show 1")
 
-    def test_a_finished_job(self, command: Any, floor: Any) -> None:
-        floor.finished("one")
+    def test_a_finished_job(self, command: Any, queue: Any) -> None:
+        queue.finished("one")
         self.follow(command, command("resume", "one"), "resume 1 --epochs")
 
-    def test_a_job_that_has_failed(self, command: Any, floor: Any) -> None:
-        floor.finish(floor.running("one"), State.FAILED, error="boom")
+    def test_a_job_that_has_failed(self, command: Any, queue: Any) -> None:
+        queue.finish(queue.running("one"), State.FAILED, error="boom")
         self.follow(command, command("wait", "one"), "show 1")
         self.follow(command, command("resume", "one"), "retry 1")
 
-    def test_a_job_that_was_cancelled(self, command: Any, floor: Any) -> None:
-        floor.submit("one")
+    def test_a_job_that_was_cancelled(self, command: Any, queue: Any) -> None:
+        queue.submit("one")
         command("cancel", "one")
         self.follow(command, command("wait", "one"), "retry 1")
 
-    def test_a_job_that_is_paused(self, command: Any, floor: Any) -> None:
-        floor.submit("one")
+    def test_a_job_that_is_paused(self, command: Any, queue: Any) -> None:
+        queue.submit("one")
         command("pause", "one")
         self.follow(command, command("wait", "one"), "run 1")
 
-    def test_a_running_job(self, command: Any, floor: Any) -> None:
-        claim = floor.running("one")
+    def test_a_running_job(self, command: Any, queue: Any) -> None:
+        claim = queue.running("one")
         self.follow(command, command("rm", "one", "--yes"), "cancel 1")
         wait, pause = commands(command("run", "one").err)
         assert command(*pause).code == 0
-        floor.finish(claim, State.PAUSED)
+        queue.finish(claim, State.PAUSED)
         assert command(*wait).code == 1  # it has stopped, and has not succeeded
 
-    def test_plugins_of_another_version(self, command: Any, floor: Any) -> None:
-        elsewhere(floor)
+    def test_plugins_of_another_version(self, command: Any, queue: Any) -> None:
+        elsewhere(queue)
         self.follow(command, command("run", "one"), "run 1 --accept-change")
 
-    def test_a_machine_of_another_kind(self, command: Any, floor: Any) -> None:
-        on_another_machine(floor)
+    def test_a_machine_of_another_kind(self, command: Any, queue: Any) -> None:
+        on_another_machine(queue)
         self.follow(command, command("run", "one"), "run 1 --inexact")
 
-    def test_waiting_for_a_worker(self, command: Any, floor: Any) -> None:
+    def test_waiting_for_a_worker(self, command: Any, queue: Any) -> None:
         said = command("submit", "--name", "one")
         assert commands(said.err) == [["worker"]]
         assert commands(command("show", "one").out) == [["worker"]]
 
-    def test_waiting_for_a_machine(self, command: Any, floor: Any) -> None:
-        on_another_machine(floor)
-        a_worker_with(floor, machines=["cpu other, torch 9.0"])
+    def test_waiting_for_a_machine(self, command: Any, queue: Any) -> None:
+        on_another_machine(queue)
+        a_worker_with(queue, machines=["cpu other, torch 9.0"])
         advised = command("show", "one")
         self.follow(command, advised, "pause 1", "resume 1 --inexact")
 
-    def test_waiting_for_plugins(self, command: Any, floor: Any) -> None:
-        elsewhere(floor)
+    def test_waiting_for_plugins(self, command: Any, queue: Any) -> None:
+        elsewhere(queue)
         has = {"kind": "cell", "name": "gru", "distribution": "versemill", "version": "0.0.1"}
-        a_worker_with(floor, plugins=[has])
+        a_worker_with(queue, plugins=[has])
         self.follow(command, command("show", "one"), "pause 1", "resume 1 --accept-change")
 
-    def test_a_corpus_that_is_needed(self, command: Any, floor: Any, tmp_path: Path) -> None:
+    def test_a_corpus_that_is_needed(self, command: Any, queue: Any, tmp_path: Path) -> None:
         file = tmp_path / "a.txt"
         file.write_text("".join(f"line {number} of it\n" for number in range(200)))
         command("corpora", "add", "mine", file)
@@ -215,7 +215,7 @@ class TestEachSituation:
         self.follow(command, command("corpora", "remove", "mine"), "cancel 1")
         assert command("corpora", "remove", "mine").code == 0
 
-    def test_an_odd_corpus(self, command: Any, floor: Any, tmp_path: Path) -> None:
+    def test_an_odd_corpus(self, command: Any, queue: Any, tmp_path: Path) -> None:
         file = tmp_path / "a.txt"
         file.write_text("la la\ufffd\n" * 40)
         self.follow(command, command("corpora", "add", "mine", file), "corpora show mine")
@@ -244,11 +244,11 @@ class TestEachSituation:
     def test_a_target_without_tables(
         self,
         command: Any,
-        floor: Any,
+        queue: Any,
         empty_postgres_url: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        floor.submit("one")
+        queue.submit("one")
         refused = command("db", "copy-to", empty_postgres_url)
         assert refused.code == 1
         with monkeypatch.context() as there:
@@ -257,8 +257,8 @@ class TestEachSituation:
         copied = command("db", "copy-to", empty_postgres_url)
         assert copied.code == 0, copied.err
 
-    def test_an_installation_in_use(self, command: Any, floor: Any, sqlite_url: str) -> None:
-        floor.running("one")
+    def test_an_installation_in_use(self, command: Any, queue: Any, sqlite_url: str) -> None:
+        queue.running("one")
         (advised,) = commands(command("db", "copy-to", sqlite_url).err)
         assert advised[:2] == ["worker", "drain"]
         parse(advised)
@@ -276,10 +276,10 @@ class TestEachSituation:
         assert database.startswith("wrong")
         assert "; " in database
 
-    def test_what_the_demo_says_next(self, command: Any, trained: str, floor: Any) -> None:
+    def test_what_the_demo_says_next(self, command: Any, trained: str, queue: Any) -> None:
         from versemill.cli.commands.demo import next_steps
 
-        steps = next_steps(service.find(floor.store, trained))
+        steps = next_steps(service.find(queue.store, trained))
         for step in steps:
             _, *arguments = shlex.split(step)
             if arguments[0] in {"run", "--help"}:

@@ -1,4 +1,4 @@
-"""Text of strangers never steers the terminal of whoever looks at it, in any command."""
+"""Text of other people never controls the terminal of whoever looks at it, in any command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.live import Live
 from sqlalchemy import select, update
 
 import versemill.cli
-from command_line import CONFIG, TEXT, Completed, Floor
+from command_line import CONFIG, TEXT, CommandLineQueue, Completed
 from people import ANN
 from versemill.cli.program import program
 from versemill.cli.terminal.curve_picture import draw
@@ -84,13 +84,13 @@ def spoil(store: Store) -> None:
 @pytest.fixture(scope="module")
 def spoilt_database(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A job in each state, a worker and a corpus, with evil wherever there is text."""
-    path = tmp_path_factory.mktemp("spoilt") / "versemill.db"
+    path = tmp_path_factory.mktemp("damaged") / "versemill.db"
     shutil.copy(empty_database, path)
     store = Store.open(f"sqlite:///{path}")
-    floor = Floor(store)
+    queue = CommandLineQueue(store)
     for state in State:
-        claim = floor.running(f"in-{state}")
-        floor.report(claim, 10)
+        claim = queue.running(f"in-{state}")
+        queue.report(claim, 10)
         worker_api.record(store, claim, output="50 %\r\n100 %\n", remarks=["a remark"])
         if state is not State.RUNNING:
             worker_api.finish(
@@ -115,7 +115,7 @@ def versemill_register_samplers(register):
 
 
 @pytest.fixture
-def spoilt(
+def damaged(
     home: Path, spoilt_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Store]:
     """The same as a test's own installation, with evil plugins, and workers that end at once."""
@@ -167,7 +167,7 @@ def values(parameter: click.Parameter, store: Store, folder: Path) -> list[str]:
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
 def test_no_command_passes_it_on(
-    command: Any, spoilt: Store, tmp_path: Path, path: tuple[str, ...]
+    command: Any, damaged: Store, tmp_path: Path, path: tuple[str, ...]
 ) -> None:
     context = click.Context(program)
     found: click.Command = program
@@ -178,7 +178,7 @@ def test_no_command_passes_it_on(
     rows: list[list[str]] = [[]]
     for parameter in found.params:
         if isinstance(parameter, click.Argument):
-            given = values(parameter, spoilt, tmp_path)
+            given = values(parameter, damaged, tmp_path)
             rows = [[*row, value] for row in rows for value in given]
     shown = ""
     for row in rows:
@@ -212,8 +212,8 @@ def in_state(store: Store, state: str) -> JobView:
     return next(job for job in service.jobs(store) if job.state == state)
 
 
-def test_what_is_escaped_can_be_read(command: Any, spoilt: Store) -> None:
-    failed = in_state(spoilt, "failed")
+def test_what_is_escaped_can_be_read(command: Any, damaged: Store) -> None:
+    failed = in_state(damaged, "failed")
     for name in ("show", "logs", "lyrics", "wait", "curve"):
         done = command(name, str(failed.id))
         assert SHOWN in done.out + done.err
@@ -223,9 +223,9 @@ def test_what_is_escaped_can_be_read(command: Any, spoilt: Store) -> None:
 
 @pytest.mark.parametrize("name", ["show", "logs", "lyrics"])
 def test_json_has_the_exact_text_without_the_characters(
-    command: Any, spoilt: Store, name: str
+    command: Any, damaged: Store, name: str
 ) -> None:
-    done = command(name, str(in_state(spoilt, "failed").id), "--json")
+    done = command(name, str(in_state(damaged, "failed").id), "--json")
     assert not steers(done.out)
     assert any(EVIL in text for text in _texts(json.loads(done.out)))
 
@@ -241,9 +241,9 @@ def _texts(value: Any) -> list[str]:
     "name",
     ["a\x1b[2J", "a\x9b", "a\x85b", "a\u202eb", "a\u200bb", "../up", "a/b", "a\\b", "a\nb", ""],
 )
-def test_names_of_jobs_hold_nothing_invisible_and_no_path(floor: Any, name: str) -> None:
+def test_names_of_jobs_hold_nothing_invisible_and_no_path(queue: Any, name: str) -> None:
     with pytest.raises(ConfigError, match="spaces, slashes or invisible ones"):
-        floor.submit(name)
+        queue.submit(name)
 
 
 def test_a_live_screen_shows_it_escaped() -> None:
@@ -258,7 +258,7 @@ def test_a_live_screen_shows_it_escaped() -> None:
 
 
 def test_the_heading_of_a_picture_is_one_line(
-    spoilt: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    damaged: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from matplotlib.axes import Axes
 
@@ -270,11 +270,11 @@ def test_the_heading_of_a_picture_is_one_line(
         return set_title(axes, label, **rest)
 
     monkeypatch.setattr(Axes, "set_title", note)
-    with spoilt.unit_of_work() as uow:
+    with damaged.unit_of_work() as uow:
         uow.execute(update(Job).where(Job.id == 1).values(name=f"${{x${EVIL_NAME}"))
         uow.commit()
-    job = service.find(spoilt, "1")
-    draw(job, service.curve(spoilt, job.id), tmp_path / "curve.png", fonts=list)
+    job = service.find(damaged, "1")
+    draw(job, service.curve(damaged, job.id), tmp_path / "curve.png", fonts=list)
     (title,) = titles
     assert not steers(title)
     assert "\n" not in title

@@ -18,7 +18,7 @@ from command_line import TINY_OPTIONS, environment, run_process
 from processes import started
 from versemill.jobs import service
 from versemill.jobs.storage.unit_of_work import Store
-from worker_stage import SLOW_PLUGINS
+from worker_cluster import SLOW_PLUGINS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ def test_ctrl_c_while_a_command_starts(start: Any, delay: float, arguments: Any)
     assert "Traceback" not in err
 
 
-def test_ctrl_c_while_following_leaves_the_job_alone(start: Any, floor: Any) -> None:
+def test_ctrl_c_while_following_leaves_the_job_alone(start: Any, queue: Any) -> None:
     process = start("submit", "--follow", "--name", "one")
     assert process.stdout is not None
     while "submitted" not in process.stdout.readline():
@@ -79,7 +79,7 @@ def test_ctrl_c_while_following_leaves_the_job_alone(start: Any, floor: Any) -> 
     code, _, err = end(process)
     assert code == 130
     assert "goes on without you" in err
-    assert service.find(floor.store, "one").state == "queued"
+    assert service.find(queue.store, "one").state == "queued"
 
 
 def test_an_interrupt_that_is_ignored_stays_ignored(start: Any) -> None:
@@ -122,7 +122,7 @@ def children(home: Path) -> list[int]:
     return sorted(found)
 
 
-def test_ctrl_c_pauses_a_run_and_run_carries_it_on(start: Any, home: Path, floor: Any) -> None:
+def test_ctrl_c_pauses_a_run_and_run_carries_it_on(start: Any, home: Path, queue: Any) -> None:
     process = start("run", "--name", "夜", *LONG)
     wait_until(home, step=20)
     process.send_signal(signal.SIGINT)
@@ -130,25 +130,25 @@ def test_ctrl_c_pauses_a_run_and_run_carries_it_on(start: Any, home: Path, floor
     assert code == 130, out + err
     assert "pausing: waiting for the checkpoint" in out
     assert "versemill run 1" in err
-    job = service.find(floor.store, "夜")
+    job = service.find(queue.store, "夜")
     assert job.state == "paused"
-    kept = service.details(floor.store, job.id).checkpoints
+    kept = service.details(queue.store, job.id).checkpoints
     assert kept[-1].step == job.step
     await_no_children(home)
     resumed = run_process(home, "run", "夜", "--epochs", str(job.epoch + 2))
     assert resumed.code == 0, resumed.out + resumed.err
     assert re.search(rf"resumed from step {job.step}\b", resumed.out)
-    curve = service.curve(floor.store, job.id)
+    curve = service.curve(queue.store, job.id)
     assert [point.epoch for point in curve] == list(range(1, job.epoch + 3))
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_the_worker_hands_over(
-    start: Any, home: Path, floor: Any
+    start: Any, home: Path, queue: Any
 ) -> None:
     process = start("run", "--name", "夜", *LONG)
     wait_until(home, step=20)
     (worker, *_) = children(home)
-    with floor.store.unit_of_work():  # so that it is not frozen while it holds the database
+    with queue.store.unit_of_work():  # so that it is not frozen while it holds the database
         os.kill(worker, signal.SIGSTOP)  # so that no checkpoint comes
         await_stopped(worker)
     try:
@@ -162,20 +162,20 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_worker_hands_over(
         os.kill(worker, signal.SIGCONT)
     end(process)
     await_no_children(home)
-    assert service.find(floor.store, "夜").state in {"paused", "queued"}
+    assert service.find(queue.store, "夜").state in {"paused", "queued"}
 
 
 def test_the_worker_hands_over_when_the_command_is_killed(
-    start: Any, home: Path, floor: Any
+    start: Any, home: Path, queue: Any
 ) -> None:
     process = start("run", "--name", "夜", *LONG)
     wait_until(home, step=20)
     process.kill()
     end(process)
     await_no_children(home)
-    job = service.find(floor.store, "夜")
+    job = service.find(queue.store, "夜")
     assert job.state == "queued"
-    assert service.details(floor.store, job.id).checkpoints
+    assert service.details(queue.store, job.id).checkpoints
 
 
 def test_ctrl_c_while_verifying_leaves_nothing(start: Any, home: Path, monkeypatch: Any) -> None:

@@ -98,12 +98,12 @@ def unwritten(command: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def busy(trained: str, floor: Any, tmp_path: Path, command: Any) -> str:
+def busy(trained: str, queue: Any, tmp_path: Path, command: Any) -> str:
     """An installation with a job in each state that commands want, a corpus, and a text."""
-    floor.submit("queued")
-    floor.running("running")
-    failed = floor.running("failed")
-    floor.finish(failed, State.FAILED, error="no reason")
+    queue.submit("queued")
+    queue.running("running")
+    failed = queue.running("failed")
+    queue.finish(failed, State.FAILED, error="no reason")
     (tmp_path / "song.txt").write_text("小船摇呀摇\n摇到月亮桥\n" * 40)
     assert command("corpora", "add", "stored", tmp_path / "song.txt").code == 0
     return trained
@@ -113,15 +113,15 @@ def busy(trained: str, floor: Any, tmp_path: Path, command: Any) -> str:
 def test_a_command_whose_output_cannot_be_written(
     busy: str, unwritten: Any, tmp_path: Path, line: str
 ) -> None:
-    told = unwritten(*line.format(folder=tmp_path).split())
-    assert told.startswith("standard output cannot be written: it is closed")
+    message = unwritten(*line.format(folder=tmp_path).split())
+    assert message.startswith("standard output cannot be written: it is closed")
 
 
 def test_what_was_done_is_said_on_stderr(busy: str, unwritten: Any, command: Any) -> None:
     assert unwritten("pause", "queued").endswith("(queued) is paused")
     submitted = [unwritten("submit", *options) for options in ([], ["--json"])]
     newest = [f"{job['id']} ({job['name']})" for job in command("jobs", "--json").json[:2]]
-    assert [told.rpartition("; submitted job ")[2] for told in submitted] == newest[::-1]
+    assert [message.rpartition("; submitted job ")[2] for message in submitted] == newest[::-1]
 
 
 def process(home: Path, redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -153,7 +153,7 @@ def test_without_stderr_the_exit_code_remains(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_is_paused_when_its_output_cannot_be_written(home: Path, floor: Any) -> None:
+def test_a_run_is_paused_when_its_output_cannot_be_written(home: Path, queue: Any) -> None:
     endless = ("--set", "training.epochs=1000000")
     done = process(home, ">&-", "run", *TINY_OPTIONS, *endless, "--name", "unseen")
     assert done.returncode == 1
@@ -161,16 +161,16 @@ def test_a_run_is_paused_when_its_output_cannot_be_written(home: Path, floor: An
         "versemill: standard output cannot be written: it is closed; "
         "job 1 (unseen) is paused; `versemill run 1` carries on\n"
     )
-    assert service.find(floor.store, "unseen").state == "paused"
+    assert service.find(queue.store, "unseen").state == "paused"
 
 
 @pytest.mark.slow
-def test_a_run_whose_reader_goes_away_is_paused(home: Path, floor: Any) -> None:
+def test_a_run_whose_reader_goes_away_is_paused(home: Path, queue: Any) -> None:
     endless = ("--set", "training.epochs=1000000", "--set", "training.report_every=1")
     done = process(home, "| head -n 1", "run", *TINY_OPTIONS, *endless, "--name", "unread")
     assert done.stdout == "job 1 (unread), 1,000,000 epochs\n"
     assert done.stderr.endswith("job 1 (unread) is paused; `versemill run 1` carries on\n")
-    found = service.find(floor.store, "unread")
+    found = service.find(queue.store, "unread")
     assert found.state == "paused"
     assert found.step > 0
-    assert service.details(floor.store, found.id).checkpoints
+    assert service.details(queue.store, found.id).checkpoints

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
-from jobs_floor import lyric, metric
+from job_queue import lyric, metric
 from people import ANN
 from versemill.errors import FencedError
 from versemill.jobs import service
@@ -20,60 +20,60 @@ from versemill.jobs.storage.tables import Attempt, LyricText, Metric, Worker
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jobs_floor import Floor
+    from job_queue import JobQueue
     from versemill.jobs.storage.unit_of_work import Store
 
 
 class TestClaiming:
-    def test_nothing_to_claim(self, floor: Floor) -> None:
-        assert worker_api.claim(floor.store, floor.worker()) is None
+    def test_nothing_to_claim(self, queue: JobQueue) -> None:
+        assert worker_api.claim(queue.store, queue.worker()) is None
 
-    def test_first_come_first_served(self, floor: Floor) -> None:
-        submitted = [floor.submit().id for _ in range(4)]
-        assert [floor.claim().job_id for _ in submitted] == submitted
+    def test_first_come_first_served(self, queue: JobQueue) -> None:
+        submitted = [queue.submit().id for _ in range(4)]
+        assert [queue.claim().job_id for _ in submitted] == submitted
 
-    def test_a_resumed_job_goes_to_the_end(self, floor: Floor) -> None:
-        first, second = floor.submit().id, floor.submit().id
-        service.request_pause(floor.store, first, ANN)
-        service.resume(floor.store, first, ANN)
-        assert [floor.claim().job_id, floor.claim().job_id] == [second, first]
+    def test_a_resumed_job_goes_to_the_end(self, queue: JobQueue) -> None:
+        first, second = queue.submit().id, queue.submit().id
+        service.request_pause(queue.store, first, ANN)
+        service.resume(queue.store, first, ANN)
+        assert [queue.claim().job_id, queue.claim().job_id] == [second, first]
 
-    def test_a_handed_over_job_keeps_its_place(self, floor: Floor) -> None:
-        first = floor.claim(floor.submit().id)
-        floor.submit()
-        worker_api.finish(floor.store, first, State.QUEUED, message="handed over")
-        assert floor.claim().job_id == first.job_id
+    def test_a_handed_over_job_keeps_its_place(self, queue: JobQueue) -> None:
+        first = queue.claim(queue.submit().id)
+        queue.submit()
+        worker_api.finish(queue.store, first, State.QUEUED, message="handed over")
+        assert queue.claim().job_id == first.job_id
 
-    def test_only_one_job(self, floor: Floor) -> None:
-        floor.submit()
-        wanted = floor.submit().id
-        assert floor.claim(only=wanted).job_id == wanted
-        assert worker_api.claim(floor.store, floor.worker(), only=wanted) is None
+    def test_only_one_job(self, queue: JobQueue) -> None:
+        queue.submit()
+        wanted = queue.submit().id
+        assert queue.claim(only=wanted).job_id == wanted
+        assert worker_api.claim(queue.store, queue.worker(), only=wanted) is None
 
-    def test_what_a_claim_carries(self, floor: Floor) -> None:
-        job = floor.submit("mine")
-        claim = floor.claim()
+    def test_what_a_claim_carries(self, queue: JobQueue) -> None:
+        job = queue.submit("mine")
+        claim = queue.claim()
         assert (claim.job_id, claim.job_name, claim.attempt) == (job.id, "mine", 1)
         assert claim.config["prefixes"] == ["分开", "不分开"]
         assert claim.plugins[0].name == "gru"
-        assert worker_api.load_text(floor.store, claim).songs == ("晨光落在窗台\n", "雨停了\n")
-        shown = floor.job(job.id)
+        assert worker_api.load_text(queue.store, claim).songs == ("晨光落在窗台\n", "雨停了\n")
+        shown = queue.job(job.id)
         assert (shown.state, shown.worker, shown.attempt) == (State.RUNNING, "gpu-1", 1)
 
-    def test_attempts_count_up(self, floor: Floor) -> None:
-        claim = floor.running()
-        floor.requeue(claim)
-        assert floor.claim().attempt == 2
+    def test_attempts_count_up(self, queue: JobQueue) -> None:
+        claim = queue.running()
+        queue.requeue(claim)
+        assert queue.claim().attempt == 2
 
-    def test_racing_claimers_never_get_the_same_job(self, floor: Floor) -> None:
-        jobs = {floor.submit().id for _ in range(24)}
-        workers = [floor.worker() for _ in range(4)]
+    def test_racing_claimers_never_get_the_same_job(self, queue: JobQueue) -> None:
+        jobs = {queue.submit().id for _ in range(24)}
+        workers = [queue.worker() for _ in range(4)]
         taken: list[int] = []
         ready = threading.Barrier(len(workers))
 
         def work(worker: worker_api.WorkerRecord) -> None:
             ready.wait()
-            while (claim := worker_api.claim(floor.store, worker)) is not None:
+            while (claim := worker_api.claim(queue.store, worker)) is not None:
                 taken.append(claim.job_id)
 
         threads = [threading.Thread(target=work, args=(worker,)) for worker in workers]
@@ -82,15 +82,15 @@ class TestClaiming:
         for thread in threads:
             thread.join()
         assert sorted(taken) == sorted(jobs)
-        assert floor.count(Attempt) == len(jobs)
+        assert queue.count(Attempt) == len(jobs)
 
-    def test_claims_wait_for_each_other(self, floor: Floor) -> None:
-        job, worker = floor.submit(), floor.worker()
+    def test_claims_wait_for_each_other(self, queue: JobQueue) -> None:
+        job, worker = queue.submit(), queue.worker()
         claims: list[Claim | None] = []
         thread = threading.Thread(
-            target=lambda: claims.append(worker_api.claim(floor.store, worker, only=job.id))
+            target=lambda: claims.append(worker_api.claim(queue.store, worker, only=job.id))
         )
-        with floor.store.unit_of_work() as uow:
+        with queue.store.unit_of_work() as uow:
             uow.lock("claims")
             thread.start()
             thread.join(0.5)
@@ -98,9 +98,9 @@ class TestClaiming:
         thread.join()
         assert claims[0] is not None
 
-    def test_a_cancel_racing_a_claim_has_one_winner(self, floor: Floor) -> None:
+    def test_a_cancel_racing_a_claim_has_one_winner(self, queue: JobQueue) -> None:
         for _ in range(12):
-            job_id, worker = floor.submit().id, floor.worker()
+            job_id, worker = queue.submit().id, queue.worker()
             ready = threading.Barrier(2)
             claims: list[Claim | None] = []
 
@@ -111,24 +111,24 @@ class TestClaiming:
                 claims: list[Claim | None] = claims,
             ) -> None:
                 ready.wait()
-                claims.append(worker_api.claim(floor.store, worker, only=job_id))
+                claims.append(worker_api.claim(queue.store, worker, only=job_id))
 
             thread = threading.Thread(target=work)
             thread.start()
             ready.wait()
-            state = service.request_cancel(floor.store, job_id, ANN)
+            state = service.request_cancel(queue.store, job_id, ANN)
             thread.join()
             if claims[0] is None:
                 assert state is State.CANCELLED
             else:
-                assert worker_api.peek_request(floor.store, claims[0]) is Request.CANCEL
+                assert worker_api.read_request(queue.store, claims[0]) is Request.CANCEL
 
 
 def _worker_side(store: Store, checkpoint_id: int) -> dict[str, Callable[[Claim], Any]]:
     """Every function with which a holder reads or writes its job."""
     return {
         "renew": lambda claim: worker_api.renew(store, claim),
-        "peek_request": lambda claim: worker_api.peek_request(store, claim),
+        "read_request": lambda claim: worker_api.read_request(store, claim),
         "record": lambda claim: worker_api.record(
             store,
             claim,
@@ -163,19 +163,19 @@ class TestFencing:
     @pytest.mark.parametrize("function", _worker_side(None, 0))  # type: ignore[arg-type]
     @pytest.mark.parametrize("claimed_again", [False, True])
     def test_nothing_is_written_after_a_requeue(
-        self, floor: Floor, function: str, claimed_again: bool
+        self, queue: JobQueue, function: str, claimed_again: bool
     ) -> None:
-        claim = floor.running()
-        worker_api.record(floor.store, claim, metrics=[metric(10)], lyrics=[lyric(10)])
-        staged = worker_api.begin_checkpoint(floor.store, claim, step=10, epoch=1, size=1)
-        floor.expire(claim)
-        assert worker_api.sweep(floor.store) == [claim.job_id]
+        claim = queue.running()
+        worker_api.record(queue.store, claim, metrics=[metric(10)], lyrics=[lyric(10)])
+        staged = worker_api.begin_checkpoint(queue.store, claim, step=10, epoch=1, size=1)
+        queue.expire(claim)
+        assert worker_api.sweep(queue.store) == [claim.job_id]
         if claimed_again:
-            floor.claim()
-        before = floor.snapshot()
+            queue.claim()
+        before = queue.snapshot()
         with pytest.raises(FencedError, match="attempt 1 no longer holds job"):
-            _worker_side(floor.store, staged)[function](claim)
-        assert floor.snapshot() == before
+            _worker_side(queue.store, staged)[function](claim)
+        assert queue.snapshot() == before
 
     def test_the_list_is_complete(self) -> None:
         takes_a_claim = {
@@ -185,42 +185,42 @@ class TestFencing:
         }
         assert takes_a_claim == {*_worker_side(None, 0), "load_text"}  # type: ignore[arg-type]
 
-    def test_late_renewal_when_nobody_has_requeued(self, floor: Floor) -> None:
-        claim = floor.running()
-        floor.expire(claim)
-        assert floor.job(claim.job_id).state_shown == "interrupted"
-        worker_api.record(floor.store, claim, metrics=[metric(10)])
-        assert worker_api.renew(floor.store, claim) is Request.NONE
-        assert floor.job(claim.job_id).state_shown == "running"
-        assert worker_api.sweep(floor.store) == []
+    def test_late_renewal_when_nobody_has_requeued(self, queue: JobQueue) -> None:
+        claim = queue.running()
+        queue.expire(claim)
+        assert queue.job(claim.job_id).state_shown == "interrupted"
+        worker_api.record(queue.store, claim, metrics=[metric(10)])
+        assert worker_api.renew(queue.store, claim) is Request.NONE
+        assert queue.job(claim.job_id).state_shown == "running"
+        assert worker_api.sweep(queue.store) == []
 
-    def test_renewal_and_sweep_racing_have_one_winner(self, floor: Floor) -> None:
+    def test_renewal_and_sweep_racing_have_one_winner(self, queue: JobQueue) -> None:
         for _ in range(10):
-            claim = floor.running()
-            floor.expire(claim)
+            claim = queue.running()
+            queue.expire(claim)
             ready = threading.Barrier(2)
             swept: list[int] = []
 
             def work(ready: threading.Barrier = ready, swept: list[int] = swept) -> None:
                 ready.wait()
-                swept.extend(worker_api.sweep(floor.store))
+                swept.extend(worker_api.sweep(queue.store))
 
             thread = threading.Thread(target=work)
             thread.start()
             ready.wait()
             try:
-                worker_api.renew(floor.store, claim)
+                worker_api.renew(queue.store, claim)
                 held = True
             except FencedError:
                 held = False
             thread.join()
             assert swept == ([] if held else [claim.job_id])
-            service.request_cancel(floor.store, claim.job_id, ANN)
+            service.request_cancel(queue.store, claim.job_id, ANN)
 
 
 class TestRecording:
-    def test_progress_is_shown(self, floor: Floor) -> None:
-        claim = floor.running()
+    def test_progress_is_shown(self, queue: JobQueue) -> None:
+        claim = queue.running()
         full = ProgressRow(
             step=5,
             epoch=1,
@@ -229,92 +229,92 @@ class TestRecording:
             characters_per_second=900.0,
             seconds_left=12.5,
         )
-        worker_api.record(floor.store, claim, progress=full)
-        worker_api.record(floor.store, claim, progress=ProgressRow(step=6, epoch=1))
-        job = floor.job(claim.job_id)
+        worker_api.record(queue.store, claim, progress=full)
+        worker_api.record(queue.store, claim, progress=ProgressRow(step=6, epoch=1))
+        job = queue.job(claim.job_id)
         assert (job.step, job.epoch, job.epochs) == (6, 1, 50)
         assert (job.train_perplexity, job.valid_perplexity) == (70.0, 80.0)
         assert (job.characters_per_second, job.seconds_left) == (900.0, None)
-        attempt = floor.details(claim).attempts[0]
+        attempt = queue.details(claim).attempts[0]
         assert (attempt.first_step, attempt.last_step) == (0, 6)
 
-    def test_writing_twice_does_no_harm(self, floor: Floor) -> None:
-        claim = floor.running()
+    def test_writing_twice_does_no_harm(self, queue: JobQueue) -> None:
+        claim = queue.running()
         for _ in range(2):
             worker_api.record(
-                floor.store, claim, metrics=[metric(10)], lyrics=[lyric(10), lyric(10, "雨")]
+                queue.store, claim, metrics=[metric(10)], lyrics=[lyric(10), lyric(10, "雨")]
             )
-        assert [point.step for point in service.curve(floor.store, claim.job_id)] == [10]
-        written = service.lyrics(floor.store, claim.job_id)
+        assert [point.step for point in service.curve(queue.store, claim.job_id)] == [10]
+        written = service.lyrics(queue.store, claim.job_id)
         assert [text.prefix for text in written] == ["分开", "雨"]
 
-    def test_text_that_a_database_cannot_hold(self, floor: Floor) -> None:
-        claim = floor.running()
+    def test_text_that_a_database_cannot_hold(self, queue: JobQueue) -> None:
+        claim = queue.running()
         worker_api.record(
-            floor.store, claim, lyrics=[lyric(10, "a\0b\ud800c🎵")], output="nul \0 here"
+            queue.store, claim, lyrics=[lyric(10, "a\0b\ud800c🎵")], output="nul \0 here"
         )
-        assert service.lyrics(floor.store, claim.job_id)[0].prefix == "a\ufffdb\ufffdc🎵"
-        assert service.output(floor.store, claim.job_id)[0].output == "nul \ufffd here"
+        assert service.lyrics(queue.store, claim.job_id)[0].prefix == "a\ufffdb\ufffdc🎵"
+        assert service.output(queue.store, claim.job_id)[0].output == "nul \ufffd here"
 
-    def test_the_end_of_long_output_is_kept(self, floor: Floor) -> None:
-        claim = floor.running()
-        worker_api.record(floor.store, claim, output="晨" * 50_000 + "the end")
-        kept = service.output(floor.store, claim.job_id)[0].output
+    def test_the_end_of_long_output_is_kept(self, queue: JobQueue) -> None:
+        claim = queue.running()
+        worker_api.record(queue.store, claim, output="晨" * 50_000 + "the end")
+        kept = service.output(queue.store, claim.job_id)[0].output
         assert kept.endswith("晨the end")
         assert 65_530 <= len(kept.encode()) <= 65_536
 
-    def test_rewind_leaves_neither_gap_nor_overlap(self, floor: Floor) -> None:
-        first = floor.running()
+    def test_rewind_leaves_neither_gap_nor_overlap(self, queue: JobQueue) -> None:
+        first = queue.running()
         for step in (10, 20, 30):
             worker_api.record(
-                floor.store,
+                queue.store,
                 first,
                 progress=ProgressRow(step=step, epoch=step // 10),
                 metrics=[metric(step, valid=step if step < 20 else None)],
                 lyrics=[lyric(step)],
             )
-        floor.requeue(first)
-        second = floor.claim()
-        worker_api.rewind(floor.store, second, epoch=1, step=15, checkpoint_id=1)
-        assert [point.step for point in service.curve(floor.store, second.job_id)] == [10]
-        assert [text.step for text in service.lyrics(floor.store, second.job_id)] == [10]
-        job = floor.job(second.job_id)
+        queue.requeue(first)
+        second = queue.claim()
+        worker_api.rewind(queue.store, second, epoch=1, step=15, checkpoint_id=1)
+        assert [point.step for point in service.curve(queue.store, second.job_id)] == [10]
+        assert [text.step for text in service.lyrics(queue.store, second.job_id)] == [10]
+        job = queue.job(second.job_id)
         assert (job.step, job.epoch, job.train_perplexity) == (15, 1, 10.0)
         assert job.valid_perplexity == 10.0
-        assert floor.details(second).events[-1].message == "resumed from step 15; 15 steps repeated"
-        worker_api.record(floor.store, second, metrics=[metric(20), metric(30)])
-        points = service.curve(floor.store, second.job_id)
+        assert queue.details(second).events[-1].message == "resumed from step 15; 15 steps repeated"
+        worker_api.record(queue.store, second, metrics=[metric(20), metric(30)])
+        points = service.curve(queue.store, second.job_id)
         assert [(point.step, point.attempt) for point in points] == [(10, 1), (20, 2), (30, 2)]
 
-    def test_one_step_repeated_is_one(self, floor: Floor) -> None:
-        claim = floor.running()
-        worker_api.record(floor.store, claim, progress=ProgressRow(step=16, epoch=1))
-        worker_api.rewind(floor.store, claim, epoch=1, step=15, checkpoint_id=1)
-        assert floor.details(claim).events[-1].message == "resumed from step 15; 1 step repeated"
+    def test_one_step_repeated_is_one(self, queue: JobQueue) -> None:
+        claim = queue.running()
+        worker_api.record(queue.store, claim, progress=ProgressRow(step=16, epoch=1))
+        worker_api.rewind(queue.store, claim, epoch=1, step=15, checkpoint_id=1)
+        assert queue.details(claim).events[-1].message == "resumed from step 15; 1 step repeated"
 
-    def test_rewind_to_the_beginning(self, floor: Floor) -> None:
-        claim = floor.running()
-        worker_api.record(floor.store, claim, metrics=[metric(10)], lyrics=[lyric(10)])
-        worker_api.rewind(floor.store, claim, epoch=0, step=0)
-        assert (floor.count(Metric), floor.count(LyricText)) == (0, 0)
-        assert floor.job(claim.job_id).train_perplexity is None
+    def test_rewind_to_the_beginning(self, queue: JobQueue) -> None:
+        claim = queue.running()
+        worker_api.record(queue.store, claim, metrics=[metric(10)], lyrics=[lyric(10)])
+        worker_api.rewind(queue.store, claim, epoch=0, step=0)
+        assert (queue.count(Metric), queue.count(LyricText)) == (0, 0)
+        assert queue.job(claim.job_id).train_perplexity is None
 
-    def test_success(self, floor: Floor) -> None:
-        claim = floor.running()
+    def test_success(self, queue: JobQueue) -> None:
+        claim = queue.running()
         worker_api.finish(
-            floor.store, claim, State.SUCCEEDED, message="done", result={"test": {"bits": 3.5}}
+            queue.store, claim, State.SUCCEEDED, message="done", result={"test": {"bits": 3.5}}
         )
-        shown = floor.details(claim)
+        shown = queue.details(claim)
         assert shown.result == {"test": {"bits": 3.5}}
         assert shown.job.finished_at is not None
         assert shown.job.worker is None
         assert shown.attempts[0].outcome is Outcome.SUCCEEDED
         assert shown.attempts[0].ended_at is not None
 
-    def test_failure_keeps_its_error(self, floor: Floor) -> None:
-        claim = floor.running()
+    def test_failure_keeps_its_error(self, queue: JobQueue) -> None:
+        claim = queue.running()
         worker_api.finish(
-            floor.store,
+            queue.store,
             claim,
             State.FAILED,
             message="failed",
@@ -322,70 +322,70 @@ class TestRecording:
             exit="exit code 1",
             failure=FailureClass.USER,
         )
-        shown = floor.details(claim)
+        shown = queue.details(claim)
         assert shown.job.error == "loss became nan"
         attempt = shown.attempts[0]
         assert (attempt.failure, attempt.exit) == (FailureClass.USER, "exit code 1")
 
 
 class TestWorkers:
-    def test_registered_seen_and_forgotten(self, floor: Floor) -> None:
-        worker = floor.worker()
-        floor.submit()
-        worker_api.claim(floor.store, worker)
-        (seen,) = service.live_workers(floor.store)
+    def test_registered_seen_and_forgotten(self, queue: JobQueue) -> None:
+        worker = queue.worker()
+        queue.submit()
+        worker_api.claim(queue.store, worker)
+        (seen,) = service.live_workers(queue.store)
         assert (seen.id, seen.name, seen.slots, seen.busy) == (worker.id, "gpu-1", 1, 1)
-        worker_api.forget_worker(floor.store, worker)
-        assert service.live_workers(floor.store) == []
+        worker_api.forget_worker(queue.store, worker)
+        assert service.live_workers(queue.store) == []
 
-    def test_one_not_seen_for_a_lease_is_not_alive(self, floor: Floor) -> None:
-        worker = floor.worker()
-        floor.age_worker(worker, seen=31)
-        assert service.live_workers(floor.store) == []
-        worker_api.beat(floor.store, worker)
-        assert len(service.live_workers(floor.store)) == 1
+    def test_one_not_seen_for_a_lease_is_not_alive(self, queue: JobQueue) -> None:
+        worker = queue.worker()
+        queue.age_worker(worker, seen=31)
+        assert service.live_workers(queue.store) == []
+        worker_api.heartbeat(queue.store, worker)
+        assert len(service.live_workers(queue.store)) == 1
 
-    def test_a_gap_restarts_the_steady_time(self, floor: Floor) -> None:
-        worker = floor.worker()
+    def test_a_gap_restarts_the_time_without_gaps(self, queue: JobQueue) -> None:
+        worker = queue.worker()
         steady = select(Worker.steady_since)
-        floor.age_worker(worker, seen=9, steady=100)
-        with floor.store.reading() as session:
+        queue.age_worker(worker, seen=9, steady=100)
+        with queue.store.reading() as session:
             before = session.scalars(steady).one()
-        worker_api.beat(floor.store, worker)
-        with floor.store.reading() as session:
+        worker_api.heartbeat(queue.store, worker)
+        with queue.store.reading() as session:
             assert session.scalars(steady).one() == before
-        floor.age_worker(worker, seen=31, steady=100)
-        worker_api.beat(floor.store, worker)
-        with floor.store.reading() as session:
+        queue.age_worker(worker, seen=31, steady=100)
+        worker_api.heartbeat(queue.store, worker)
+        with queue.store.reading() as session:
             assert session.scalars(steady).one() > before
 
-    def test_a_pruned_worker_announces_itself_again(self, floor: Floor) -> None:
-        worker = floor.worker()
-        floor.age_worker(worker, seen=1000)
-        worker_api.sweep(floor.store)
-        assert floor.count(Worker) == 0
-        worker_api.beat(floor.store, worker)
-        assert floor.count(Worker) == 1
+    def test_a_pruned_worker_announces_itself_again(self, queue: JobQueue) -> None:
+        worker = queue.worker()
+        queue.age_worker(worker, seen=1000)
+        worker_api.sweep(queue.store)
+        assert queue.count(Worker) == 0
+        worker_api.heartbeat(queue.store, worker)
+        assert queue.count(Worker) == 1
 
 
 class TestLastMoment:
     """What people ask for while a job is being handed over is not lost."""
 
     @pytest.mark.parametrize("end", [State.QUEUED, State.PAUSED])
-    def test_cancel(self, floor: Floor, end: State) -> None:
-        claim = floor.running()
-        service.request_cancel(floor.store, claim.job_id, ANN)
-        worker_api.finish(floor.store, claim, end, message="handed over")
-        assert floor.state(claim) is State.CANCELLED
+    def test_cancel(self, queue: JobQueue, end: State) -> None:
+        claim = queue.running()
+        service.request_cancel(queue.store, claim.job_id, ANN)
+        worker_api.finish(queue.store, claim, end, message="handed over")
+        assert queue.state(claim) is State.CANCELLED
 
-    def test_pause(self, floor: Floor) -> None:
-        claim = floor.running()
-        service.request_pause(floor.store, claim.job_id, ANN)
-        worker_api.finish(floor.store, claim, State.QUEUED, message="handed over")
-        assert floor.state(claim) is State.PAUSED
+    def test_pause(self, queue: JobQueue) -> None:
+        claim = queue.running()
+        service.request_pause(queue.store, claim.job_id, ANN)
+        worker_api.finish(queue.store, claim, State.QUEUED, message="handed over")
+        assert queue.state(claim) is State.PAUSED
 
-    def test_a_job_that_has_ended_has_ended(self, floor: Floor) -> None:
-        claim = floor.running()
-        service.request_cancel(floor.store, claim.job_id, ANN)
-        worker_api.finish(floor.store, claim, State.SUCCEEDED, message="trained to its end")
-        assert floor.state(claim) is State.SUCCEEDED
+    def test_a_job_that_has_ended_has_ended(self, queue: JobQueue) -> None:
+        claim = queue.running()
+        service.request_cancel(queue.store, claim.job_id, ANN)
+        worker_api.finish(queue.store, claim, State.SUCCEEDED, message="trained to its end")
+        assert queue.state(claim) is State.SUCCEEDED

@@ -24,7 +24,7 @@ from versemill.jobs.states import (
 from versemill.jobs.storage.columns import db_now
 
 if TYPE_CHECKING:
-    from jobs_floor import Floor
+    from job_queue import JobQueue
 
 PAIRS = list(itertools.product(State, State))
 
@@ -40,62 +40,62 @@ def test_the_map_is_the_one_designed() -> None:
 
 
 @pytest.mark.parametrize(("start", "end"), PAIRS)
-def test_every_pair(floor: Floor, start: State, end: State) -> None:
-    claim = floor.in_state(start)
-    before = floor.snapshot()
+def test_every_pair(queue: JobQueue, start: State, end: State) -> None:
+    claim = queue.in_state(start)
+    before = queue.snapshot()
     values = {"lease_until": db_now(30)} if end is State.RUNNING else {}
 
     def attempt() -> bool:
-        with floor.store.unit_of_work() as uow:
+        with queue.store.unit_of_work() as uow:
             moved = move(uow, claim.job_id, start, end, actor="ann", message="test", values=values)
             uow.commit()
         return moved
 
     if (start, end) in TRANSITIONS:
         assert attempt()
-        assert floor.state(claim) is end
-        event = floor.details(claim).events[-1]
+        assert queue.state(claim) is end
+        event = queue.details(claim).events[-1]
         assert (event.from_state, event.to_state, event.actor) == (start, end, "ann")
         assert not attempt(), "the condition of the UPDATE holds only once"
     else:
         with pytest.raises(JobStateError, match=f"from {start} to {end}; from {start}: "):
             attempt()
-        assert floor.snapshot() == before
+        assert queue.snapshot() == before
 
 
 @pytest.mark.parametrize("start", State)
-def test_a_move_from_another_state_writes_nothing(floor: Floor, start: State) -> None:
-    claim = floor.in_state(State.PAUSED)
-    before = floor.snapshot()
+def test_a_move_from_another_state_writes_nothing(queue: JobQueue, start: State) -> None:
+    claim = queue.in_state(State.PAUSED)
+    before = queue.snapshot()
     for came, end in TRANSITIONS:
         if came is start and came is not State.PAUSED:
-            with floor.store.unit_of_work() as uow:
+            with queue.store.unit_of_work() as uow:
                 assert not move(uow, claim.job_id, came, end, actor="ann", message="test")
                 uow.commit()
-    assert floor.snapshot() == before
+    assert queue.snapshot() == before
 
 
 @pytest.mark.parametrize(
     ("state", "lease"), [(State.QUEUED, True), (State.PAUSED, True), (State.RUNNING, False)]
 )
-def test_running_exactly_when_a_lease_is_set(floor: Floor, state: State, lease: bool) -> None:
-    claim = floor.running()
+def test_running_exactly_when_a_lease_is_set(queue: JobQueue, state: State, lease: bool) -> None:
+    claim = queue.running()
     with pytest.raises(DatabaseError, match="ck_jobs_lease") as caught:
-        floor._set(claim, state=state, lease_until=db_now(9) if lease else None)
+        queue._set(claim, state=state, lease_until=db_now(9) if lease else None)
     assert isinstance(caught.value.__cause__, IntegrityError)
 
 
-def test_a_move_answers_the_request(floor: Floor) -> None:
-    claim = floor.running()
-    service.request_pause(floor.store, claim.job_id, ANN)
-    worker_api.finish(floor.store, claim, State.PAUSED, message="paused")
-    assert floor.job(claim.job_id).request is Request.NONE
+def test_a_move_answers_the_request(queue: JobQueue) -> None:
+    claim = queue.running()
+    service.request_pause(queue.store, claim.job_id, ANN)
+    worker_api.finish(queue.store, claim, State.PAUSED, message="paused")
+    assert queue.job(claim.job_id).request is Request.NONE
 
 
-def test_finishing_as_running_is_refused(floor: Floor) -> None:
-    claim = floor.running()
+def test_finishing_as_running_is_refused(queue: JobQueue) -> None:
+    claim = queue.running()
     with pytest.raises(JobStateError):
-        worker_api.finish(floor.store, claim, State.RUNNING, message="no")
+        worker_api.finish(queue.store, claim, State.RUNNING, message="no")
 
 
 def test_check_transition_lists_what_is_allowed() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import delete, update
 
-from jobs_floor import Floor
+from job_queue import JobQueue
 from people import ANN, BOB
 from versemill.errors import ConfigError, JobStateError, UnknownNameError
 from versemill.jobs import service
@@ -28,99 +28,101 @@ OTHER = Text(("another\n",))
 LONG = Text(("a long line\n" * 30_000,))
 
 
-def test_add_list_read_remove(floor: Floor) -> None:
-    added = service.add_corpus(floor.store, "歌词", OTHER, "songs.txt", ANN)
+def test_add_list_read_remove(queue: JobQueue) -> None:
+    added = service.add_corpus(queue.store, "歌词", OTHER, "songs.txt", ANN)
     corpus = added.corpus
     assert (corpus.name, corpus.characters, corpus.songs) == ("歌词", 8, 1)
     assert (corpus.source, corpus.added_by) == ("songs.txt", "ann")
     assert (added.replaced, added.kept_by) == (False, 0)
-    assert service.list_corpora(floor.store) == [corpus]
-    assert service.corpus_text(floor.store, "歌词") == OTHER
-    assert service.text_by_hash(floor.store, OTHER.content_hash) == OTHER
-    service.remove_corpus(floor.store, "歌词", ANN)
-    assert service.corpus_text(floor.store, "歌词") is None
-    assert floor.count(StoredText) == 0
+    assert service.list_corpora(queue.store) == [corpus]
+    assert service.corpus_text(queue.store, "歌词") == OTHER
+    assert service.text_by_hash(queue.store, OTHER.content_hash) == OTHER
+    service.remove_corpus(queue.store, "歌词", ANN)
+    assert service.corpus_text(queue.store, "歌词") is None
+    assert queue.count(StoredText) == 0
 
 
-def test_the_same_again_changes_nothing(floor: Floor) -> None:
-    first = service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
-    assert service.add_corpus(floor.store, "mine", OTHER, "b.txt", BOB) == first
-    assert floor.count(StoredText) == 1
+def test_the_same_again_changes_nothing(queue: JobQueue) -> None:
+    first = service.add_corpus(queue.store, "mine", OTHER, "a.txt", ANN)
+    assert service.add_corpus(queue.store, "mine", OTHER, "b.txt", BOB) == first
+    assert queue.count(StoredText) == 1
 
 
-def test_another_text_takes_the_name_and_jobs_keep_theirs(floor: Floor) -> None:
+def test_another_text_takes_the_name_and_jobs_keep_theirs(queue: JobQueue) -> None:
     newer = Text(("newer\n", "and more\n"))
-    first = service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN).corpus
-    job = floor.submit(text=OTHER, corpus="mine")
-    floor.submit(text=OTHER, corpus="./a.txt")
-    added = service.add_corpus(floor.store, "mine", newer, "b.txt", BOB)
+    first = service.add_corpus(queue.store, "mine", OTHER, "a.txt", ANN).corpus
+    job = queue.submit(text=OTHER, corpus="mine")
+    queue.submit(text=OTHER, corpus="./a.txt")
+    added = service.add_corpus(queue.store, "mine", newer, "b.txt", BOB)
     assert (added.replaced, added.kept_by) == (True, 1)
     assert (added.corpus.source, added.corpus.added_by) == ("b.txt", "bob")
     assert added.corpus.added_at > first.added_at
-    assert service.list_corpora(floor.store) == [added.corpus]
-    assert service.corpus_text(floor.store, "mine") == newer
-    assert worker_api.load_text(floor.store, floor.claim(job.id)) == OTHER
+    assert service.list_corpora(queue.store) == [added.corpus]
+    assert service.corpus_text(queue.store, "mine") == newer
+    assert worker_api.load_text(queue.store, queue.claim(job.id)) == OTHER
 
 
-def test_a_replaced_text_that_no_job_has_is_gone(floor: Floor) -> None:
-    service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
-    added = service.add_corpus(floor.store, "mine", Text(("newer\n",)), "b.txt", ANN)
+def test_a_replaced_text_that_no_job_has_is_gone(queue: JobQueue) -> None:
+    service.add_corpus(queue.store, "mine", OTHER, "a.txt", ANN)
+    added = service.add_corpus(queue.store, "mine", Text(("newer\n",)), "b.txt", ANN)
     assert (added.replaced, added.kept_by) == (True, 0)
-    assert floor.count(StoredText) == 1
+    assert queue.count(StoredText) == 1
 
 
 @pytest.mark.parametrize("name", ["", "a b", "../x", "-x", "x" * 65])
-def test_names(floor: Floor, name: str) -> None:
+def test_names(queue: JobQueue, name: str) -> None:
     with pytest.raises(ConfigError, match="corpus name"):
-        service.add_corpus(floor.store, name, OTHER, "a.txt", ANN)
+        service.add_corpus(queue.store, name, OTHER, "a.txt", ANN)
 
 
-def test_unknown(floor: Floor) -> None:
-    assert service.corpus_text(floor.store, "nope") is None
+def test_unknown(queue: JobQueue) -> None:
+    assert service.corpus_text(queue.store, "nope") is None
     with pytest.raises(UnknownNameError):
-        service.remove_corpus(floor.store, "nope", ANN)
+        service.remove_corpus(queue.store, "nope", ANN)
     with pytest.raises(UnknownNameError):
-        service.text_by_hash(floor.store, "0" * 64)
+        service.text_by_hash(queue.store, "0" * 64)
 
 
 @pytest.mark.parametrize("state", [State.QUEUED, State.RUNNING, State.PAUSED])
-def test_jobs_that_are_not_over_need_their_corpus(floor: Floor, state: State) -> None:
-    service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
-    job = floor.submit("waits", text=OTHER, corpus="mine")
+def test_jobs_that_are_not_over_need_their_corpus(queue: JobQueue, state: State) -> None:
+    service.add_corpus(queue.store, "mine", OTHER, "a.txt", ANN)
+    job = queue.submit("waits", text=OTHER, corpus="mine")
     if state is not State.QUEUED:
-        claim = floor.claim(job.id)
+        claim = queue.claim(job.id)
         if state is State.PAUSED:
-            worker_api.finish(floor.store, claim, state, message="for a test")
+            worker_api.finish(queue.store, claim, state, message="for a test")
     with pytest.raises(JobStateError, match=rf"job {job.id} \(waits, {state}\)"):
-        service.remove_corpus(floor.store, "mine", ANN)
-    assert service.corpus_text(floor.store, "mine") == OTHER
+        service.remove_corpus(queue.store, "mine", ANN)
+    assert service.corpus_text(queue.store, "mine") == OTHER
 
 
-def test_of_many_jobs_some_are_named(floor: Floor) -> None:
-    service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
-    ids = [floor.submit(text=OTHER, corpus="mine").id for _ in range(7)]
+def test_of_many_jobs_some_are_named(queue: JobQueue) -> None:
+    service.add_corpus(queue.store, "mine", OTHER, "a.txt", ANN)
+    ids = [queue.submit(text=OTHER, corpus="mine").id for _ in range(7)]
     with pytest.raises(JobStateError, match="and 2 more") as caught:
-        service.remove_corpus(floor.store, "mine", ANN)
+        service.remove_corpus(queue.store, "mine", ANN)
     assert f"job {ids[4]} (" in str(caught.value)
     assert f"job {ids[5]} (" not in str(caught.value)
 
 
-def test_jobs_with_another_text_or_corpus_do_not_need_it(floor: Floor) -> None:
-    service.add_corpus(floor.store, "mine", Text(("older\n",)), "a.txt", ANN)
-    floor.submit(text=Text(("older\n",)), corpus="mine")
-    floor.submit(text=OTHER, corpus="./a.txt")
-    service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
-    service.remove_corpus(floor.store, "mine", ANN)
-    assert service.list_corpora(floor.store) == []
+def test_jobs_with_another_text_or_corpus_do_not_need_it(queue: JobQueue) -> None:
+    service.add_corpus(queue.store, "mine", Text(("older\n",)), "a.txt", ANN)
+    queue.submit(text=Text(("older\n",)), corpus="mine")
+    queue.submit(text=OTHER, corpus="./a.txt")
+    service.add_corpus(queue.store, "mine", OTHER, "a.txt", ANN)
+    service.remove_corpus(queue.store, "mine", ANN)
+    assert service.list_corpora(queue.store) == []
 
 
 @pytest.mark.parametrize("state", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
-def test_jobs_that_are_over_keep_the_text_of_a_removed_corpus(floor: Floor, state: State) -> None:
-    service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
-    job = floor.submit(text=OTHER, corpus="mine")
-    worker_api.finish(floor.store, floor.claim(job.id), state, message="for a test")
-    service.remove_corpus(floor.store, "mine", ANN)
-    assert service.text_by_hash(floor.store, OTHER.content_hash) == OTHER
+def test_jobs_that_are_over_keep_the_text_of_a_removed_corpus(
+    queue: JobQueue, state: State
+) -> None:
+    service.add_corpus(queue.store, "mine", OTHER, "a.txt", ANN)
+    job = queue.submit(text=OTHER, corpus="mine")
+    worker_api.finish(queue.store, queue.claim(job.id), state, message="for a test")
+    service.remove_corpus(queue.store, "mine", ANN)
+    assert service.text_by_hash(queue.store, OTHER.content_hash) == OTHER
 
 
 def at_once(*works: Callable[[], object]) -> list[BaseException]:
@@ -144,81 +146,81 @@ def at_once(*works: Callable[[], object]) -> list[BaseException]:
 
 
 @pytest.mark.parametrize("length", [1, 30_000], ids=["short", "long"])
-def test_a_name_added_by_several_at_once_stands_for_one_text(floor: Floor, length: int) -> None:
+def test_a_name_added_by_several_at_once_stands_for_one_text(queue: JobQueue, length: int) -> None:
     texts = [Text((f"text {number}\n" * length,)) for number in range(3)]
     added: list[bool] = []
 
     def adding(text: Text) -> Callable[[], None]:
         def add() -> None:
-            added.append(service.add_corpus(floor.store, "mine", text, "a.txt", ANN).replaced)
+            added.append(service.add_corpus(queue.store, "mine", text, "a.txt", ANN).replaced)
 
         return add
 
     for _ in range(3):
         added.clear()
         assert at_once(*map(adding, texts)) == []
-        assert service.corpus_text(floor.store, "mine") in texts
-        assert floor.count(StoredText) == 1
+        assert service.corpus_text(queue.store, "mine") in texts
+        assert queue.count(StoredText) == 1
         assert sorted(added) == [False, True, True]
-        service.remove_corpus(floor.store, "mine", ANN)
-        assert floor.count(StoredText) == 0
+        service.remove_corpus(queue.store, "mine", ANN)
+        assert queue.count(StoredText) == 0
 
 
 @pytest.mark.parametrize("text", [OTHER, LONG], ids=["short", "long"])
 def test_a_job_submitted_while_its_corpus_is_removed_keeps_its_text(
-    floor: Floor, text: Text
+    queue: JobQueue, text: Text
 ) -> None:
     for number in range(6):
-        service.add_corpus(floor.store, "mine", text, "a.txt", ANN)
+        service.add_corpus(queue.store, "mine", text, "a.txt", ANN)
         errors = at_once(
-            lambda: service.remove_corpus(floor.store, "mine", ANN),
-            lambda: floor.submit(text=text, corpus="mine"),
+            lambda: service.remove_corpus(queue.store, "mine", ANN),
+            lambda: queue.submit(text=text, corpus="mine"),
         )
-        job = service.find(floor.store, "@last")
-        assert floor.count(Job) == number + 1
-        claim = floor.claim(job.id)
-        assert worker_api.load_text(floor.store, claim) == text
+        job = service.find(queue.store, "@last")
+        assert queue.count(Job) == number + 1
+        claim = queue.claim(job.id)
+        assert worker_api.load_text(queue.store, claim) == text
         assert [type(error) for error in errors] in ([], [JobStateError])
-        assert (service.corpus_text(floor.store, "mine") is None) is (errors == [])
-        worker_api.finish(floor.store, claim, State.SUCCEEDED, message="for a test")
+        assert (service.corpus_text(queue.store, "mine") is None) is (errors == [])
+        worker_api.finish(queue.store, claim, State.SUCCEEDED, message="for a test")
 
 
 def test_nobody_waits_while_a_long_text_is_stored(postgres_url: str) -> None:
-    floor = Floor(Store.open(postgres_url, connections=4))
+    queue = JobQueue(Store.open(postgres_url, connections=4))
     adding = threading.Thread(
-        target=service.add_corpus, args=[floor.store, "mine", LONG, "a.txt", ANN]
+        target=service.add_corpus, args=[queue.store, "mine", LONG, "a.txt", ANN]
     )
-    with floor.store.unit_of_work() as uow:
+    with queue.store.unit_of_work() as uow:
         uow.lock("texts", shared=True)  # as a submit does
         adding.start()
         give_up_at = time.monotonic() + 30
-        while not floor.count(StoredText):
+        while not queue.count(StoredText):
             assert time.monotonic() < give_up_at, "it is stored only once it has the lock"
             time.sleep(0.01)
-        assert service.list_corpora(floor.store) == []
+        assert service.list_corpora(queue.store) == []
     adding.join()
-    assert service.corpus_text(floor.store, "mine") == LONG
-    floor.store.close()
+    assert service.corpus_text(queue.store, "mine") == LONG
+    queue.store.close()
 
 
-def test_what_was_stored_ahead_and_dropped_is_stored_again(floor: Floor) -> None:
-    content_hash = corpora.store_ahead(floor.store, LONG)
-    with floor.store.unit_of_work() as uow:
+def test_what_was_stored_ahead_and_dropped_is_stored_again(queue: JobQueue) -> None:
+    content_hash = corpora.store_text_early(queue.store, LONG)
+    with queue.store.unit_of_work() as uow:
         uow.execute(delete(StoredText))
         assert corpora.keep_text(uow, LONG, content_hash) == content_hash == LONG.content_hash
         uow.commit()
-    assert service.text_by_hash(floor.store, content_hash) == LONG
+    assert service.text_by_hash(queue.store, content_hash) == LONG
 
 
-def test_what_was_stored_ahead_for_nothing_goes_with_the_next_that_goes(floor: Floor) -> None:
-    floor.submit("taken")
+def test_what_was_stored_ahead_for_nothing_goes_with_the_next_that_goes(queue: JobQueue) -> None:
+    queue.submit("taken")
     with pytest.raises(ConfigError, match="no other job has"):
-        floor.submit("taken", text=LONG)
+        queue.submit("taken", text=LONG)
     for stored in (3, 2):
-        service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
-        assert floor.count(StoredText) == 3
-        service.remove_corpus(floor.store, "mine", ANN)
-        assert floor.count(StoredText) == stored - 1
-        with floor.store.unit_of_work() as uow:
+        service.add_corpus(queue.store, "mine", OTHER, "a.txt", ANN)
+        assert queue.count(StoredText) == 3
+        service.remove_corpus(queue.store, "mine", ANN)
+        assert queue.count(StoredText) == stored - 1
+        with queue.store.unit_of_work() as uow:
             uow.execute(update(StoredText).values(created_at=db_now(-4000)))
             uow.commit()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs_floor import lyric, metric
+from job_queue import lyric, metric
 from people import ANN, BOB
 from versemill.errors import UnknownNameError
 from versemill.jobs import service
@@ -17,37 +17,37 @@ from versemill.jobs.states import State
 from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
-    from jobs_floor import Floor
+    from job_queue import JobQueue
 
 OTHER = Text(("another\n",))
 
 
 class TestFinding:
-    def test_by_id_name_and_last(self, floor: Floor) -> None:
-        first, second = floor.submit("first"), floor.submit("第二")
-        assert service.find(floor.store, str(first.id)) == first
-        assert service.find(floor.store, "第二") == second
-        assert service.find(floor.store, "@last") == second
-        assert service.find(floor.store, "@last", ANN) == second
+    def test_by_id_name_and_last(self, queue: JobQueue) -> None:
+        first, second = queue.submit("first"), queue.submit("第二")
+        assert service.find(queue.store, str(first.id)) == first
+        assert service.find(queue.store, "第二") == second
+        assert service.find(queue.store, "@last") == second
+        assert service.find(queue.store, "@last", ANN) == second
 
     @pytest.mark.parametrize("key", ["7", "99999999999999", "frist", "@first", ""])
-    def test_unknown(self, floor: Floor, key: str) -> None:
-        floor.submit("first")
+    def test_unknown(self, queue: JobQueue, key: str) -> None:
+        queue.submit("first")
         with pytest.raises(UnknownNameError, match="known: first"):
-            service.find(floor.store, key)
+            service.find(queue.store, key)
 
-    def test_last_of_somebody_without_jobs(self, floor: Floor) -> None:
-        floor.submit()
+    def test_last_of_somebody_without_jobs(self, queue: JobQueue) -> None:
+        queue.submit()
         with pytest.raises(UnknownNameError):
-            service.find(floor.store, "@last", BOB)
+            service.find(queue.store, "@last", BOB)
 
-    def test_newest_first(self, floor: Floor) -> None:
-        ids = [floor.submit().id for _ in range(4)]
-        assert [job.id for job in service.jobs(floor.store)] == ids[::-1]
-        assert [job.id for job in service.jobs(floor.store, limit=2)] == ids[:1:-1]
-        assert service.jobs(floor.store, owner="bob") == []
-        floor.claim(ids[1])
-        running = service.jobs(floor.store, states=[State.RUNNING])
+    def test_newest_first(self, queue: JobQueue) -> None:
+        ids = [queue.submit().id for _ in range(4)]
+        assert [job.id for job in service.jobs(queue.store)] == ids[::-1]
+        assert [job.id for job in service.jobs(queue.store, limit=2)] == ids[:1:-1]
+        assert service.jobs(queue.store, owner="bob") == []
+        queue.claim(ids[1])
+        running = service.jobs(queue.store, states=[State.RUNNING])
         assert [job.id for job in running] == [ids[1]]
 
     @pytest.mark.parametrize(
@@ -59,33 +59,33 @@ class TestFinding:
             lambda store, job_id: service.resume(store, job_id, ANN),
         ],
     )
-    def test_unknown_ids(self, floor: Floor, function) -> None:  # type: ignore[no-untyped-def]
+    def test_unknown_ids(self, queue: JobQueue, function) -> None:  # type: ignore[no-untyped-def]
         with pytest.raises(UnknownNameError, match="no job named '7'"):
-            function(floor.store, 7)
+            function(queue.store, 7)
 
 
 class TestJSON:
-    def test_every_view(self, floor: Floor) -> None:
-        claim = floor.running()
-        floor.checkpoint(claim, step=10, is_last=True, is_best=True)
+    def test_every_view(self, queue: JobQueue) -> None:
+        claim = queue.running()
+        queue.checkpoint(claim, step=10, is_last=True, is_best=True)
         worker_api.record(
-            floor.store,
+            queue.store,
             claim,
             progress=ProgressRow(step=10, epoch=1, train_perplexity=float("inf")),
             metrics=[metric(10, valid=None)],
             lyrics=[lyric(10)],
             output="hello",
         )
-        service.add_corpus(floor.store, "mine", OTHER, "a.txt", ANN)
+        service.add_corpus(queue.store, "mine", OTHER, "a.txt", ANN)
         job_id = claim.job_id
         views = [
-            *service.jobs(floor.store),
-            service.details(floor.store, job_id),
-            *service.curve(floor.store, job_id),
-            *service.lyrics(floor.store, job_id, step=10),
-            *service.output(floor.store, job_id),
-            *service.live_workers(floor.store),
-            *service.list_corpora(floor.store),
+            *service.jobs(queue.store),
+            service.details(queue.store, job_id),
+            *service.curve(queue.store, job_id),
+            *service.lyrics(queue.store, job_id, step=10),
+            *service.output(queue.store, job_id),
+            *service.live_workers(queue.store),
+            *service.list_corpora(queue.store),
         ]
         listed, shown, point, text, printed, *_ = [
             json.loads(json.dumps(view.to_json(), allow_nan=False)) for view in views
@@ -102,8 +102,8 @@ class TestJSON:
         assert text.items() >= wanted.items()
         assert printed == {"attempt": 1, "worker": claim.worker_name, "output": "hello"}
 
-    def test_lyrics_of_a_step(self, floor: Floor) -> None:
-        claim = floor.running()
-        worker_api.record(floor.store, claim, lyrics=[lyric(10), lyric(20)])
-        assert [t.step for t in service.lyrics(floor.store, claim.job_id)] == [10, 20]
-        assert [t.step for t in service.lyrics(floor.store, claim.job_id, step=20)] == [20]
+    def test_lyrics_of_a_step(self, queue: JobQueue) -> None:
+        claim = queue.running()
+        worker_api.record(queue.store, claim, lyrics=[lyric(10), lyric(20)])
+        assert [t.step for t in service.lyrics(queue.store, claim.job_id)] == [10, 20]
+        assert [t.step for t in service.lyrics(queue.store, claim.job_id, step=20)] == [20]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from jobs_floor import lyric, metric
+from job_queue import lyric, metric
 from people import ANN
 from versemill.errors import ConfigError, JobStateError
 from versemill.jobs import service
@@ -20,63 +20,63 @@ from versemill.jobs.storage.tables import (
 )
 
 if TYPE_CHECKING:
-    from jobs_floor import Floor
+    from job_queue import JobQueue
 
 
 class TestResumeAndRetry:
-    def test_resume(self, floor: Floor) -> None:
-        claim = floor.in_state(State.PAUSED)
+    def test_resume(self, queue: JobQueue) -> None:
+        claim = queue.in_state(State.PAUSED)
         assert (
-            service.resume(floor.store, claim.job_id, ANN, inexact=True).job.state is State.QUEUED
+            service.resume(queue.store, claim.job_id, ANN, inexact=True).job.state is State.QUEUED
         )
-        assert floor.claim(claim.job_id).inexact
+        assert queue.claim(claim.job_id).inexact
 
-    def test_a_finished_job_goes_on_with_more_epochs(self, floor: Floor) -> None:
-        claim = floor.running()
-        worker_api.record(floor.store, claim, metrics=[metric(10)])
-        worker_api.finish(floor.store, claim, State.SUCCEEDED, message="done", result={"a": 1})
-        job = service.resume(floor.store, claim.job_id, ANN, epochs=80).job
+    def test_a_finished_job_goes_on_with_more_epochs(self, queue: JobQueue) -> None:
+        claim = queue.running()
+        worker_api.record(queue.store, claim, metrics=[metric(10)])
+        worker_api.finish(queue.store, claim, State.SUCCEEDED, message="done", result={"a": 1})
+        job = service.resume(queue.store, claim.job_id, ANN, epochs=80).job
         assert (job.state, job.epochs, job.finished_at) == (State.QUEUED, 80, None)
-        assert floor.claim().config["training"]["epochs"] == 80
-        assert floor.details(claim).result is None
-        assert len(service.curve(floor.store, claim.job_id)) == 1
+        assert queue.claim().config["training"]["epochs"] == 80
+        assert queue.details(claim).result is None
+        assert len(service.curve(queue.store, claim.job_id)) == 1
 
-    def test_more_epochs_must_be_more(self, floor: Floor) -> None:
-        claim = floor.in_state(State.SUCCEEDED)
+    def test_more_epochs_must_be_more(self, queue: JobQueue) -> None:
+        claim = queue.in_state(State.SUCCEEDED)
         with pytest.raises(JobStateError, match="has finished its 50 epochs"):
-            service.resume(floor.store, claim.job_id, ANN)
+            service.resume(queue.store, claim.job_id, ANN)
         with pytest.raises(ConfigError, match=r"training.epochs = 50 .* at least 51"):
-            service.resume(floor.store, claim.job_id, ANN, epochs=50)
+            service.resume(queue.store, claim.job_id, ANN, epochs=50)
 
     @pytest.mark.parametrize("state", [State.FAILED, State.CANCELLED])
-    def test_retry(self, floor: Floor, state: State) -> None:
-        claim = floor.running()
-        floor.checkpoint(claim, step=10)
-        worker_api.finish(floor.store, claim, state, message="x", error="it broke")
+    def test_retry(self, queue: JobQueue, state: State) -> None:
+        claim = queue.running()
+        queue.checkpoint(claim, step=10)
+        worker_api.finish(queue.store, claim, state, message="x", error="it broke")
         with pytest.raises(JobStateError, match="cannot be resumed"):
-            service.resume(floor.store, claim.job_id, ANN)
-        job = service.retry(floor.store, claim.job_id, ANN).job
+            service.resume(queue.store, claim.job_id, ANN)
+        job = service.retry(queue.store, claim.job_id, ANN).job
         assert (job.state, job.error) == (State.QUEUED, None)
-        assert worker_api.latest_checkpoint(floor.store, job.id) is not None
+        assert worker_api.latest_checkpoint(queue.store, job.id) is not None
 
-    def test_retry_from_scratch_forgets(self, floor: Floor) -> None:
-        claim = floor.running()
-        floor.checkpoint(claim, step=10)
+    def test_retry_from_scratch_forgets(self, queue: JobQueue) -> None:
+        claim = queue.running()
+        queue.checkpoint(claim, step=10)
         worker_api.record(
-            floor.store,
+            queue.store,
             claim,
             progress=ProgressRow(step=10, epoch=1, train_perplexity=3.0),
             metrics=[metric(10)],
             lyrics=[lyric(10)],
         )
-        worker_api.finish(floor.store, claim, State.FAILED, message="x")
-        job = service.retry(floor.store, claim.job_id, ANN, from_scratch=True).job
+        worker_api.finish(queue.store, claim, State.FAILED, message="x")
+        job = service.retry(queue.store, claim.job_id, ANN, from_scratch=True).job
         assert (job.step, job.epoch, job.train_perplexity) == (0, 0, None)
-        assert worker_api.latest_checkpoint(floor.store, job.id) is None
-        assert [floor.count(t) for t in (Metric, LyricText, CheckpointChunk)] == [0, 0, 0]
+        assert worker_api.latest_checkpoint(queue.store, job.id) is None
+        assert [queue.count(t) for t in (Metric, LyricText, CheckpointChunk)] == [0, 0, 0]
 
     @pytest.mark.parametrize("state", [State.RUNNING, State.PAUSED, State.SUCCEEDED])
-    def test_only_what_failed_can_be_retried(self, floor: Floor, state: State) -> None:
-        claim = floor.in_state(state)
+    def test_only_what_failed_can_be_retried(self, queue: JobQueue, state: State) -> None:
+        claim = queue.in_state(state)
         with pytest.raises(JobStateError, match="only failed and cancelled"):
-            service.retry(floor.store, claim.job_id, ANN)
+            service.retry(queue.store, claim.job_id, ANN)

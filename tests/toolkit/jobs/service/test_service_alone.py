@@ -19,7 +19,7 @@ import json, sys
 from pathlib import Path
 from versemill.jobs import service
 from versemill.jobs.service.following import follow
-from versemill.jobs.service.local_worker import TetheredWorker
+from versemill.jobs.service.local_worker import LocalWorker
 from versemill.jobs.storage.unit_of_work import Store
 from versemill.settings import Settings
 
@@ -33,12 +33,12 @@ table = {
     "training": {"batch_size": 4, "window": 16, "epochs": 2, "report_every": 1},
     "generation": {"length": 30},
 }
-found = {"told": [], "stopped": [], "lyrics": []}
+found = {"notices": [], "stopped": [], "lyrics": []}
 for number, corpus in enumerate(("starter-zh", sys.argv[1])):
     job = {**table, "corpus": corpus, "name": f"job-{number}"}
     queued = service.submit(store, job, ann, sources)
-    found["told"] += [notice.to_json() for notice in queued.notices]
-    with TetheredWorker(settings, queued.job.id):
+    found["notices"] += [notice.to_json() for notice in queued.notices]
+    with LocalWorker(settings, queued.job.id):
         *_, last = follow(store, queued.job, from_start=True)
     found["stopped"].append(last.job.state)
     found["lyrics"].append(len(service.lyrics(store, queued.job.id)))
@@ -68,9 +68,9 @@ def test_submits_follows_and_fetches_lyrics(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["stopped"] == ["succeeded", "succeeded"]
     assert all(count > 0 for count in found["lyrics"])
-    (told,) = found["told"]
-    assert (told["code"], told["guessed"]) == ("encoding-found", False)
-    assert told["message"] == f"{corpus} is read as {told['encoding']}"
+    (printed,) = found["notices"]
+    assert (printed["code"], printed["guessed"]) == ("encoding-found", False)
+    assert printed["message"] == f"{corpus} is read as {printed['encoding']}"
     assert (found["owner"], found["left"]) == ("ann", ["job-0"])
     assert found["interfaces"] == []
     assert done.stderr == ""

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from jobs_floor import Floor
+    from job_queue import JobQueue
     from versemill.jobs.storage.row_copy import Copied
 
 
 @contextmanager
-def stranger(url: str) -> Iterator[Engine]:
+def other_client(url: str) -> Iterator[Engine]:
     """A way to the database beside our own, which does not wait for locks."""
     engine = create_engine(parse_url(url), poolclass=NullPool, connect_args=_impatient(url))
     yield engine
@@ -43,16 +43,16 @@ def _impatient(url: str) -> dict[str, Any]:
     return {"timeout": 0} if url.startswith("sqlite") else {"options": "-c lock_timeout=100ms"}
 
 
-class Stage:
+class Databases:
     """An installation, and an empty database of the other kind."""
 
     def __init__(self, source_url: str, target_url: str) -> None:
         self.source_url = source_url
         self.target_url = target_url
-        self.told: list[str] = []
+        self.message: list[str] = []
 
     def copy(self) -> Copied:
-        return transfer.copy_to(self.source_url, self.target_url, status=self.told.append)
+        return transfer.copy_to(self.source_url, self.target_url, status=self.message.append)
 
     def refusal(self) -> str:
         """Why it is not copied; the target is empty afterwards."""
@@ -64,26 +64,26 @@ class Stage:
 
 
 @pytest.fixture(params=["to postgresql", "to sqlite"])
-def stage(
+def databases(
     request: pytest.FixtureRequest, sqlite_url: str, postgres_url: str, tmp_path: Path
-) -> Stage:
+) -> Databases:
     if request.param == "to postgresql":
-        return Stage(sqlite_url, postgres_url)
-    return Stage(postgres_url, f"sqlite:///{tmp_path / 'new' / 'versemill.db'}")
+        return Databases(sqlite_url, postgres_url)
+    return Databases(postgres_url, f"sqlite:///{tmp_path / 'new' / 'versemill.db'}")
 
 
 @pytest.fixture
-def source(stage: Stage) -> Iterator[Floor]:
-    with opened(stage.source_url) as floor:
-        yield floor
+def source(databases: Databases) -> Iterator[JobQueue]:
+    with opened(databases.source_url) as queue:
+        yield queue
 
 
 class TestCopy:
-    def test_every_row_arrives_as_it_was(self, stage: Stage, source: Floor) -> None:
+    def test_every_row_arrives_as_it_was(self, databases: Databases, source: JobQueue) -> None:
         fill(source)
         before = rows(source)
-        copied = stage.copy()
-        with opened(stage.target_url) as target:
+        copied = databases.copy()
+        with opened(databases.target_url) as target:
             assert rows(target) == before
         assert rows(source) == before
         assert copied.rows == {name: len(found) for name, found in before.items()}
@@ -92,17 +92,17 @@ class TestCopy:
 
     def test_there_and_back_again(self, sqlite_url: str, postgres_url: str, tmp_path: Path) -> None:
         """What SQLite has stored, to the byte and the bit."""
-        with opened(sqlite_url) as floor:
-            fill(floor)
+        with opened(sqlite_url) as queue:
+            fill(queue)
         back = f"sqlite:///{tmp_path / 'back.db'}"
-        Stage(sqlite_url, postgres_url).copy()
-        Stage(postgres_url, back).copy()
+        Databases(sqlite_url, postgres_url).copy()
+        Databases(postgres_url, back).copy()
         assert _stored(back) == _stored(sqlite_url)
 
-    def test_a_half_trained_job_goes_on(self, stage: Stage, source: Floor) -> None:
+    def test_a_half_trained_job_goes_on(self, databases: Databases, source: JobQueue) -> None:
         half = fill(source)
-        stage.copy()
-        with opened(stage.target_url) as target:
+        databases.copy()
+        with opened(databases.target_url) as target:
             claim = target.claim()
             assert (claim.job_id, claim.attempt) == (half.job_id, half.attempt + 1)
             latest = worker_api.latest_checkpoint(target.store, claim.job_id)
@@ -112,21 +112,25 @@ class TestCopy:
                 source.store, half
             )
 
-    def test_an_interrupted_job_is_found_interrupted(self, stage: Stage, source: Floor) -> None:
+    def test_an_interrupted_job_is_found_interrupted(
+        self, databases: Databases, source: JobQueue
+    ) -> None:
         claim = trained(source)
         source.expire(claim)
         write(source, delete(Worker))
-        stage.copy()
-        with opened(stage.target_url) as target:
+        databases.copy()
+        with opened(databases.target_url) as target:
             assert target.job(claim.job_id).state_shown == "interrupted"
             assert worker_api.sweep(target.store) == [claim.job_id]
             assert target.claim().attempt == claim.attempt + 1
 
-    def test_numbers_once_given_do_not_come_back(self, stage: Stage, source: Floor) -> None:
+    def test_numbers_once_given_do_not_come_back(
+        self, databases: Databases, source: JobQueue
+    ) -> None:
         claim = fill(source)
         service.remove(source.store, claim.job_id, ANN)
-        stage.copy()
-        with opened(stage.target_url) as target:
+        databases.copy()
+        with opened(databases.target_url) as target:
             assert target.submit().id == claim.job_id + 1
             assert target.checkpoint(target.claim(), step=1) == 2 * claim.job_id + 1
             service.add_corpus(
@@ -134,40 +138,46 @@ class TestCopy:
             )
             assert target.count(User) == 3
 
-    def test_numbers_of_an_emptied_installation(self, stage: Stage, source: Floor) -> None:
+    def test_numbers_of_an_emptied_installation(
+        self, databases: Databases, source: JobQueue
+    ) -> None:
         service.remove(source.store, source.submit().id, ANN)
-        stage.copy()
-        with opened(stage.target_url) as target:
+        databases.copy()
+        with opened(databases.target_url) as target:
             assert target.submit().id == 2
 
-    def test_a_damaged_checkpoint_is_copied_and_named(self, stage: Stage, source: Floor) -> None:
+    def test_a_damaged_checkpoint_is_copied_and_named(
+        self, databases: Databases, source: JobQueue
+    ) -> None:
         claim = fill(source)
         damaged = update(CheckpointChunk).where(CheckpointChunk.number == 1)
         write(source, damaged.where(CheckpointChunk.checkpoint_id == 1).values(data=b"x"))
         before = rows(source)
-        assert stage.copy().damaged == ["checkpoint 1 (step 10) of job 1 (starter-zh-gru-1)"]
-        with opened(stage.target_url) as target:
+        assert databases.copy().damaged == ["checkpoint 1 (step 10) of job 1 (starter-zh-gru-1)"]
+        with opened(databases.target_url) as target:
             assert rows(target) == before
             assert target.claim().job_id == claim.job_id
 
-    def test_progress_is_told(self, stage: Stage, source: Floor) -> None:
+    def test_progress_is_told(self, databases: Databases, source: JobQueue) -> None:
         fill(source)
-        stage.copy()
-        assert "copying checkpoint_chunks: 7 of 12 rows" in stage.told
-        assert "checking checkpoint_chunks: 12 of 12 rows" in stage.told
+        databases.copy()
+        assert "copying checkpoint_chunks: 7 of 12 rows" in databases.message
+        assert "checking checkpoint_chunks: 12 of 12 rows" in databases.message
 
-    def test_nobody_writes_to_the_source_meanwhile(self, stage: Stage, source: Floor) -> None:
+    def test_nobody_writes_to_the_source_meanwhile(
+        self, databases: Databases, source: JobQueue
+    ) -> None:
         source.submit()
         refused = 0
 
-        def try_to_write(_told: str) -> None:
+        def try_to_write(_results: str) -> None:
             nonlocal refused
-            with stranger(stage.source_url) as engine, engine.connect() as connection:
+            with other_client(databases.source_url) as engine, engine.connect() as connection:
                 with pytest.raises(OperationalError):
                     connection.execute(update(Job).values(name="another"))
                 refused += 1
 
-        transfer.copy_to(stage.source_url, stage.target_url, status=try_to_write)
+        transfer.copy_to(databases.source_url, databases.target_url, status=try_to_write)
         assert refused > 0
 
 
@@ -182,86 +192,88 @@ def _stored(url: str) -> dict[str, list[tuple[Any, ...]]]:
 
 
 class TestRefused:
-    def test_while_a_lease_is_live(self, stage: Stage, source: Floor) -> None:
+    def test_while_a_lease_is_live(self, databases: Databases, source: JobQueue) -> None:
         claim = source.running()
-        said = stage.refusal()
+        said = databases.refusal()
         assert f"in use: worker {claim.worker_name} is working on job {claim.job_id}" in said
 
     def test_while_a_lease_is_live_though_its_worker_is_gone(
-        self, stage: Stage, source: Floor
+        self, databases: Databases, source: JobQueue
     ) -> None:
         source.running()
         write(source, delete(Worker))
-        assert "forgotten after 30 s" in stage.refusal()
+        assert "forgotten after 30 s" in databases.refusal()
 
-    def test_while_an_idle_worker_could_claim(self, stage: Stage, source: Floor) -> None:
+    def test_while_an_idle_worker_could_claim(self, databases: Databases, source: JobQueue) -> None:
         source.submit()
         worker = source.worker()
-        assert f"worker {worker.name} is alive" in stage.refusal()
+        assert f"worker {worker.name} is alive" in databases.refusal()
         source.age_worker(worker, seen=worker_api.LEASE_SECONDS + 1)
-        stage.copy()
+        databases.copy()
 
-    def test_many_workers_are_not_all_listed(self, stage: Stage, source: Floor) -> None:
+    def test_many_workers_are_not_all_listed(self, databases: Databases, source: JobQueue) -> None:
         for _ in range(5):
             source.worker()
-        assert "worker gpu-3 is alive, and 2 more" in stage.refusal()
+        assert "worker gpu-3 is alive, and 2 more" in databases.refusal()
 
-    def test_a_target_that_holds_anything(self, stage: Stage, source: Floor) -> None:
+    def test_a_target_that_holds_anything(self, databases: Databases, source: JobQueue) -> None:
         fill(source)
-        with opened(stage.target_url) as target:
+        with opened(databases.target_url) as target:
             target.submit("theirs")
             before = rows(target)
         with pytest.raises(DatabaseError, match=r"is not empty: it has .*jobs, .*events"):
-            stage.copy()
-        with opened(stage.target_url) as target:
+            databases.copy()
+        with opened(databases.target_url) as target:
             assert rows(target) == before
 
     def test_a_target_without_schema(self, sqlite_url: str, empty_postgres_url: str) -> None:
         with pytest.raises(SchemaError, match="has not the schema"):
-            Stage(sqlite_url, empty_postgres_url).copy()
+            Databases(sqlite_url, empty_postgres_url).copy()
 
     def test_a_source_that_is_not_there(self, postgres_url: str, tmp_path: Path) -> None:
         with pytest.raises(SchemaError, match="is empty"):
-            Stage(f"sqlite:///{tmp_path / 'none.db'}", postgres_url).copy()
+            Databases(f"sqlite:///{tmp_path / 'none.db'}", postgres_url).copy()
         assert list(tmp_path.glob("none*")) == []
 
     def test_an_sqlite_file_by_another_path(self, sqlite_url: str, tmp_path: Path) -> None:
         (tmp_path / "link.db").symlink_to(tmp_path / "versemill.db")
         for name in ("versemill.db", "../" + tmp_path.name + "/versemill.db", "link.db"):
             with pytest.raises(DatabaseError, match="is the one to be copied"):
-                Stage(sqlite_url, f"sqlite:///{tmp_path}/{name}").copy()
+                Databases(sqlite_url, f"sqlite:///{tmp_path}/{name}").copy()
 
     def test_a_postgresql_database_by_another_url(self, postgres_url: str) -> None:
         parsed = make_url(postgres_url).set(drivername="postgresql+psycopg")
         other = parsed.update_query_dict({"application_name": "another"})
         with pytest.raises(DatabaseError, match="is the one to be copied"):
-            Stage(postgres_url, other.render_as_string(hide_password=False)).copy()
+            Databases(postgres_url, other.render_as_string(hide_password=False)).copy()
 
 
 class TestFailures:
     """However it ends, the target is empty."""
 
-    def test_interrupted(self, stage: Stage, source: Floor) -> None:
+    def test_interrupted(self, databases: Databases, source: JobQueue) -> None:
         fill(source)
 
-        def interrupt(told: str) -> None:
-            if told.startswith("checking checkpoint_chunks"):
+        def interrupt(message: str) -> None:
+            if message.startswith("checking checkpoint_chunks"):
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            transfer.copy_to(stage.source_url, stage.target_url, status=interrupt)
-        with opened(stage.target_url) as target:
+            transfer.copy_to(databases.source_url, databases.target_url, status=interrupt)
+        with opened(databases.target_url) as target:
             assert not any(rows(target).values())
-        stage.copy()
+        databases.copy()
 
-    @pytest.mark.parametrize("stage", ["to postgresql", "to sqlite"], indirect=True)
-    def test_postgresql_goes_away(self, stage: Stage, source: Floor, postgres_url: str) -> None:
+    @pytest.mark.parametrize("databases", ["to postgresql", "to sqlite"], indirect=True)
+    def test_postgresql_goes_away(
+        self, databases: Databases, source: JobQueue, postgres_url: str
+    ) -> None:
         fill(source)
         source.store.close()
 
-        def kill(told: str) -> None:
-            if told.startswith("copying checkpoint_chunks: 7 "):
-                with stranger(postgres_url) as engine, engine.begin() as connection:
+        def kill(message: str) -> None:
+            if message.startswith("copying checkpoint_chunks: 7 "):
+                with other_client(postgres_url) as engine, engine.begin() as connection:
                     connection.execute(
                         text(
                             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -270,15 +282,15 @@ class TestFailures:
                     )
 
         with pytest.raises(DatabaseError) as failed:
-            transfer.copy_to(stage.source_url, stage.target_url, status=kill)
+            transfer.copy_to(databases.source_url, databases.target_url, status=kill)
         assert "\n" not in str(failed.value)
-        with opened(stage.target_url) as target:
+        with opened(databases.target_url) as target:
             assert not any(rows(target).values())
 
     def test_the_target_is_full(self, sqlite_url: str, postgres_url: str, tmp_path: Path) -> None:
-        with opened(sqlite_url) as floor:
-            fill(floor)
-        Stage(sqlite_url, postgres_url).copy()
+        with opened(sqlite_url) as queue:
+            fill(queue)
+        Databases(sqlite_url, postgres_url).copy()
         target_url = f"sqlite:///{tmp_path / 'small.db'}"
 
         def narrow(connection: object, _record: object) -> None:
@@ -287,30 +299,34 @@ class TestFailures:
 
         event.listen(Pool, "connect", narrow)
         try:
-            assert "make room on the disk" in Stage(postgres_url, target_url).refusal()
+            assert "make room on the disk" in Databases(postgres_url, target_url).refusal()
         finally:
             event.remove(Pool, "connect", narrow)
 
-    def test_what_changes_on_the_way_is_noticed(self, stage: Stage, source: Floor) -> None:
+    def test_what_changes_on_the_way_is_noticed(
+        self, databases: Databases, source: JobQueue
+    ) -> None:
         fill(source)
-        with opened(stage.target_url), stranger(stage.target_url) as engine:
+        with opened(databases.target_url), other_client(databases.target_url) as engine:
             with engine.begin() as connection:
                 for statement in _FORGERS[engine.dialect.name]:
                     connection.execute(text(statement))
-            said = stage.refusal()
+            said = databases.refusal()
             with engine.begin() as connection:
                 connection.execute(text(_STOP[engine.dialect.name]))
         assert "not those that were sent in table lyrics" in said
-        stage.copy()
+        databases.copy()
 
-    def test_a_stranger_at_the_target_is_noticed(self, sqlite_url: str, postgres_url: str) -> None:
-        with opened(sqlite_url) as floor:
-            fill(floor)
+    def test_a_target_that_is_another_database_is_noticed(
+        self, sqlite_url: str, postgres_url: str
+    ) -> None:
+        with opened(sqlite_url) as queue:
+            fill(queue)
         written = False
 
-        def write_too(told: str) -> None:
+        def write_too(message: str) -> None:
             nonlocal written
-            if told.startswith("copying users") and not written:
+            if message.startswith("copying users") and not written:
                 written = True
                 with opened(postgres_url) as other, other.store.unit_of_work() as uow:
                     uow.execute(text("INSERT INTO users VALUES (99, 'eve', now())"))

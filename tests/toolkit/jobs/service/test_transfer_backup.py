@@ -20,7 +20,7 @@ from versemill.jobs.storage.tables import CheckpointChunk, Event
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from jobs_floor import Floor
+    from job_queue import JobQueue
 
 
 class TestBackup:
@@ -29,17 +29,17 @@ class TestBackup:
         (tmp_path / "backups").mkdir()
         return tmp_path / "backups" / "backup.db"
 
-    def test_is_the_installation(self, floor: Floor, database_url: str, file: Path) -> None:
-        fill(floor)
+    def test_is_the_installation(self, queue: JobQueue, database_url: str, file: Path) -> None:
+        fill(queue)
         copied = transfer.backup(database_url, file, status=len)
         with opened(f"sqlite:///{file}") as found:
-            assert rows(found) == rows(floor)
+            assert rows(found) == rows(queue)
             assert copied.rows["checkpoint_chunks"] == found.count(CheckpointChunk)
 
     def test_is_one_sound_file_of_its_owners(
-        self, floor: Floor, database_url: str, file: Path
+        self, queue: JobQueue, database_url: str, file: Path
     ) -> None:
-        fill(floor)
+        fill(queue)
         transfer.backup(database_url, file, status=len)
         assert list(file.parent.iterdir()) == [file]
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -48,18 +48,18 @@ class TestBackup:
             assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
     def test_is_one_state_although_workers_go_on(
-        self, floor: Floor, database_url: str, file: Path
+        self, queue: JobQueue, database_url: str, file: Path
     ) -> None:
-        claim = trained(floor)
-        before = rows(floor)
+        claim = trained(queue)
+        before = rows(queue)
         names = iter(range(1000))
 
-        def go_on(_told: str) -> None:
-            floor.submit(f"later-{next(names)}")
-            worker_api.record(floor.store, claim, remarks=["still there"])
+        def go_on(_results: str) -> None:
+            queue.submit(f"later-{next(names)}")
+            worker_api.record(queue.store, claim, remarks=["still there"])
 
         transfer.backup(database_url, file, status=go_on)
-        assert floor.count(Event) > len(before["events"])
+        assert queue.count(Event) > len(before["events"])
         with opened(f"sqlite:///{file}") as found:
             after = rows(found)
         changed = {name for name in before if after[name] != before[name]}
@@ -67,11 +67,11 @@ class TestBackup:
         assert [job[:3] for job in after["jobs"]] == [job[:3] for job in before["jobs"]]
 
     def test_running_jobs_are_interrupted_there(
-        self, floor: Floor, database_url: str, file: Path
+        self, queue: JobQueue, database_url: str, file: Path
     ) -> None:
-        claim = trained(floor)
+        claim = trained(queue)
         transfer.backup(database_url, file, status=len)
-        worker_api.renew(floor.store, claim)
+        worker_api.renew(queue.store, claim)
         with opened(f"sqlite:///{file}") as restored:
             assert restored.job(claim.job_id).state_shown == "interrupted"
             assert service.live_workers(restored.store) == []
@@ -85,8 +85,8 @@ class TestBackup:
     def test_is_restored_by_a_copy_at_once(
         self, postgres_url: str, empty_postgres_url: str, file: Path
     ) -> None:
-        with opened(postgres_url) as floor:
-            claim = trained(floor)
+        with opened(postgres_url) as queue:
+            claim = trained(queue)
             transfer.backup(postgres_url, file, status=len)
         upgrade(empty_postgres_url)
         with opened(empty_postgres_url) as target:
@@ -106,15 +106,17 @@ class TestBackup:
 
     def test_does_not_overwrite_what_came_meanwhile(self, sqlite_url: str, file: Path) -> None:
         with pytest.raises(DatabaseError, match="is there already"):
-            transfer.backup(sqlite_url, file, status=lambda _told: file.write_text("precious"))
+            transfer.backup(sqlite_url, file, status=lambda _results: file.write_text("precious"))
         assert list(file.parent.iterdir()) == [file]
         assert file.read_text() == "precious"
 
-    def test_leaves_nothing_half_written(self, floor: Floor, database_url: str, file: Path) -> None:
-        fill(floor)
+    def test_leaves_nothing_half_written(
+        self, queue: JobQueue, database_url: str, file: Path
+    ) -> None:
+        fill(queue)
 
-        def interrupt(told: str) -> None:
-            if told.startswith("copying checkpoint_chunks: 7 "):
+        def interrupt(message: str) -> None:
+            if message.startswith("copying checkpoint_chunks: 7 "):
                 assert len(list(file.parent.iterdir())) > 1
                 raise KeyboardInterrupt
 

@@ -12,121 +12,121 @@ from versemill.jobs.notices import NoWorker, OtherMachines, RetryDelayed, Worker
 from versemill.jobs.states import State
 
 if TYPE_CHECKING:
-    from jobs_floor import Floor
+    from job_queue import JobQueue
     from versemill.jobs.execution.worker_api import Claim, WorkerRecord
 
 OLD, NEW = "cpu AVX2, torch 2.12.0", "cpu AVX512, torch 2.13.0"
 
 
-def machine(floor: Floor, plan: str) -> WorkerRecord:
-    worker = replace(floor.worker(), machines=[plan])
-    worker_api.beat(floor.store, worker)
+def machine(queue: JobQueue, plan: str) -> WorkerRecord:
+    worker = replace(queue.worker(), machines=[plan])
+    worker_api.heartbeat(queue.store, worker)
     return worker
 
 
-def claimed(floor: Floor, plan: str | None) -> Claim | None:
-    worker = floor.worker() if plan is None else machine(floor, plan)
-    return worker_api.claim(floor.store, worker, machine=plan)
+def claimed(queue: JobQueue, plan: str | None) -> Claim | None:
+    worker = queue.worker() if plan is None else machine(queue, plan)
+    return worker_api.claim(queue.store, worker, machine=plan)
 
 
-def left_by(floor: Floor, plan: str) -> Claim:
+def left_by(queue: JobQueue, plan: str) -> Claim:
     """A job handed over after a checkpoint on a machine of kind `plan`."""
-    floor.submit()
-    claim = claimed(floor, plan)
+    queue.submit()
+    claim = claimed(queue, plan)
     assert claim is not None
-    floor.checkpoint(claim, step=20)
-    worker_api.finish(floor.store, claim, State.QUEUED, message="handed over")
+    queue.checkpoint(claim, step=20)
+    worker_api.finish(queue.store, claim, State.QUEUED, message="handed over")
     return claim
 
 
-def test_a_new_job_goes_anywhere(floor: Floor) -> None:
-    floor.submit()
-    assert claimed(floor, NEW) is not None
+def test_a_new_job_goes_anywhere(queue: JobQueue) -> None:
+    queue.submit()
+    assert claimed(queue, NEW) is not None
 
 
-def test_a_job_with_a_checkpoint_is_left_to_its_kind(floor: Floor) -> None:
-    claim = left_by(floor, OLD)
-    assert not worker_api.runnable(floor.store, machines=[NEW])
-    assert claimed(floor, NEW) is None
-    assert worker_api.runnable(floor.store, machines=[NEW, OLD])
-    again = claimed(floor, OLD)
+def test_a_job_with_a_checkpoint_is_left_to_its_kind(queue: JobQueue) -> None:
+    claim = left_by(queue, OLD)
+    assert not worker_api.runnable(queue.store, machines=[NEW])
+    assert claimed(queue, NEW) is None
+    assert worker_api.runnable(queue.store, machines=[NEW, OLD])
+    again = claimed(queue, OLD)
     assert again is not None
     assert again.job_id == claim.job_id
 
 
-def test_it_does_not_hold_up_those_behind_it(floor: Floor) -> None:
-    left_by(floor, OLD)
-    behind = floor.submit()
-    found = claimed(floor, NEW)
+def test_it_does_not_hold_up_those_behind_it(queue: JobQueue) -> None:
+    left_by(queue, OLD)
+    behind = queue.submit()
+    found = claimed(queue, NEW)
     assert found is not None
     assert found.job_id == behind.id
 
 
-def test_inexact_goes_anywhere_and_says_so(floor: Floor) -> None:
-    claim = left_by(floor, OLD)
-    service.request_pause(floor.store, claim.job_id, ANN)
-    service.resume(floor.store, claim.job_id, ANN, inexact=True)
-    again = claimed(floor, NEW)
+def test_inexact_goes_anywhere_and_says_so(queue: JobQueue) -> None:
+    claim = left_by(queue, OLD)
+    service.request_pause(queue.store, claim.job_id, ANN)
+    service.resume(queue.store, claim.job_id, ANN, inexact=True)
+    again = claimed(queue, NEW)
     assert again is not None
-    worker_api.rewind(floor.store, again, epoch=2, step=20, checkpoint_id=1)
-    assert floor.details(again).events[-1].message == (
+    worker_api.rewind(queue.store, again, epoch=2, step=20, checkpoint_id=1)
+    assert queue.details(again).events[-1].message == (
         f"resumed from step 20; inexactly: made on {OLD}, goes on on {NEW}"
     )
-    floor.checkpoint(again, step=30)
-    assert floor.details(again).machine == NEW
+    queue.checkpoint(again, step=30)
+    assert queue.details(again).machine == NEW
 
 
-def test_from_the_beginning_nothing_binds_it(floor: Floor) -> None:
-    claim = left_by(floor, OLD)
-    again = claimed(floor, OLD)
+def test_from_the_beginning_nothing_binds_it(queue: JobQueue) -> None:
+    claim = left_by(queue, OLD)
+    again = claimed(queue, OLD)
     assert again is not None
-    worker_api.rewind(floor.store, again, epoch=0, step=0)
-    worker_api.finish(floor.store, again, State.FAILED, message="for a test")
-    assert floor.details(claim).machine is None
+    worker_api.rewind(queue.store, again, epoch=0, step=0)
+    worker_api.finish(queue.store, again, State.FAILED, message="for a test")
+    assert queue.details(claim).machine is None
 
 
-def test_nor_after_a_retry_from_scratch(floor: Floor) -> None:
-    claim = left_by(floor, OLD)
-    service.request_cancel(floor.store, claim.job_id, ANN)
-    service.retry(floor.store, claim.job_id, ANN, from_scratch=True)
-    assert claimed(floor, NEW) is not None
+def test_nor_after_a_retry_from_scratch(queue: JobQueue) -> None:
+    claim = left_by(queue, OLD)
+    service.request_cancel(queue.store, claim.job_id, ANN)
+    service.retry(queue.store, claim.job_id, ANN, from_scratch=True)
+    assert claimed(queue, NEW) is not None
 
 
 class TestWaiting:
-    def test_without_a_worker(self, floor: Floor) -> None:
-        job = floor.submit()
-        assert service.waiting(floor.store, job.id) == NoWorker()
+    def test_without_a_worker(self, queue: JobQueue) -> None:
+        job = queue.submit()
+        assert service.waiting(queue.store, job.id) == NoWorker()
 
-    def test_without_a_machine_of_its_kind(self, floor: Floor) -> None:
-        claim = left_by(floor, OLD)
-        for worker in service.live_workers(floor.store):
-            worker_api.forget_worker(floor.store, _record(worker.id))
-        machine(floor, NEW)
-        assert service.details(floor.store, claim.job_id).waiting == OtherMachines(machine=OLD)
+    def test_without_a_machine_of_its_kind(self, queue: JobQueue) -> None:
+        claim = left_by(queue, OLD)
+        for worker in service.live_workers(queue.store):
+            worker_api.forget_worker(queue.store, _record(worker.id))
+        machine(queue, NEW)
+        assert service.details(queue.store, claim.job_id).waiting == OtherMachines(machine=OLD)
 
-    def test_behind_busy_workers(self, floor: Floor) -> None:
-        floor.running()
-        job = floor.submit()
-        assert service.waiting(floor.store, job.id) == WorkersBusy(slots=1)
+    def test_behind_busy_workers(self, queue: JobQueue) -> None:
+        queue.running()
+        job = queue.submit()
+        assert service.waiting(queue.store, job.id) == WorkersBusy(slots=1)
 
-    def test_for_its_back_off(self, floor: Floor) -> None:
-        claim = floor.running()
+    def test_for_its_back_off(self, queue: JobQueue) -> None:
+        claim = queue.running()
         for _ in range(2):
-            floor.fail(claim)
-            floor.hurry(claim)
-            claim = floor.claim()
-        floor.fail(claim)
-        why = service.waiting(floor.store, claim.job_id)
+            queue.fail(claim)
+            queue.skip_delay(claim)
+            claim = queue.claim()
+        queue.fail(claim)
+        why = service.waiting(queue.store, claim.job_id)
         assert isinstance(why, RetryDelayed)
         assert str(why) == f"it is tried again in {why.seconds:.0f} s"
 
-    def test_not_while_a_slot_is_free(self, floor: Floor) -> None:
-        job = floor.submit()
-        floor.worker()
-        assert service.waiting(floor.store, job.id) is None
+    def test_not_while_a_slot_is_free(self, queue: JobQueue) -> None:
+        job = queue.submit()
+        queue.worker()
+        assert service.waiting(queue.store, job.id) is None
 
-    def test_not_when_it_is_no_longer_queued(self, floor: Floor) -> None:
-        assert service.waiting(floor.store, floor.running().job_id) is None
+    def test_not_when_it_is_no_longer_queued(self, queue: JobQueue) -> None:
+        assert service.waiting(queue.store, queue.running().job_id) is None
 
 
 def _record(worker_id: str) -> WorkerRecord:

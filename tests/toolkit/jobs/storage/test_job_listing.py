@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jobs_floor import CONFIG, TEXT, Floor
+from job_queue import CONFIG, TEXT, JobQueue
 from people import ANN
 from versemill.jobs import service
 from versemill.jobs.service import Submission
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 def busy(sqlite_url: str) -> Store:
     """A database with jobs in several states, one of them left by its worker."""
     store = Store.open(sqlite_url)
-    floor = Floor(store)
+    queue = JobQueue(store)
     for state in State:
-        floor.in_state(state)
-    floor.expire(floor.running())
-    service.request_pause(store, floor.running().job_id, ANN)
+        queue.in_state(state)
+    queue.expire(queue.running())
+    service.request_pause(store, queue.running().job_id, ANN)
     submission = Submission(config=CONFIG, text=TEXT, plugins=[], name="不分开")
     service.enqueue(store, submission, service.Principal("张三"))
     return store

@@ -18,7 +18,7 @@ from versemill.jobs.storage.tables import Job, User
 from versemill.jobs.storage.unit_of_work import Store
 
 if TYPE_CHECKING:
-    from jobs_floor import Floor
+    from job_queue import JobQueue
 
 
 def _add(store: Store, name: str, *, commit: bool) -> None:
@@ -29,27 +29,27 @@ def _add(store: Store, name: str, *, commit: bool) -> None:
 
 
 class TestUnitOfWork:
-    def test_only_a_commit_keeps(self, floor: Floor) -> None:
-        _add(floor.store, "ann", commit=False)
-        assert floor.count(User) == 0
-        _add(floor.store, "ann", commit=True)
-        assert floor.count(User) == 1
+    def test_only_a_commit_keeps(self, queue: JobQueue) -> None:
+        _add(queue.store, "ann", commit=False)
+        assert queue.count(User) == 0
+        _add(queue.store, "ann", commit=True)
+        assert queue.count(User) == 1
 
-    def test_an_error_rolls_back(self, floor: Floor) -> None:
+    def test_an_error_rolls_back(self, queue: JobQueue) -> None:
         def fail() -> None:
-            with floor.store.unit_of_work() as uow:
+            with queue.store.unit_of_work() as uow:
                 uow.insert_if_absent(User, {"name": "ann"}, key="name")
                 raise KeyError("x")
 
         with pytest.raises(KeyError):
             fail()
-        assert floor.count(User) == 0
+        assert queue.count(User) == 0
 
-    def test_driver_errors_become_one_line(self, floor: Floor) -> None:
-        job = floor.submit()
+    def test_driver_errors_become_one_line(self, queue: JobQueue) -> None:
+        job = queue.submit()
 
         def spoil() -> None:
-            with floor.store.unit_of_work() as uow:
+            with queue.store.unit_of_work() as uow:
                 uow.execute(update(Job).where(Job.id == job.id).values(state=None))
 
         with pytest.raises(DatabaseError) as caught:
@@ -121,16 +121,16 @@ class TestUnitOfWork:
 
 
 class TestClock:
-    def test_database_time_is_aware_and_utc(self, floor: Floor) -> None:
-        with floor.store.reading() as session:
+    def test_database_time_is_aware_and_utc(self, queue: JobQueue) -> None:
+        with queue.store.reading() as session:
             now, later = session.execute(select(db_now(), db_now(30))).one()
         assert now.tzinfo is UTC or now.utcoffset() == timedelta(0)
         assert abs(now - datetime.now(UTC)) < timedelta(seconds=5)
         assert timedelta(seconds=29.9) < later - now < timedelta(seconds=30.5)
 
-    def test_stored_and_computed_times_compare(self, floor: Floor) -> None:
-        job = floor.submit()
-        with floor.store.reading() as session:
+    def test_stored_and_computed_times_compare(self, queue: JobQueue) -> None:
+        job = queue.submit()
+        with queue.store.reading() as session:
             past = select(Job.id).where(Job.created_at <= db_now())
             future = select(Job.id).where(Job.created_at > db_now())
             near = select(Job.id).where(Job.created_at == job.created_at)
@@ -138,9 +138,9 @@ class TestClock:
             assert session.scalars(future).all() == []
             assert session.scalars(near).all() == [job.id]
 
-    def test_naive_times_are_refused(self, floor: Floor) -> None:
+    def test_naive_times_are_refused(self, queue: JobQueue) -> None:
         naive = datetime(2026, 1, 1)  # noqa: DTZ001 - that is the point
-        with floor.store.reading() as session, pytest.raises(Exception, match="no time zone"):
+        with queue.store.reading() as session, pytest.raises(Exception, match="no time zone"):
             session.scalars(select(Job.id).where(Job.created_at > naive)).all()
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from jobs_floor import Floor
+from job_queue import JobQueue
 from processes import started
 from versemill.jobs.execution import worker_api
 from versemill.jobs.states import State
@@ -41,24 +41,26 @@ with store.unit_of_work() as uow:
 
 
 @pytest.fixture
-def floor(postgres_url: str) -> Iterator[Floor]:
+def queue(postgres_url: str) -> Iterator[JobQueue]:
     """On PostgreSQL; with SQLite alone nothing but an end to the freeze helps."""
     store = Store.open(postgres_url, connections=2)
-    yield Floor(store)
+    yield JobQueue(store)
     store.close()
 
 
 @pytest.mark.timeout(120)
-def test_its_locks_are_taken_from_it_and_it_learns_of_that(floor: Floor, postgres_url: str) -> None:
-    claim = floor.running()
-    floor.expire(claim)
+def test_its_locks_are_taken_from_it_and_it_learns_of_that(
+    queue: JobQueue, postgres_url: str
+) -> None:
+    claim = queue.running()
+    queue.expire(claim)
     command = [sys.executable, "-c", FREEZES, postgres_url, str(claim.job_id)]
     with started(command, stderr=subprocess.PIPE) as frozen:
         while psutil.Process(frozen.pid).status() != psutil.STATUS_STOPPED:
             time.sleep(0.05)
         began = time.monotonic()
-        assert worker_api.sweep(floor.store) == [claim.job_id]
-        assert floor.claim().attempt == 2
+        assert worker_api.sweep(queue.store) == [claim.job_id]
+        assert queue.claim().attempt == 2
         assert time.monotonic() - began < PROMISED
         os.kill(frozen.pid, signal.SIGCONT)
         _, said = frozen.communicate(timeout=30)
@@ -66,5 +68,5 @@ def test_its_locks_are_taken_from_it_and_it_learns_of_that(floor: Floor, postgre
     last = said.decode().splitlines()[-1]
     assert last.startswith("versemill.errors.DatabaseError: database ")
     assert "due to idle-in-transaction timeout" in last
-    job = floor.job(claim.job_id)
+    job = queue.job(claim.job_id)
     assert (job.state, job.error) == (State.RUNNING, None)

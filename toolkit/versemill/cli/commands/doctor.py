@@ -252,11 +252,11 @@ def check_plugins(_settings: Settings) -> list[Finding]:
     from versemill.plugins.registry import Registry
 
     # What might hang or end the process is not imported into this one before it was tried.
-    strangers = {s.distribution: s.version for s in find_sources() if not s.built_in}
-    faults = _probed(list(strangers))
+    third_party = {s.distribution: s.version for s in find_sources() if not s.built_in}
+    faults = _probed(list(third_party))
     faulty = {name for name, _ in faults}
     registry = Registry.discover(without=faulty)
-    found = [f"{name} {strangers[name]}: {fault}" for name, fault in faults]
+    found = [f"{name} {third_party[name]}: {fault}" for name, fault in faults]
     found += [
         f"{p.distribution} {p.version}: it is disabled: {p.reason}" for p in registry.disabled
     ]

@@ -62,7 +62,7 @@ def generate(
     wanted = prefixes or model.config.prefixes or ("",)
     asked = [prepared(prefix, "prefix") for prefix in wanted]
     chosen = model.options(**_options(**given))  # a wrong one is refused before anything is said
-    _tell_unknown(model, asked, chosen.stop)
+    _note_unknown(model, asked, chosen.stop)
     options = asdict(chosen)
     if as_json:
         _generate_json(model, asked, count, options)
@@ -81,14 +81,14 @@ def _model(job: str, at: str) -> TrainedModel:
     return load(job, at=at)
 
 
-def _tell_unknown(model: TrainedModel, prefixes: Sequence[str], stop: Sequence[str]) -> None:
+def _note_unknown(model: TrainedModel, prefixes: Sequence[str], stop: Sequence[str]) -> None:
     """Names the characters by which the model cannot go, in one line on stderr."""
     from versemill.cli.installation import note
-    from versemill.text.unknown_characters import in_words
+    from versemill.text.unknown_characters import described
 
     if unknown := model.unknown_in("".join((*prefixes, *stop))):
         where = "prefixes and stop texts" if stop else "prefixes"
-        note(f"characters of the {where} that the model does not know: {in_words(unknown)}")
+        note(f"characters of the {where} that the model does not know: {described(unknown)}")
 
 
 def _options(
@@ -115,7 +115,9 @@ def _stream(model: TrainedModel, prefix: str, options: dict[str, Any]) -> None:
     from itertools import chain
 
     pieces = model.stream(prefix, **options)
-    first = next(pieces, "")  # a decoder that cannot be built is told before anything is printed
+    first = next(
+        pieces, ""
+    )  # a decoder that cannot be built is reported before anything is printed
     for piece in _without_last_newlines(chain((prefix, first), pieces)):
         say_text(piece, end="")
     say_text("\n")

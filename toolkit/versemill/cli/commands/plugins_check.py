@@ -29,14 +29,14 @@ def check(name: str | None, as_json: bool) -> None:
     """
     from versemill.cli.terminal.tables import print_json
     from versemill.plugins.registry import Registry
-    from versemill.testing.separate_process import check_apart
+    from versemill.testing.separate_process import check_in_own_process
 
     registry = Registry.discover()
     rows: list[dict[str, Any]] = []
     for distribution, version, one in _chosen(registry, name):
         if not as_json:
             say(f"{distribution} {version}")
-        found = check_apart(distribution, one)
+        found = check_in_own_process(distribution, one)
         rows += found
         if not as_json:
             _show(found)

@@ -25,7 +25,7 @@ def resume(job: str, epochs: EpochsChange | None, inexact: bool, accept_change: 
     \b
     Example:  versemill resume my-job --epochs +50
     """
-    from versemill.cli.installation import installation, tell_queued
+    from versemill.cli.installation import installation, note_queued
     from versemill.jobs import service
 
     with installation() as here:
@@ -39,4 +39,4 @@ def resume(job: str, epochs: EpochsChange | None, inexact: bool, accept_change: 
             wake=here.wake,
             **changed_epochs(epochs),
         )
-        tell_queued(here, queued)
+        note_queued(here, queued)

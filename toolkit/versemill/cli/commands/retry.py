@@ -18,7 +18,7 @@ def retry(job: str, from_scratch: bool, inexact: bool, accept_change: bool) -> N
     \b
     Example:  versemill retry 3
     """
-    from versemill.cli.installation import installation, tell_queued
+    from versemill.cli.installation import installation, note_queued
     from versemill.jobs import service
 
     with installation() as here:
@@ -31,4 +31,4 @@ def retry(job: str, from_scratch: bool, inexact: bool, accept_change: bool) -> N
             accept_change=accept_change,
             wake=here.wake,
         )
-        tell_queued(here, queued)
+        note_queued(here, queued)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from versemill.cli.installation import Installation
     from versemill.cli.terminal.interrupts import Interrupts
     from versemill.cli.terminal.screen import Screen
-    from versemill.jobs.service.local_worker import TetheredWorker
+    from versemill.jobs.service.local_worker import LocalWorker
     from versemill.jobs.views import JobView
 
 
@@ -59,7 +59,7 @@ def run(
                 here.store, here.job(source), inexact=inexact, accept_change=accept_change
             )
             with Interrupts() as interrupts:
-                queued = service.carry_on(
+                queued = service.resume_or_retry(
                     here.store,
                     known.id,
                     here.principal,
@@ -122,12 +122,12 @@ def train_here(
         VersemillError: standard output cannot be written, and the job has been paused; or it turns
             out that this worker lacks a plugin.
     """
-    from versemill.cli.installation import ending_told, note
+    from versemill.cli.installation import ending_text, note
     from versemill.cli.terminal.streams import LOST, output_trouble
-    from versemill.jobs.service.local_worker import TetheredWorker
+    from versemill.jobs.service.local_worker import LocalWorker
 
     trouble = ""
-    with TetheredWorker(here.settings, job.id, devices=devices) as worker:
+    with LocalWorker(here.settings, job.id, devices=devices) as worker:
         follow = _Following(here, job, worker, interrupts, waited=waited)
         try:
             say(f"job {job.id} ({job.name}), {counted(job.epochs, 'epoch')}")
@@ -140,8 +140,8 @@ def train_here(
             note(f"job {job.id} ({job.name}) is handed over; `versemill run {job.id}` carries on")
             return INTERRUPTED
     if trouble:
-        raise VersemillError(f"{trouble}; {ending_told(here, job)}")
-    note(ending_told(here, job))
+        raise VersemillError(f"{trouble}; {ending_text(here, job)}")
+    note(ending_text(here, job))
     if job.state == "paused" and interrupts.count:
         return INTERRUPTED
     return 0 if job.state == "succeeded" else 1
@@ -154,7 +154,7 @@ class _Following:
         self,
         here: Installation,
         job: JobView,
-        worker: TetheredWorker,
+        worker: LocalWorker,
         interrupts: Interrupts,
         *,
         waited: bool,
@@ -196,7 +196,7 @@ class _Following:
                 shown.line("pausing: waiting for the checkpoint; Ctrl-C once more leaves at once")
                 continue
             self._require_plugins(news.job)
-            restarted = self._worker.keep_alive()
+            restarted = self._worker.restart_if_ended()
             if restarted is not None:
                 shown.line(str(restarted))
         return self._job

@@ -1,4 +1,4 @@
-"""`show`: the story of one job."""
+"""`show`: one job, with its events."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ def show(job: str, as_json: bool) -> None:
     if as_json:
         print_json(details.to_json() | _waiting(details))
         return
-    say(*_figures(details), *_settings(details), *_story(details))
+    say(*_figures(details), *_settings(details), *_events(details))
 
 
 def _waiting(details: JobDetails) -> dict[str, Any]:
     """Why it waits: as people read it, and as data."""
-    from versemill.cli.terminal.advice import told
+    from versemill.cli.terminal.advice import notice_text
 
     why = details.waiting
     if why is None:
         return {"waiting": None, "waiting_reason": None}
-    return {"waiting": told(why, job_id=details.job.id), "waiting_reason": why.to_json()}
+    return {"waiting": notice_text(why, job_id=details.job.id), "waiting_reason": why.to_json()}
 
 
 def _figures(details: JobDetails) -> list[str]:
-    from versemill.cli.terminal.advice import failure_told, told
+    from versemill.cli.terminal.advice import failure_text, notice_text
     from versemill.cli.terminal.tables import ago, duration, perplexity, speed
 
     job = details.job
@@ -68,9 +68,9 @@ def _figures(details: JobDetails) -> list[str]:
     if details.accepted_by is not None:
         lines.append(f"  accepted   a change of its plugins, by {details.accepted_by}")
     if details.waiting is not None:
-        lines.append(f"  waits      {told(details.waiting, job_id=job.id)}")
+        lines.append(f"  waits      {notice_text(details.waiting, job_id=job.id)}")
     if job.error is not None:
-        lines.append(f"  error      {failure_told(job, details)}")
+        lines.append(f"  error      {failure_text(job, details)}")
     for part, held_out in (details.result or {}).get("held_out", {}).items():
         lines.append(f"  result     {held_out_line(part, held_out)}")
     return lines
@@ -116,7 +116,7 @@ def _attempt(attempt: AttemptView) -> str:
     return f"{steps}; {how}"
 
 
-def _story(details: JobDetails) -> list[str]:
+def _events(details: JobDetails) -> list[str]:
     from versemill.cli.terminal.tables import ago, size
 
     lines = ["events"]

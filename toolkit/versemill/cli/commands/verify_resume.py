@@ -58,8 +58,8 @@ def verify_resume(file: Path | None, kills: int, **options: Any) -> None:
         closing(prove(settings, submission, kills=kills)) as progress,
         screen() as shown,
     ):
-        for told in progress:
-            _show(told, shown)
+        for event in progress:
+            _show(event, shown)
             if interrupts.count:
                 raise click.Abort
 
@@ -76,23 +76,23 @@ def _show(progress: Progress, shown: Screen) -> None:
 
 def _line(progress: Progress) -> str:
     from versemill.cli.terminal.tables import duration
-    from versemill.testing.resume_proof import progress as told
+    from versemill.testing.resume_proof import progress as events
 
     match progress:
-        case told.UndisturbedDone(seconds=seconds, steps=steps):
+        case events.UndisturbedDone(seconds=seconds, steps=steps):
             line = f"undisturbed: {duration(seconds)} to step {steps:,}"
-        case told.KillsBegin(checkpoint_seconds=every):
+        case events.KillsBegin(checkpoint_seconds=every):
             line = f"once more, to be killed: a checkpoint every {every} s"
-        case told.Killed(number=number, total=total, step=step, victim=victim):
-            lease = ", whose lease has to run out" if victim == "worker" else ""
-            line = f"kill {number} of {total}: at step {step:,}, the {victim}{lease}"
-        case told.Resumed(step=step, repeated=repeated):
+        case events.Killed(number=number, total=total, step=step, process=process):
+            lease = ", whose lease has to run out" if process == "worker" else ""
+            line = f"kill {number} of {total}: at step {step:,}, the {process}{lease}"
+        case events.Resumed(step=step, repeated=repeated):
             line = f"  resumed from step {step:,}; {counted(repeated, 'step')} repeated"
-        case told.Restarted(worker=restarted):
+        case events.Restarted(worker=restarted):
             line = f"  {restarted}"
-        case told.FewerKills(survived=survived):
+        case events.FewerKills(survived=survived):
             line = f"the job is too short for more than {counted(survived, 'kill')}"
-        case told.Proved():
+        case events.Proved():
             line = (
                 f"the same bit for bit after {counted(progress.survived, 'kill')}: "
                 f"{counted(progress.tensors, 'tensor')} of "
@@ -100,6 +100,6 @@ def _line(progress: Progress) -> str:
                 f"({'; '.join(progress.checkpoints)}), {counted(progress.reports, 'report')}, "
                 f"{counted(progress.lyrics, 'lyric')}, and the result"
             )
-        case told.Training():
+        case events.Training():
             line = ""
     return line

@@ -24,7 +24,7 @@ def wait(ctx: click.Context, job: str, timeout: float | None) -> None:
     \b
     Example:  versemill wait my-job --timeout 3600 && versemill lyrics my-job
     """
-    from versemill.cli.installation import ending_told, installation, note_waiting
+    from versemill.cli.installation import ending_text, installation, note_waiting
     from versemill.errors import JobStateError
     from versemill.jobs import service
 
@@ -39,6 +39,6 @@ def wait(ctx: click.Context, job: str, timeout: float | None) -> None:
                 )
             time.sleep(_POLL_SECONDS)
             found = service.find(here.store, str(found.id))
-        told = ending_told(here, found)
-    say(told)
+        ending = ending_text(here, found)
+    say(ending)
     ctx.exit(0 if found.state == "succeeded" else 1)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from versemill.errors import VersemillError
     from versemill.jobs.notices import Notice
     from versemill.jobs.views import JobDetails, JobView
+    from versemill.text.inspection import Oddity
 
 _IDS_NAMED = 5
 
@@ -86,13 +87,15 @@ ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
 """What to do about an error, by its code and reason; in braces, its attributes."""
 
 _FALLBACK_RATE = 0.001
+_RIGHT_ENCODINGS = {"lost": "ENCODING", "mojibake": "ENCODING", "private": "big5hkscs"}
+"""Kinds of oddities that a wrong encoding may have caused, and the encoding to give."""
 
 
 def with_advice(error: VersemillError) -> str:
     """The message of an error, and what the command line advises."""
-    told = str(error)
+    message = str(error)
     advice = advice_for(error.code, error.reason, error.attributes)
-    return f"{told}; {advice}" if advice else told
+    return f"{message}; {advice}" if advice else message
 
 
 def advice_for(code: str, reason: str, attributes: Mapping[str, object]) -> str:
@@ -119,7 +122,15 @@ def advice_for(code: str, reason: str, attributes: Mapping[str, object]) -> str:
         return ""
 
 
-def failure_told(job: JobView, details: JobDetails) -> str:
+def with_encoding_advice(odd: Oddity) -> str:
+    """How to correct an oddity of a text; with the command where the encoding may be wrong."""
+    encoding = _RIGHT_ENCODINGS.get(odd.kind)
+    if encoding is None:
+        return odd.mend
+    return f"{odd.mend}: `versemill corpora add NAME PATH --encoding {encoding}`"
+
+
+def failure_text(job: JobView, details: JobDetails) -> str:
     """Why a job failed, and what to do about it."""
     cause = (details.result or {}).get("error")
     if not isinstance(cause, dict):
@@ -130,7 +141,7 @@ def failure_told(job: JobView, details: JobDetails) -> str:
     return f"{job.error}; {advice}" if advice else str(job.error)
 
 
-def told(notice: Notice, *, job_id: int | None = None) -> str:
+def notice_text(notice: Notice, *, job_id: int | None = None) -> str:
     """The notice, and what can be done about it.
 
     Args:

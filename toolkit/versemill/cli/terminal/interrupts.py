@@ -12,7 +12,7 @@ from versemill.cli.exit_codes import INTERRUPTED
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
 
-_PATIENCE = 3
+_MAX_INTERRUPTS = 3
 
 
 class Interrupts:
@@ -41,5 +41,5 @@ class Interrupts:
 
     def _take(self, _signal: int, _frame: FrameType | None) -> None:
         self.count += 1
-        if self.count >= _PATIENCE:
+        if self.count >= _MAX_INTERRUPTS:
             os._exit(INTERRUPTED)

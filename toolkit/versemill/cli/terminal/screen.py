@@ -41,7 +41,7 @@ class PlainScreen:
 
 
 class NoScreen:
-    """For nobody: what is told is dropped."""
+    """Shows nothing."""
 
     def line(self, text: str) -> None:
         """Nothing."""

@@ -1,4 +1,4 @@
-"""The process's standard streams: always there, and told apart when they cannot be written."""
+"""The process's standard streams: always there, and it is known which of them cannot be written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a job, its reports and its lyrics are told in lines."""
+"""How a job, its reports and its lyrics are worded in lines."""
 
 from __future__ import annotations
 

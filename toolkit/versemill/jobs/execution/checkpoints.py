@@ -180,10 +180,10 @@ def discard_checkpoint(store: Store, claim: Claim, checkpoint_id: int, why: str)
     """
     with store.unit_of_work() as uow:
         fence(uow, claim)
-        spoilt = delete(StoredCheckpoint).where(
+        damaged = delete(StoredCheckpoint).where(
             StoredCheckpoint.id == checkpoint_id, StoredCheckpoint.job_id == claim.job_id
         )
-        step = uow.execute(spoilt.returning(StoredCheckpoint.step)).scalar_one_or_none()
+        step = uow.execute(damaged.returning(StoredCheckpoint.step)).scalar_one_or_none()
         if step is not None:
             message = f"{_name(checkpoint_id, step)} deleted: {why}"
             note(uow, claim.job_id, actor=claim.worker_name, message=message)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from versemill.plugins.requirements import OfferedPlugin, Requirement
 
 RENEW_SECONDS = 10.0
-UNFIT_SECONDS = 10.0
+MISMATCH_DELAY_SECONDS = 10.0
 """How long a job waits that a worker claimed and could not do after all: it may claim it again."""
 
 
@@ -238,7 +238,7 @@ def renew(store: Store, claim: Claim) -> Request:
     return request
 
 
-def peek_request(store: Store, claim: Claim) -> Request:
+def read_request(store: Store, claim: Claim) -> Request:
     """What people want of the job now: one read, extends nothing.
 
     Raises:
@@ -282,7 +282,7 @@ def finish(
         if result is not None:
             values["result"] = result
         request = fence(uow, claim)
-        end = _let_go(uow, claim, request, end, message=message, values=values)
+        end = _release(uow, claim, request, end, message=message, values=values)
         close_attempt(uow, claim.job_id, claim.attempt, end=end, failure=failure, exit=exit)
         uow.commit()
 
@@ -296,7 +296,7 @@ def hand_back(
 ) -> None:
     """Queues a job again that this worker has not the plugins for, after all.
 
-    It waits for `UNFIT_SECONDS`: until then this worker has told what plugins it has now.
+    It waits for `MISMATCH_DELAY_SECONDS`: by then this worker has recorded its present plugins.
 
     Args:
         store: where the job is.
@@ -309,15 +309,15 @@ def hand_back(
     """
     with store.unit_of_work() as uow:
         request = fence(uow, claim)
-        values: dict[str, Any] = {"available_at": db_now(UNFIT_SECONDS)}
+        values: dict[str, Any] = {"available_at": db_now(MISMATCH_DELAY_SECONDS)}
         if requirements is not None:
             values["requirements"] = keep_requirements(uow, requirements)
-        end = _let_go(uow, claim, request, State.QUEUED, message=message, values=values)
+        end = _release(uow, claim, request, State.QUEUED, message=message, values=values)
         close_attempt(uow, claim.job_id, claim.attempt, end=end)
         uow.commit()
 
 
-def _let_go(
+def _release(
     uow: UnitOfWork,
     claim: Claim,
     request: Request,

@@ -51,11 +51,11 @@ def register_worker(store: Store, name: str, slots: int, *, version: str = "") -
         slots=slots,
         version=version,
     )
-    beat(store, worker)
+    heartbeat(store, worker)
     return worker
 
 
-def beat(store: Store, worker: WorkerRecord) -> None:
+def heartbeat(store: Store, worker: WorkerRecord) -> None:
     """Says that the worker is alive; announces it again if it was given up meanwhile."""
     row = asdict(worker)
     gap = Worker.seen_at < db_now(-LEASE_SECONDS)
@@ -69,7 +69,7 @@ def beat(store: Store, worker: WorkerRecord) -> None:
 
 
 def drained_by(store: Store, worker: WorkerRecord) -> str | None:
-    """Who has told this worker to hand its jobs over and end; None if nobody has."""
+    """Who has asked this worker to hand its jobs over and end; None if nobody has."""
     with store.reading() as session:
         return session.scalar(select(Worker.drained_by).where(Worker.id == worker.id))
 

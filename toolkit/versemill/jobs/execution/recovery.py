@@ -99,19 +99,19 @@ def sweep(store: Store, worker: WorkerRecord | None = None) -> list[int]:
         Ids of the jobs that were queued again.
     """
     requeued = []
-    if worker is None or _steady(store, worker):
+    if worker is None or _seen_without_gap(store, worker):
         with store.reading() as session:
             expired = session.execute(select(Job.id, Job.attempt).where(*_expired())).all()
         requeued = [
             job_id
             for job_id, attempt in expired
-            if _take_off(store, job_id, attempt, worker) is State.QUEUED
+            if _requeue_expired(store, job_id, attempt, worker) is State.QUEUED
         ]
     _prune(store)
     return requeued
 
 
-def _steady(store: Store, worker: WorkerRecord) -> bool:
+def _seen_without_gap(store: Store, worker: WorkerRecord) -> bool:
     with store.reading() as session:
         found = session.scalar(
             select(Worker.id).where(
@@ -127,7 +127,9 @@ def _expired() -> tuple[Any, ...]:
     return (Job.state == State.RUNNING, Job.lease_until < db_now())
 
 
-def _take_off(store: Store, job_id: int, attempt: int, worker: WorkerRecord | None) -> State | None:
+def _requeue_expired(
+    store: Store, job_id: int, attempt: int, worker: WorkerRecord | None
+) -> State | None:
     """Takes one job off its holder, unless the lease was renewed meanwhile."""
     still = (Job.id == job_id, Job.attempt == attempt, *_expired())
     lock = update(Job).where(*still).values(attempt=Job.attempt).returning(Job.request)
@@ -178,7 +180,7 @@ def _decide(
     if request is Request.PAUSE and failure is not FailureClass.USER:
         return _Decision(end=State.PAUSED, message=f"{error}; paused as asked", error=None)
     policy = RETRIES[failure]
-    failures = _in_a_row(uow, job_id, attempt, failure)
+    failures = _consecutive_failures(uow, job_id, attempt, failure)
     if not policy.allows(failures):
         if policy.cap:
             error = f"{error}; gave up after {failures} such failures without a new checkpoint"
@@ -189,7 +191,7 @@ def _decide(
     return _Decision(end=State.QUEUED, message=message, error=None, delay=delay)
 
 
-def _in_a_row(uow: UnitOfWork, job_id: int, attempt: int, failure: FailureClass) -> int:
+def _consecutive_failures(uow: UnitOfWork, job_id: int, attempt: int, failure: FailureClass) -> int:
     """Failures of this class, the current attempt's included, since the last progress.
 
     Progress is a complete checkpoint at a higher step than any before. A failure after it is
@@ -225,12 +227,12 @@ def _result(decision: _Decision, cause: Mapping[str, Any] | None) -> dict[str, A
 
 def _prune(store: Store) -> None:
     dead = Worker.seen_at < db_now(-WORKER_KEPT_SECONDS)
-    in_the_making = and_(
+    being_uploaded = and_(
         Job.id == StoredCheckpoint.job_id,
         Job.attempt == StoredCheckpoint.attempt,
         Job.state == State.RUNNING,
     )
-    abandoned = (StoredCheckpoint.complete.is_(False), ~exists().where(in_the_making))
+    abandoned = (StoredCheckpoint.complete.is_(False), ~exists().where(being_uploaded))
     with store.reading() as session:  # most sweeps find nothing, and then write nothing
         nothing = (
             session.scalar(select(Worker.id).where(dead).limit(1)) is None

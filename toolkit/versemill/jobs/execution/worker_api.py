@@ -24,15 +24,15 @@ from versemill.jobs.execution.claims import (
     finish,
     hand_back,
     load_text,
-    peek_request,
+    read_request,
     renew,
     runnable,
 )
 from versemill.jobs.execution.live_workers import (
     WorkerRecord,
-    beat,
     drained_by,
     forget_worker,
+    heartbeat,
     register_worker,
 )
 from versemill.jobs.execution.recording import (
@@ -58,7 +58,6 @@ __all__ = [
     "ProgressRow",
     "WorkerRecord",
     "add_chunk",
-    "beat",
     "begin_checkpoint",
     "claim",
     "complete_checkpoint",
@@ -69,10 +68,11 @@ __all__ = [
     "forget_worker",
     "free_checkpoints",
     "hand_back",
+    "heartbeat",
     "latest_checkpoint",
     "load_text",
-    "peek_request",
     "read_checkpoint",
+    "read_request",
     "record",
     "register_worker",
     "remark",

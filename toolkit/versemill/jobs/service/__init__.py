@@ -25,7 +25,7 @@ from versemill.jobs.service.listings import (
     thinned_curve,
 )
 from versemill.jobs.service.principal import Principal
-from versemill.jobs.service.restarting import carry_on, resume, retry
+from versemill.jobs.service.restarting import resume, resume_or_retry, retry
 from versemill.jobs.service.steering import (
     drain,
     remove,
@@ -60,7 +60,6 @@ __all__ = [
     "Wake",
     "add_corpus",
     "add_corpus_from_path",
-    "carry_on",
     "corpus_text",
     "curve",
     "details",
@@ -82,6 +81,7 @@ __all__ = [
     "request_pause",
     "request_yield",
     "resume",
+    "resume_or_retry",
     "retry",
     "submit",
     "text_by_hash",

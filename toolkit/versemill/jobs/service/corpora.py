@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"\w[\w-]{0,63}")
 _JOBS_SHOWN = 5
 _LONG = 1 << 18  # bytes; what is shorter takes milliseconds
-_AHEAD_SECONDS = 3600
+_EARLY_SECONDS = 3600
 
 
 def add_corpus(
@@ -52,7 +52,7 @@ def add_corpus(
     name = prepared(name, "corpus name")
     if not _NAME.fullmatch(name):
         raise ConfigError("corpus name", name, "1 to 64 letters, digits, '-' and '_'")
-    content_hash = store_ahead(store, text)
+    content_hash = store_text_early(store, text)
     with store.unit_of_work() as uow:
         uow.lock("texts")
         name = _stored_name(uow.session, name)
@@ -163,7 +163,7 @@ def text_by_hash(store: Store, content_hash: str) -> Text:
     return Text.from_bytes(content)
 
 
-def store_ahead(store: Store, text: Text) -> str:
+def store_text_early(store: Store, text: Text) -> str:
     """Stores a long text before the transaction that needs it, so that nobody waits meanwhile.
 
     No lock is held, so that it may be dropped until something uses it: `keep_text` looks again.
@@ -218,7 +218,7 @@ def drop_unused_text(uow: UnitOfWork, content_hash: str) -> None:
     named = select(NamedCorpus.name).where(NamedCorpus.content_hash == stored.content_hash)
     unused = select(stored.content_hash).where(~jobs.exists(), ~named.exists())
     this = StoredText.content_hash == content_hash
-    old = StoredText.created_at < db_now(-_AHEAD_SECONDS)
+    old = StoredText.created_at < db_now(-_EARLY_SECONDS)
     uow.execute(delete(StoredText).where(StoredText.content_hash.in_(unused), or_(this, old)))
 
 

@@ -32,7 +32,7 @@ class News:
         reports: reports that came since, by step.
         lyrics: what was written at these reports.
         events: what happened since.
-        waiting: why it waits; told once per reason, when that has been so for a while.
+        waiting: why it waits; given once per reason, when that has been so for a while.
     """
 
     job: JobView
@@ -84,7 +84,7 @@ class _Watch:
         self._answered = time.monotonic()
         self._asked_at = time.monotonic()  # why it waits
         self._reason: WaitingReason | None = None
-        self._told: WaitingReason | None = None
+        self._results: WaitingReason | None = None
 
     def look(self) -> News:
         """What is new since the last look; raises as `follow` does."""
@@ -117,8 +117,8 @@ class _Watch:
             return None
         before, self._reason = self._reason, waiting(self._store, self._seen.id)
         self._asked_at = time.monotonic()
-        if self._reason == before != self._told:
-            self._told = self._reason
+        if self._reason == before != self._results:
+            self._results = self._reason
             return self._reason
         return None
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from versemill.jobs.views import JobDetails, JobView, WorkerView
     from versemill.plugins.requirements import OfferedPlugin, Requirement
 
-_LET_GO_SECONDS = 5.0
+_RELEASE_SECONDS = 5.0
 _POLL_SECONDS = 0.25
 _MACHINES = """
 import sys
@@ -45,7 +45,7 @@ def require_fit(
     """
     from versemill.jobs import service
 
-    job = _let_go(store, job)
+    job = _wait_for_release(store, job)
     details = service.details(store, job.id)
     if job.state == "queued":  # what it was allowed before still holds
         inexact = inexact or details.inexact
@@ -68,25 +68,25 @@ def require_plugins(details: JobDetails, *, accept_change: bool = False) -> None
     lacks = lacking(required, has)
     if not lacks:
         return
-    told = [f"{_label(details.job)} cannot go on here: it needs {', '.join(map(str, lacks))}"]
+    parts = [f"{_label(details.job)} cannot go on here: it needs {', '.join(map(str, lacks))}"]
     others = [_other(plugin) for lack in lacks for plugin in has if _same_name(lack, plugin)]
-    told += others or ["not installed here" if len(lacks) == 1 else "not all installed here"]
+    parts += others or ["not installed here" if len(lacks) == 1 else "not all installed here"]
     wanted = {lack.distribution for lack in lacks}
-    told += [
+    parts += [
         f"{plugin.distribution} is disabled: {plugin.reason}"
         for plugin in registry.disabled
         if plugin.distribution in wanted
     ]
     changed = len(others) == len(lacks)
     raise JobStateError(
-        "; ".join(told),
+        "; ".join(parts),
         reason="plugins-changed" if changed else "plugins-missing",
         job_id=details.job.id,
         missing=[str(lack) for lack in lacks],
     )
 
 
-def _let_go(store: Store, job: JobView) -> JobView:
+def _wait_for_release(store: Store, job: JobView) -> JobView:
     """The job once nobody works on it; one that was just handed over takes a moment.
 
     Raises:
@@ -94,10 +94,10 @@ def _let_go(store: Store, job: JobView) -> JobView:
     """
     from versemill.jobs import service
 
-    deadline = time.monotonic() + _LET_GO_SECONDS
+    deadline = time.monotonic() + _RELEASE_SECONDS
     while job.state == "running" and job.state_shown != "interrupted":
         alive = [w for w in service.live_workers(store) if w.name == job.worker]
-        if not any(map(_may_be_there, alive)):
+        if not any(map(_may_be_alive, alive)):
             break  # its lease will expire
         if time.monotonic() > deadline:
             raise JobStateError(
@@ -108,7 +108,7 @@ def _let_go(store: Store, job: JobView) -> JobView:
     return job
 
 
-def _may_be_there(worker: WorkerView) -> bool:
+def _may_be_alive(worker: WorkerView) -> bool:
     """Whether a worker that was seen within its lease may still be running."""
     if worker.host != socket.gethostname():
         return True

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from versemill.settings import Settings
 
 _RESTARTS = 3
-_LEAST_SECONDS = 5.0
+_MIN_RUN_SECONDS = 5.0
 _END_SECONDS = 40.0
 
 
@@ -28,7 +28,7 @@ def worker_command() -> list[str]:
     return module_command("versemill_workers")
 
 
-class TetheredWorker:
+class LocalWorker:
     """Works on one job from a session of its own, so that Ctrl-C reaches the command alone.
 
     Its stdin is the tether: when this process ends, however, the worker hands the job over and
@@ -41,7 +41,7 @@ class TetheredWorker:
     """
 
     def __init__(self, settings: Settings, job_id: int, *, devices: str = "auto") -> None:
-        options = ["--only", str(job_id), "--tethered", "--devices", devices]
+        options = ["--only", str(job_id), "--end-with-parent", "--devices", devices]
         self._command = [*worker_command(), *options]
         self._environment = os.environ | settings.to_environment()
         self._log = settings.home / "logs" / f"worker-{job_id}.log"
@@ -50,7 +50,7 @@ class TetheredWorker:
         make_private_folder(self._log.parent)
         self._start()
 
-    def __enter__(self) -> TetheredWorker:
+    def __enter__(self) -> LocalWorker:
         return self
 
     def __exit__(
@@ -78,7 +78,7 @@ class TetheredWorker:
         """Does not wait for the worker at the end of the block: it hands over by itself."""
         self._wait_at_end = False
 
-    def keep_alive(self) -> WorkerRestarted | None:
+    def restart_if_ended(self) -> WorkerRestarted | None:
         """Starts the worker again should it have died; call it while the job is not over.
 
         Returns:
@@ -91,8 +91,10 @@ class TetheredWorker:
         if code is None:
             return None
         died = f"killed by signal {-code}" if code < 0 else f"exit code {code}"
-        hopeless = code != 0 and time.monotonic() - self._started < _LEAST_SECONDS and code > 0
-        if hopeless or self._restarts >= _RESTARTS:
+        cannot_start = (
+            code != 0 and time.monotonic() - self._started < _MIN_RUN_SECONDS and code > 0
+        )
+        if cannot_start or self._restarts >= _RESTARTS:
             raise VersemillError(f"the worker ended ({died}): {_last_line(self._log)}")
         self._restarts += 1
         self._start()

@@ -1,8 +1,8 @@
-"""Queueing jobs again that have stopped: resume, retry, carry on."""
+"""Queueing jobs again that have stopped: resume, retry, or whichever of them fits."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from sqlalchemy import delete, select
 
@@ -10,7 +10,7 @@ from versemill.errors import ConfigError, JobStateError
 from versemill.jobs.service.listings import job_view
 from versemill.jobs.service.locked_job import LockedJob, lock_job, move_locked
 from versemill.jobs.service.steering import request_pause
-from versemill.jobs.service.waking import Queued, nobody
+from versemill.jobs.service.waking import Queued, no_wake
 from versemill.jobs.states import State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import keep_requirements
@@ -23,9 +23,19 @@ if TYPE_CHECKING:
     from versemill.jobs.service.principal import Principal
     from versemill.jobs.service.waking import Wake
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
+    from versemill.jobs.views import JobView
     from versemill.plugins.record import PluginRecord
 
 _ACCEPTED = "; a change of its plugins is accepted"
+
+
+class ResumeOptions(TypedDict, total=False):
+    """The options of `resume`, for callers that pass them on."""
+
+    epochs: int | None
+    more_epochs: int | None
+    inexact: bool
+    accept_change: bool
 
 
 def resume(
@@ -37,7 +47,7 @@ def resume(
     more_epochs: int | None = None,
     inexact: bool = False,
     accept_change: bool = False,
-    wake: Wake = nobody,
+    wake: Wake = no_wake,
 ) -> Queued:
     """Queues a paused job again, or a finished one with more epochs.
 
@@ -72,17 +82,12 @@ def resume(
                 reason="over" if job.state.ended else "",
                 job_id=job_id,
             )
-        values: dict[str, Any] = {"inexact": inexact, "accepted_by": None}
+        values: dict[str, Any] = {"inexact": inexact}
         message = "resumed"
         if epochs is not None:
             values |= _more_epochs(uow, job, epochs)
             message = f"resumed, up to {counted(epochs, 'epoch')}"
-        if accept_change:
-            values |= _accepted(uow, job, principal)
-            message += _ACCEPTED
-        _requeue(uow, job, actor=principal.name, message=message, values=values)
-        view = job_view(uow.session, job_id)
-        uow.commit()
+        view = _requeue(uow, job, principal, message, values, accept_change=accept_change)
     return Queued.after(wake, view)
 
 
@@ -94,7 +99,7 @@ def retry(
     from_scratch: bool = False,
     inexact: bool = False,
     accept_change: bool = False,
-    wake: Wake = nobody,
+    wake: Wake = no_wake,
 ) -> Queued:
     """Queues a failed or cancelled job again; its failures so far no longer count.
 
@@ -117,38 +122,30 @@ def retry(
             raise JobStateError(
                 f"{job.label} is {job.state}; only failed and cancelled jobs can be retried"
             )
-        values: dict[str, Any] = {"inexact": inexact, "accepted_by": None}
+        values: dict[str, Any] = {"inexact": inexact}
         message = "retried from scratch" if from_scratch else "retried"
-        if accept_change:
-            values |= _accepted(uow, job, principal)
-            message += _ACCEPTED
-        elif from_scratch:
-            values["requirements"] = keep_requirements(uow, at_least(_plugins(uow, job)))
         if from_scratch:
+            if not accept_change:
+                values["requirements"] = keep_requirements(uow, at_least(_plugins(uow, job)))
             values |= {"step": 0, "epoch": 0, "machine": None}
             values |= dict.fromkeys(("train_perplexity", "valid_perplexity"))
             for table in (Metric, LyricText, StoredCheckpoint):
                 uow.execute(delete(table).where(table.job_id == job_id))
-        _requeue(uow, job, actor=principal.name, message=message, values=values)
-        view = job_view(uow.session, job_id)
-        uow.commit()
+        view = _requeue(uow, job, principal, message, values, accept_change=accept_change)
     return Queued.after(wake, view)
 
 
-def carry_on(
+def resume_or_retry(
     store: Store,
     job_id: int,
     principal: Principal,
     *,
-    epochs: int | None = None,
-    more_epochs: int | None = None,
-    inexact: bool = False,
-    accept_change: bool = False,
-    wake: Wake = nobody,
+    wake: Wake = no_wake,
+    **options: Unpack[ResumeOptions],
 ) -> Queued:
     """Queues a job again that had stopped, in whatever way; leaves one alone that waits or runs.
 
-    What a waiting one is newly allowed reaches it by a pause. Arguments as for `resume`.
+    What a waiting one is newly allowed reaches it by a pause. Options as for `resume`.
 
     Raises:
         JobStateError: other epochs are wanted for a job that is neither paused nor succeeded.
@@ -157,39 +154,47 @@ def carry_on(
     """
     with store.reading() as session:
         job = job_view(session, job_id)
-    allowed = {"inexact": inexact, "accept_change": accept_change}
+    inexact, accept_change = options.get("inexact", False), options.get("accept_change", False)
     paused = job.state is State.PAUSED
-    if job.state is State.QUEUED and any(allowed.values()):
+    if job.state is State.QUEUED and (inexact or accept_change):
         paused = request_pause(store, job.id, principal) is State.PAUSED
     if paused or job.state is State.SUCCEEDED:
-        return resume(
-            store,
-            job.id,
-            principal,
-            epochs=epochs,
-            more_epochs=more_epochs,
-            wake=wake,
-            **allowed,
-        )
-    if epochs is not None or more_epochs is not None:
+        return resume(store, job.id, principal, wake=wake, **options)
+    if options.get("epochs") is not None or options.get("more_epochs") is not None:
         raise JobStateError(
             f"job {job.id} ({job.name}) is {job.state_shown}; only paused and succeeded jobs can "
             "get other epochs"
         )
     if job.state.ended:
-        return retry(store, job.id, principal, wake=wake, **allowed)
+        return retry(
+            store, job.id, principal, inexact=inexact, accept_change=accept_change, wake=wake
+        )
     return Queued(job=job)
 
 
 def _requeue(
-    uow: UnitOfWork, job: LockedJob, *, actor: str, message: str, values: dict[str, Any]
-) -> None:
+    uow: UnitOfWork,
+    job: LockedJob,
+    principal: Principal,
+    message: str,
+    values: dict[str, Any],
+    *,
+    accept_change: bool,
+) -> JobView:
+    """Queues the job, commits, and returns the job as it is then."""
     fresh = {"queued_at": db_now(), "available_at": db_now(), "retries_from": job.attempt}
-    move_locked(uow, job, State.QUEUED, actor=actor, message=message, values=fresh | values)
+    values = {**fresh, "accepted_by": None, **values}
+    if accept_change:
+        values |= _accepted(uow, job, principal)
+        message += _ACCEPTED
+    move_locked(uow, job, State.QUEUED, actor=principal.name, message=message, values=values)
+    view = job_view(uow.session, job.id)
+    uow.commit()
+    return view
 
 
 def _accepted(uow: UnitOfWork, job: LockedJob, principal: Principal) -> dict[str, Any]:
-    """Lets any version of its plugins go on with it; which they are is told when one does."""
+    """Lets any version of its plugins go on with it; an event says which when one does."""
     return {
         "requirements": keep_requirements(uow, any_version(_plugins(uow, job))),
         "accepted_by": principal.name,

@@ -15,10 +15,10 @@ from versemill.errors import ConfigError, DatabaseError
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.notices import UnknownCharacters
 from versemill.jobs.service.base_settings import settings_of
-from versemill.jobs.service.corpora import keep_text, store_ahead, text_by_hash, user_id
+from versemill.jobs.service.corpora import keep_text, store_text_early, text_by_hash, user_id
 from versemill.jobs.service.listings import job_view
 from versemill.jobs.service.texts import FROM_STDIN, FoundText, find_text
-from versemill.jobs.service.waking import Queued, nobody
+from versemill.jobs.service.waking import Queued, no_wake
 from versemill.jobs.states import State
 from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Job
@@ -80,7 +80,7 @@ def submit(
     sources: TextSources,
     *,
     based_on: int | None = None,
-    wake: Wake = nobody,
+    wake: Wake = no_wake,
 ) -> Queued:
     """From a job table to a stored job: `prepare`, then `enqueue`; see both."""
     submission = prepare(store, table, sources, based_on=based_on)
@@ -134,18 +134,18 @@ def prepare(
         config = replace(config, prefixes=chosen_prefixes(config, found.text, parts))
     known = set(parts.training).__contains__
     unknown = unknown_characters("".join((*config.prefixes, *config.generation.stop)), known)
-    told = (UnknownCharacters(characters=unknown),) if unknown else ()
+    unknown_notices = (UnknownCharacters(characters=unknown),) if unknown else ()
     return Submission(
         config=config,
         text=found.text,
         plugins=selection.records(),
         name=name,
-        notices=(*found.notices, *told),
+        notices=(*found.notices, *unknown_notices),
     )
 
 
 def enqueue(
-    store: Store, submission: Submission, principal: Principal, *, wake: Wake = nobody
+    store: Store, submission: Submission, principal: Principal, *, wake: Wake = no_wake
 ) -> Queued:
     """Queues a job; once this returns, it is durable.
 
@@ -162,7 +162,7 @@ def enqueue(
     if name is not None and not _NAME.fullmatch(name):
         raise ConfigError("name", name, _NAME_RULE)
     name = None if name is None else prepared(name, "name")
-    content_hash = store_ahead(store, submission.text)
+    content_hash = store_text_early(store, submission.text)
     with store.unit_of_work() as uow:
         values: dict[str, Any] = {
             "name": name or str(uuid.uuid4()),
@@ -184,7 +184,7 @@ def enqueue(
             _name_automatically(uow, job_id, config)
         note(uow, job_id, actor=principal.name, message="submitted", end=State.QUEUED)
         view = job_view(uow.session, job_id)
-        _commit_knowingly(uow, view)
+        _commit_new_job(uow, view)
     return Queued.after(wake, view, submission.notices)
 
 
@@ -197,7 +197,7 @@ def _taken_otherwise(uow: UnitOfWork, job_id: int, name: str | None) -> bool:
     return uow.session.scalars(query.limit(1)).first() is not None
 
 
-def _commit_knowingly(uow: UnitOfWork, job: JobView) -> None:
+def _commit_new_job(uow: UnitOfWork, job: JobView) -> None:
     """Commits a new job. Where nobody can tell whether it was kept, the error says so."""
     try:
         uow.commit()

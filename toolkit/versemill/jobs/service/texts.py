@@ -81,7 +81,7 @@ class TextSources:
     Attributes:
         limit: most bytes read of one.
         stdin: what `-` stands for; None where there is nothing.
-        named: what of a job's corpus a job file says; a notice tells of paths outside its folder.
+        named: what of a job's corpus a job file says; a notice names paths outside its folder.
     """
 
     limit: int
@@ -272,7 +272,7 @@ def add_corpus_from_path(
     stdin = place == FROM_STDIN
     source = STANDARD_INPUT if stdin else str(Path(place).expanduser().absolute())
     added = corpora.add_corpus(store, name, reading.text, source, principal)
-    return CorpusFromPath(added=added, reading=reading, notices=told_of(place, reading))
+    return CorpusFromPath(added=added, reading=reading, notices=reading_notices(place, reading))
 
 
 def beginning(text: Text) -> str:
@@ -307,7 +307,7 @@ def _from_plugin(registry: Registry, name: str, options: Mapping[str, Any]) -> F
             text = corpus(chosen)
     except (VersemillError, KeyboardInterrupt, MemoryError):
         raise
-    except BaseException as error:  # a stranger's code may raise anything
+    except BaseException as error:  # third-party code may raise anything
         raise PluginError(f"{registration.label} raised {in_short(error)}") from error
     if not isinstance(text, Text):
         raise PluginError(
@@ -363,19 +363,19 @@ def _from_path(
         hint = "or give the path of a text file, a zip or a folder"
         raise UnknownNameError("corpus", place, known, hint=hint)
     reading = sources.read(place, song_separator=separator, field=field)
-    return FoundText(text=reading.text, notices=told_of(place, reading))
+    return FoundText(text=reading.text, notices=reading_notices(place, reading))
 
 
-def told_of(place: str, reading: Reading) -> tuple[Notice, ...]:
+def reading_notices(place: str, reading: Reading) -> tuple[Notice, ...]:
     """What there is to tell of a reading: what was skipped, and an encoding that is not UTF-8."""
     from versemill.text.archives import quoted
     from versemill.text.encodings import UTF_8, shown
     from versemill.text.reading import STANDARD_INPUT
 
-    told: list[Notice] = []
+    notices_found: list[Notice] = []
     if reading.skipped:
         files = {why: tuple(map(quoted, names)) for why, names in reading.skipped.items()}
-        told.append(FilesSkipped(files=files))
+        notices_found.append(FilesSkipped(files=files))
     if reading.guessed or reading.encoding != UTF_8:
         found = EncodingFound(
             place=STANDARD_INPUT if place == FROM_STDIN else place,
@@ -384,8 +384,8 @@ def told_of(place: str, reading: Reading) -> tuple[Notice, ...]:
             files=tuple(reading.guessed_files),
             beginning=beginning(reading.text),
         )
-        told.append(found)
-    return tuple(told)
+        notices_found.append(found)
+    return tuple(notices_found)
 
 
 def _looks_like_path(place: str) -> bool:

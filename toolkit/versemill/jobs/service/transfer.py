@@ -46,14 +46,14 @@ def copy_to(source_url: str, target_url: str, *, status: Callable[[str], None]) 
         source_url: the installation.
         target_url: where to; an SQLite file that is not there is made, a PostgreSQL database
             needs our schema.
-        status: is told what is being done.
+        status: is called with what is being done.
 
     Raises:
         DatabaseError: the source is in use, the target is the source or holds rows, one of them
             failed, or what arrived is not what was sent. The target is then as empty as before.
         SchemaError: one of them has not our schema; the message names the command to run.
     """
-    with closing(_existing(source_url)) as source, _held_still(source) as held:
+    with closing(_existing(source_url)) as source, _write_locked(source) as held:
         _refuse_use(held)
         with closing(_target(target_url, held)) as target, _writing(target) as emptied:
             filled = tables_with_rows(emptied)
@@ -74,7 +74,7 @@ def backup(source_url: str, file: Path, *, status: Callable[[str], None]) -> Cop
     Args:
         source_url: the installation.
         file: must not be there; appears when it is complete and verified.
-        status: is told what is being done.
+        status: is called with what is being done.
 
     Raises:
         DatabaseError: the file is there or cannot be written, either database failed, or what
@@ -139,7 +139,7 @@ def _identity(transaction: OpenTransaction) -> tuple[object, ...]:
 
 
 @contextmanager
-def _held_still(database: Database) -> Iterator[OpenTransaction]:
+def _write_locked(database: Database) -> Iterator[OpenTransaction]:
     """A transaction during which nobody can write, and no worker can start or claim."""
     if database.path is not None:
         with database.plain_errors(), database.writer.begin() as connection:  # BEGIN IMMEDIATE
@@ -162,7 +162,7 @@ def _snapshot(database: Database) -> Iterator[OpenTransaction]:
             isolation_level="REPEATABLE READ", postgresql_readonly=True
         )
     with database.plain_errors(), engine.begin() as connection:
-        _take_time(database, connection)
+        _disable_idle_timeout(database, connection)
         yield OpenTransaction(database=database, connection=connection)
 
 
@@ -170,11 +170,11 @@ def _snapshot(database: Database) -> Iterator[OpenTransaction]:
 def _writing(database: Database) -> Iterator[OpenTransaction]:
     """A transaction that is committed at the end of the block, and rolled back by any error."""
     with database.plain_errors(), database.writer.begin() as connection:
-        _take_time(database, connection)
+        _disable_idle_timeout(database, connection)
         yield OpenTransaction(database=database, connection=connection)
 
 
-def _take_time(database: Database, connection: Connection) -> None:
+def _disable_idle_timeout(database: Database, connection: Connection) -> None:
     """Lets the transaction wait for the other database for as long as that may take."""
     if database.path is None:
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))

@@ -1,4 +1,4 @@
-"""Telling workers, after the commit, that there may be work; and what queueing a job returns."""
+"""Notifying workers, after the commit, that there may be work; and what queueing a job returns."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from versemill.jobs.views import JobView
 
 Wake = Callable[[], "BrokerAway | None"]
-"""Tells workers, and returns why that failed, if it did; never raises. See `celery_client.wake`."""
+"""Notifies workers; returns why that failed, if it did; never raises. See `celery_client.wake`."""
 
 
-def nobody() -> None:
-    """Tells nobody: workers find the job by themselves within seconds."""
+def no_wake() -> None:
+    """Notifies no worker: workers find the job by themselves within seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class Queued:
 
     Attributes:
         job: the job.
-        notices: what there is to tell beside it.
+        notices: what the user should know beside it.
     """
 
     job: JobView
@@ -32,6 +32,6 @@ class Queued:
 
     @classmethod
     def after(cls, wake: Wake, job: JobView, notices: tuple[Notice, ...] = ()) -> Queued:
-        """Tells workers of a job that was committed, and returns it with all there is to tell."""
+        """Notifies workers of a job that was committed, and returns it with all notices."""
         trouble = wake()
         return cls(job=job, notices=notices if trouble is None else (*notices, trouble))

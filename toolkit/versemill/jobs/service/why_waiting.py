@@ -88,7 +88,7 @@ def _reason(found: Any, alive: list[WorkerView]) -> WaitingReason | None:
     required = from_json(found.requirements or ())
     equipped = [worker for worker in able if not _lacking(required, worker)]
     if not equipped:
-        return _unequipped(required, able)
+        return _lacking_plugins(required, able)
     if found.available_at > found.now:
         return RetryDelayed(seconds=(found.available_at - found.now).total_seconds())
     if all(worker.busy >= worker.slots for worker in equipped):
@@ -100,7 +100,9 @@ def _lacking(required: tuple[Requirement, ...], worker: WorkerView) -> list[Requ
     return [] if worker.plugins is None else lacking(required, worker.plugins)
 
 
-def _unequipped(required: tuple[Requirement, ...], workers: list[WorkerView]) -> PluginsMissing:
+def _lacking_plugins(
+    required: tuple[Requirement, ...], workers: list[WorkerView]
+) -> PluginsMissing:
     """What the best equipped worker lacks, and who has it in another version."""
     lacks = min((_lacking(required, worker) for worker in workers), key=len)
     others = [

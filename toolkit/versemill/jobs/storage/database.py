@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import URL, Connection, Engine
 
-_PATIENCE = {
+_TIMEOUTS = {
     # A server that has vanished without a word is given up well within a lease.
     "keepalives_idle": 5,
     "keepalives_interval": 5,
@@ -51,7 +51,7 @@ _IDLE_SECONDS = 15
 CONNECTION_SETTINGS: dict[str, Any] = {
     "connect_timeout": 10,
     "application_name": "versemill",
-    **_PATIENCE,
+    **_TIMEOUTS,
     "options": f"-c idle_in_transaction_session_timeout={_IDLE_SECONDS}s",
 }
 """How PostgreSQL is connected to, unless the URL says otherwise."""
@@ -94,10 +94,10 @@ class Database:
         except (DataError, IntegrityError, ProgrammingError) as error:
             raise RefusedDataError(self._in_words(error)) from error
         except SQLAlchemyError as error:
-            told = self._in_words(error)
-            if _is_damage(told):
-                raise DamagedDatabaseError(told) from error
-            raise DatabaseError(told, reason="" if "; " in told else "unusable") from error
+            words = self._in_words(error)
+            if _is_damage(words):
+                raise DamagedDatabaseError(words) from error
+            raise DatabaseError(words, reason="" if "; " in words else "unusable") from error
 
     def _in_words(self, error: SQLAlchemyError) -> str:
         cause = error.orig if isinstance(error, DBAPIError) and error.orig else error

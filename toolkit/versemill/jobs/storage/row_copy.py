@@ -100,7 +100,7 @@ def copy_rows(
     Args:
         source: sees one state of its database as long as this lasts.
         target: our schema without rows.
-        status: is told what is being done.
+        status: is called with what is being done.
 
     Raises:
         DatabaseError: either database failed, or what arrived is not what was sent.

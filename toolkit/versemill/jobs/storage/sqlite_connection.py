@@ -18,7 +18,7 @@ BULK = "versemill_bulk"
 
 BUSY_SECONDS = 10
 """How long a transaction waits for others that write."""
-_LOOK, _BULK_LOOK = 0.002, 0.025  # seconds
+_POLL_SECONDS, _BULK_POLL_SECONDS = 0.002, 0.025  # seconds
 
 
 def prepare(engine: Engine) -> None:
@@ -54,12 +54,14 @@ def _prepare_connection(connection: sqlite3.Connection, _record: object) -> None
 def _begin(connection: Connection) -> None:
     options = connection.get_execution_options()
     if options.get(WRITING, False):
-        _begin_writing(connection, _BULK_LOOK if options.get(BULK, False) else _LOOK)
+        _begin_writing(
+            connection, _BULK_POLL_SECONDS if options.get(BULK, False) else _POLL_SECONDS
+        )
     else:
         connection.exec_driver_sql("BEGIN")
 
 
-def _begin_writing(connection: Connection, look_seconds: float) -> None:
+def _begin_writing(connection: Connection, poll_seconds: float) -> None:
     """Begins once nobody else writes, looking every so often whether anybody does.
 
     SQLite has no queue: whoever waits looks again, by SQLite's own way ever more rarely, up to
@@ -77,7 +79,7 @@ def _begin_writing(connection: Connection, look_seconds: float) -> None:
             except sqlite3.OperationalError as error:
                 if not is_locked(error):
                     break
-                time.sleep(look_seconds)
+                time.sleep(poll_seconds)
         if not driver.in_transaction:
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # whose error SQLAlchemy passes on
     finally:

@@ -288,7 +288,7 @@ class Worker(Base):
         id: UUID per process start; the name is only a label.
         steady_since: since when it has been seen without a gap of one lease.
         machines: the kinds of machine its slots are; None until it has found out.
-        drained_by: who told it to hand its jobs over and end.
+        drained_by: who asked it to hand its jobs over and end.
         plugins: those that jobs may require (`OfferedPlugin`); None until it has found out.
     """
 

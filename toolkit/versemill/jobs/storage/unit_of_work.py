@@ -108,7 +108,7 @@ def _insert_if_absent(dialect: str, table: Table, key: str, returning: str) -> E
 
 
 class Store:
-    """The jobs floor's one way to the database; safe to share between threads."""
+    """The job queue's only access to the database; safe to share between threads."""
 
     def __init__(self, database: Database) -> None:
         self.database = database

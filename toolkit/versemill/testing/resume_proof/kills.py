@@ -11,7 +11,7 @@ from versemill.testing.resume_proof.progress import Killed, Resumed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from versemill.jobs.service.local_worker import TetheredWorker
+    from versemill.jobs.service.local_worker import LocalWorker
     from versemill.jobs.views import JobDetails
 
 WORKER_FROM = 3
@@ -51,14 +51,14 @@ class Killer:
     def __init__(self, points: Sequence[int]) -> None:
         self._points = points
         self._kills: list[int] = []  # attempts
-        self._told = 0  # kills whose resume was told of
+        self._results = 0  # kills whose resume was reported
 
     def survived(self, details: JobDetails) -> int:
         """How many kills the job was resumed after; the last may have come too late."""
         return sum(killed < details.job.attempt for killed in self._kills)
 
-    def look(self, details: JobDetails, worker: TetheredWorker) -> Iterator[Killed | Resumed]:
-        """Kills if the time has come; tells of it, and of the resume."""
+    def look(self, details: JobDetails, worker: LocalWorker) -> Iterator[Killed | Resumed]:
+        """Kills if the time has come; reports that, and the resume."""
         yield from self._resume(details)
         if not self._due(details):
             return
@@ -67,12 +67,12 @@ class Killer:
         if not _kill(worker.pid, whole=whole):
             return
         self._kills.append(details.job.attempt)
-        victim: Literal["worker", "trainer"] = "worker" if whole else "trainer"
-        yield Killed(number=number, total=total, step=details.job.step, victim=victim)
+        process: Literal["worker", "trainer"] = "worker" if whole else "trainer"
+        yield Killed(number=number, total=total, step=details.job.step, process=process)
 
     def _resume(self, details: JobDetails) -> Iterator[Resumed]:
-        """Tells where the job went on after the last kill, once it has."""
-        if self._told == len(self._kills):
+        """Reports where the job went on after the last kill, once it has."""
+        if self._results == len(self._kills):
             return
         before = self._kills[-1]
         if details.job.attempt <= before:
@@ -80,7 +80,7 @@ class Killer:
         killed, resumed = details.attempts[before - 1], details.attempts[before]
         if resumed.first_step is not None:
             repeated = (killed.last_step or 0) - resumed.first_step
-            self._told += 1
+            self._results += 1
             yield Resumed(step=resumed.first_step, repeated=repeated)
 
     def _due(self, details: JobDetails) -> bool:
@@ -100,10 +100,10 @@ def _kill(worker: int, *, whole: bool) -> bool:
     import psutil
 
     with contextlib.suppress(psutil.NoSuchProcess):
-        victims = [psutil.Process(worker)]
+        processes = [psutil.Process(worker)]
         if not whole:
-            victims = [child for server in victims[0].children() for child in server.children()]
-        for victim in victims:
-            victim.kill()
-        return bool(victims)
+            processes = [child for server in processes[0].children() for child in server.children()]
+        for process in processes:
+            process.kill()
+        return bool(processes)
     return False

@@ -1,4 +1,4 @@
-"""What a proof tells as it goes on."""
+"""The progress events of a proof."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """The job is being trained; told ten times a second."""
+    """The job is being trained; sent ten times a second."""
 
     run: Literal["undisturbed", "to be killed"]
     job: JobView
@@ -40,7 +40,7 @@ class Killed:
     number: int
     total: int
     step: int
-    victim: Literal["trainer", "worker"]
+    process: Literal["trainer", "worker"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class FewerKills:
 
 @dataclass(frozen=True, kw_only=True)
 class Proved:
-    """Nothing differs: the last that is told.
+    """Nothing differs: the last event.
 
     Attributes:
         survived: number of kills.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from versemill.errors import ResumeProofError
 from versemill.jobs import service
-from versemill.jobs.service.local_worker import TetheredWorker
+from versemill.jobs.service.local_worker import LocalWorker
 from versemill.jobs.storage.unit_of_work import Store
 from versemill.phrases import counted
 from versemill.testing.resume_proof.comparison import first_difference, read_record
@@ -66,17 +66,17 @@ def prove(
     """
     config = replace(submission.config, trackers=())  # nobody has to follow a trial
     submission = replace(submission, config=config, name=None)  # it is submitted twice
-    with _throw_away(settings) as (alone, store):
-        yield from _Proof(settings=alone, store=store, submission=submission).run(kills)
+    with _temporary_installation(settings) as (temporary, store):
+        yield from _Proof(settings=temporary, store=store, submission=submission).run(kills)
 
 
 @contextmanager
-def _throw_away(settings: Settings) -> Generator[tuple[Settings, Store], None, None]:
+def _temporary_installation(settings: Settings) -> Generator[tuple[Settings, Store], None, None]:
     """An installation with a database of its own and no broker; gone at the end."""
     with tempfile.TemporaryDirectory(prefix="versemill-") as folder:
         home = Path(folder)
         url = f"sqlite:///{home / 'versemill.db'}"
-        alone = replace(
+        temporary = replace(
             settings,
             home=home,
             database_url=url,
@@ -85,7 +85,7 @@ def _throw_away(settings: Settings) -> Generator[tuple[Settings, Store], None, N
         )
         store = Store.open(url)
         try:
-            yield alone, store
+            yield temporary, store
         finally:
             store.close()
 
@@ -153,16 +153,16 @@ class _Proof:
                 if details.job.state.ended:
                     return details
                 yield Training(run=run, job=details.job)
-                restarted = worker.keep_alive()
+                restarted = worker.restart_if_ended()
                 if restarted is not None:
                     yield Restarted(worker=restarted)
                 time.sleep(_POLL_SECONDS)
 
 
 @contextmanager
-def _worker(settings: Settings, job_id: int) -> Generator[TetheredWorker, None, None]:
+def _worker(settings: Settings, job_id: int) -> Generator[LocalWorker, None, None]:
     """A worker that ends with the job; at once, and its trainer too, when something goes wrong."""
-    with TetheredWorker(settings, job_id) as worker:
+    with LocalWorker(settings, job_id) as worker:
         try:
             yield worker
         except BaseException:

@@ -15,12 +15,12 @@ TARGETS = {
 }
 
 
-def stranger(kind: str, name: str, **given: Any) -> ModuleType:
-    """A plugin that registers one thing, such as `stranger("cell", "fancy", estimate=size)`."""
+def third_party(kind: str, name: str, **given: Any) -> ModuleType:
+    """A plugin that registers one thing, such as `third_party("cell", "fancy", estimate=size)`."""
     module = ModuleType(f"offers_{name}")
 
     def offer(register: Any) -> None:
-        register(name, TARGETS[kind], summary="a stranger's", **given)
+        register(name, TARGETS[kind], summary="third-party", **given)
 
     offer.__name__ = f"versemill_register_{kind}s"
     setattr(module, offer.__name__, hookimpl(offer))

@@ -1,4 +1,4 @@
-"""A stage with real worker processes on a throw-away installation."""
+"""A throw-away installation with real worker processes."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ if TYPE_CHECKING:
 
     from versemill.jobs.views import JobView
 
-PATIENCE = 150.0
+WAIT_SECONDS = 150.0
 SONG = "小船摇呀摇\n摇到月亮桥\n桥上的人不分开\n分开的人桥下笑\n"
-TEXT = Text(tuple(SONG.replace("月", moon) for moon in "月星云雨风雪花草山水火土"))
+TEXT = Text(tuple(SONG.replace("月", character) for character in "月星云雨风雪花草山水火土"))
 SMALL = {
     "prefixes": ["分开"],
     "model.hidden_size": 16,
@@ -68,7 +68,7 @@ def has_ended(process: psutil.Process) -> bool:
         return True
 
 
-class Stage:
+class Cluster:
     """One installation: its store, its workers, and jobs small enough for a test."""
 
     def __init__(self, home: Path, url: str, broker_url: str = "") -> None:
@@ -152,7 +152,7 @@ class Stage:
     def job(self, job: JobView) -> JobView:
         return service.find(self.store, str(job.id))
 
-    def until(self, what: Callable[[], Any], *, seconds: float = PATIENCE) -> Any:
+    def until(self, what: Callable[[], Any], *, seconds: float = WAIT_SECONDS) -> Any:
         """Waits until `what()` is true and returns it."""
         deadline = time.monotonic() + seconds
         while not (found := what()):
@@ -222,10 +222,10 @@ def _slow_plugins_here() -> Iterator[None]:
         sys.path.remove(str(SLOW_PLUGINS))
 
 
-def command(stage: Stage, *arguments: str) -> str:
+def command(cluster: Cluster, *arguments: str) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "versemill", *arguments],
-        env=stage.environment | {"VERSEMILL_USER": "ann"},
+        env=cluster.environment | {"VERSEMILL_USER": "ann"},
         capture_output=True,
         text=True,
         timeout=120,

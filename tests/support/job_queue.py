@@ -1,4 +1,4 @@
-"""A small stage for tests of the jobs floor: jobs, workers, and time that can be moved."""
+"""Helpers for tests of the job queue: jobs, workers, and leases that can be made to expire."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ CONFIG = JobConfig(
 TEXT = Text(("晨光落在窗台\n", "雨停了\n"))
 
 
-class Floor:
-    """The jobs floor as a test uses it."""
+class JobQueue:
+    """The job queue as a test uses it."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -84,7 +84,7 @@ class Floor:
         """Lets the lease run out, as if half a minute had passed."""
         self._set(claim, lease_until=db_now(-1))
 
-    def hurry(self, claim: Claim) -> None:
+    def skip_delay(self, claim: Claim) -> None:
         """Lets the back-off pass."""
         self._set(claim, available_at=db_now(-1))
 
