@@ -251,6 +251,7 @@ class SlotPool:
         worker_api.heartbeat(self._store, self._worker)
         for job_id in worker_api.sweep(self._store, self._worker):
             logger.warning("job %d: its worker's lease expired; it is queued again", job_id)
+        worker_api.enforce_reservations(self._store)
         if self._settings.checkpoint_limit is not None:
             for freed in worker_api.free_checkpoints(self._store, self._settings.checkpoint_limit):
                 logger.warning("%s", freed)
