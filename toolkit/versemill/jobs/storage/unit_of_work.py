@@ -84,9 +84,8 @@ class UnitOfWork:
     ) -> None:
         """Inserts rows, replacing those with the same key, so that writing twice does no harm."""
         for row in rows:
-            changed = {name: value for name, value in row.items() if name not in key}
-            statement = _insert(self._dialect, table.__table__).values(dict(row))
-            self.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed))
+            statement = _put(self._dialect, table.__table__, tuple(row), tuple(key))
+            self.execute(statement, row)
 
 
 def _insert(dialect: str, table: Table) -> PostgreSQLInsert | SQLiteInsert:
@@ -98,6 +97,14 @@ def _insert(dialect: str, table: Table) -> PostgreSQLInsert | SQLiteInsert:
     from sqlalchemy.dialects import sqlite
 
     return sqlite.insert(table)
+
+
+@cache
+def _put(dialect: str, table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> Executable:
+    """Inserts or replaces. Building it costs more than running it."""
+    statement = _insert(dialect, table)
+    changed = {name: statement.excluded[name] for name in columns if name not in key}
+    return statement.on_conflict_do_update(index_elements=list(key), set_=changed)
 
 
 @cache
