@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 
     from versemill.jobs.storage.tables import Base
 
-LOCKS = {"claims": 0x7665_7273_6501, "texts": 0x7665_7273_6502}
+LOCKS = {
+    "claims": 0x7665_7273_6501,
+    "texts": 0x7665_7273_6502,
+    "users": 0x7665_7273_6503,
+}
 """Advisory locks on PostgreSQL. SQLite needs none: one transaction writes at a time."""
 
 _BEGIN_SECONDS = 5.0
@@ -62,7 +66,7 @@ class UnitOfWork:
         """First column of the first row, or None."""
         return self.session.scalar(statement)
 
-    def lock(self, name: Literal["claims", "texts"], *, shared: bool = False) -> None:
+    def lock(self, name: Literal["claims", "texts", "users"], *, shared: bool = False) -> None:
         """Waits until nobody else holds the lock (or, shared, holds it alone); freed at the end."""
         if self._dialect == "postgresql":
             function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
