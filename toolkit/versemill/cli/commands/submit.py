@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from versemill.cli.device_options import device_needs, device_options
-from versemill.cli.job_options import job_options, job_source
+from versemill.cli.job_options import PRIORITIES, job_options, job_source
 from versemill.cli.terminal.output import say
 
 
@@ -16,6 +16,13 @@ from versemill.cli.terminal.output import say
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @job_options
 @device_options
+@click.option(
+    "--priority",
+    type=PRIORITIES,
+    default="normal",
+    show_default=True,
+    help="How urgent it is; urgent for admins, and for members up to a limit.",
+)
 @click.option("--follow", is_flag=True, help="Show the progress; Ctrl-C leaves the job alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print the job as a JSON object.")
 @click.pass_context
@@ -23,6 +30,7 @@ def submit(
     ctx: click.Context,
     /,
     file: Path | None,
+    priority: str,
     follow: bool,
     as_json: bool,
     **options: Any,
@@ -40,6 +48,7 @@ def submit(
     from versemill.cli.installation import installation, note_all, note_waiting
     from versemill.cli.terminal.streams import despite_lost_output
     from versemill.jobs import service
+    from versemill.jobs.states import Priority
 
     source, needs = job_source(file, options), device_needs(options)
     with installation() as here:
@@ -50,6 +59,7 @@ def submit(
             here.sources(source.named),
             based_on=here.job_id(source.base),
             needs=needs,
+            priority=Priority(priority),
             wake=here.wake,
         )
         note_all(queued.notices)
