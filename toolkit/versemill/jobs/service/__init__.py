@@ -27,6 +27,7 @@ from versemill.jobs.service.listings import (
 )
 from versemill.jobs.service.principal import Principal
 from versemill.jobs.service.priorities import set_priority
+from versemill.jobs.service.reservations import cancel_reservation, reservations, reserve
 from versemill.jobs.service.restarting import resume, resume_or_retry, retry
 from versemill.jobs.service.steering import (
     drain,
@@ -70,6 +71,7 @@ __all__ = [
     "add_corpus",
     "add_corpus_from_path",
     "add_user",
+    "cancel_reservation",
     "corpus_text",
     "curve",
     "details",
@@ -92,6 +94,8 @@ __all__ = [
     "request_cancel",
     "request_pause",
     "request_yield",
+    "reservations",
+    "reserve",
     "resume",
     "resume_or_retry",
     "retry",
