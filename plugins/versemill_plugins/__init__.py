@@ -1,7 +1,7 @@
-"""What Versemill brings along: corpora, tokenizers, samplers, cells, decoders and trackers.
+"""The built-in corpora, tokenizers, samplers, cells, decoders and trackers.
 
-They register through the same hooks as anybody else's. This module, `options` and `estimates` stay
-light: neither torch nor an implementation is imported before its first use.
+They register through the same hooks as third-party plugins. This module, `options` and `estimates`
+import neither torch nor an implementation.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from versemill_plugins.options import (
 if TYPE_CHECKING:
     from versemill.plugins import Registrar
 
-# Jobs are locked to the revision of what they use: the version with which its results last changed,
-# bit for bit on the same kernel plan. Raise it only for what gives other results from now on.
+# Jobs are tied to the revision of each plugin that they use: the version in which its results last
+# changed, bit for bit on the same kernel plan. Raise it only if the results of a plugin change.
 _FIRST = "0.1.0"
 
 
 @hookimpl
 def versemill_register_corpora(register: Registrar) -> None:
-    """The bundled lyrics, and the textbook's corpus for those who have it."""
+    """The bundled lyrics, and the textbook's corpus, which users provide."""
     register(
         "starter-zh",
         "versemill_plugins.corpora.starter:chinese",
@@ -45,7 +45,7 @@ def versemill_register_corpora(register: Registrar) -> None:
     register(
         "jaychou",
         "versemill_plugins.corpora.jaychou:jaychou",
-        summary="the jaychou_lyrics.txt.zip of many tutorials, which you bring yourself",
+        summary="the jaychou_lyrics.txt.zip of many tutorials; you provide the file",
         options=JaychouOptions,
     )
 
@@ -65,7 +65,7 @@ def versemill_register_tokenizers(register: Registrar) -> None:
 
 @hookimpl
 def versemill_register_samplers(register: Registrar) -> None:
-    """The two ways of the textbook to choose training windows."""
+    """The two samplers of the textbook."""
     register(
         "random",
         "versemill_plugins.samplers.random:RandomSampler",
@@ -116,7 +116,7 @@ def versemill_register_decoders(register: Registrar) -> None:
     register(
         "greedy",
         "versemill_plugins.decoders.greedy:Greedy",
-        summary="the most likely token, always",
+        summary="always take the most likely token",
         stage="choice",
         revision=_FIRST,
     )
@@ -156,7 +156,7 @@ def versemill_register_decoders(register: Registrar) -> None:
 
 @hookimpl
 def versemill_register_trackers(register: Registrar) -> None:
-    """Followers of a run, beside the database's own record."""
+    """Trackers: they write the figures of a run to other places than the database."""
     register(
         "tensorboard",
         "versemill_plugins.trackers.tensorboard:TensorBoard",

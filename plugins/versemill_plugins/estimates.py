@@ -1,4 +1,4 @@
-"""What jobs need at least of the built-in plugins, known without torch.
+"""Estimates of the built-in plugins: what a job needs at least, computed without torch.
 
 Symbols: E input size, H hidden size, B batch size, T window.
 """
@@ -31,7 +31,7 @@ def lstm(input_size: int, hidden_size: int, options: NoOptions) -> CellSize:
 
 
 def _gated(gates: int, E: int, H: int, *, kept: int, further: int = 0) -> CellSize:
-    """Each gate has weights [E, H] and [H, H] and a bias; H floats are kept so many times."""
+    """Each gate has weights [E, H] and [H, H] and a bias; `kept` times H floats are kept."""
     parameters = gates * H * (E + H + 1) + further
     return CellSize(parameters=parameters, activations=kept * H, output_size=H)
 

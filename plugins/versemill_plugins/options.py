@@ -1,4 +1,4 @@
-"""Options classes of the built-in plugins: light, so that a job is validated without torch."""
+"""Options classes of the built-in plugins; imports no torch, so jobs are validated without it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CharacterOptions:
     """Options of the character tokenizer.
 
     Attributes:
-        unknown: have an `<unk>` for characters outside the vocabulary.
+        unknown: use `<unk>` for characters outside the vocabulary.
     """
 
     unknown: bool = True
@@ -59,7 +59,7 @@ class TemperatureOptions:
     """Options of the temperature stage.
 
     Attributes:
-        value: what logits are divided by; 0 leaves the most likely id only.
+        value: logits are divided by it; 0 leaves the most likely id only.
     """
 
     value: Annotated[float, Ge(0), Le(100)] = 1.0
@@ -70,7 +70,7 @@ class TopKOptions:
     """Options of the top-k stage.
 
     Attributes:
-        k: how many ids stay.
+        k: how many of the most likely ids can be drawn.
     """
 
     k: Annotated[int, Gt(0)] = 40
@@ -81,7 +81,7 @@ class TopPOptions:
     """Options of the top-p stage.
 
     Attributes:
-        p: probability that the ids which stay must reach together.
+        p: the fewest ids that together reach this probability can be drawn.
     """
 
     p: Annotated[float, Gt(0), Le(1)] = 0.9
@@ -93,7 +93,7 @@ class RepetitionPenaltyOptions:
 
     Attributes:
         penalty: factor on the log-probability of recent ids; 1 changes nothing.
-        window: how many ids back count as recent.
+        window: how many of the last ids are recent.
     """
 
     penalty: Annotated[float, Ge(1), Le(100)] = 1.2

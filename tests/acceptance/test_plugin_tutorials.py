@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from documents import ROOT, Block, blocks, links, read
 from readers import Reader
+from versemill.plugins.registry import Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from versemill.plugins.registry import Kind
 
 PLACE = ROOT / "docs" / "plugins"
 TUTORIALS = sorted(path.name for path in PLACE.glob("*.md") if path.name != "reference.md")
@@ -74,6 +77,15 @@ def test_what_is_shown_and_not_run() -> None:
             "$ versemill run --cell mycell --corpus starter-zh",
         ]
     ]
+
+
+def test_built_ins_are_shown_as_messages_name_them() -> None:
+    text = "".join(read(f"docs/plugins/{name}") for name in TUTORIALS)
+    named = re.findall(r"(\w+) '([\w-]+)' of versemill (\S+)", text)
+    registry = Registry.discover()
+    labels = [registry.find(cast("Kind", kind), name).label for kind, name, _ in named]
+    assert labels == [f"{kind} '{name}' of versemill {version}" for kind, name, version in named]
+    assert labels
 
 
 @pytest.mark.parametrize("page", sorted(PLACE.rglob("*.md")), ids=lambda path: path.name)

@@ -145,8 +145,8 @@ class TestTensorBoard:
     def test_training_perplexity_is_not_shown_as_quality(self, found: EventAccumulator) -> None:
         for tag in found.Tags()["scalars"]:
             described = found.SummaryMetadata(tag).summary_description
-            assert ("not how well it writes" in described) == ("/training" in tag), tag
-        assert "text kept out" in found.SummaryMetadata("best/test").summary_description
+            assert ("not its quality" in described) == ("/training" in tag), tag
+        assert "held-out text" in found.SummaryMetadata("best/test").summary_description
 
     def test_lyrics_as_they_were_written(self, found: EventAccumulator) -> None:
         first = found.Tensors("lyrics")[0]

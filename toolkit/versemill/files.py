@@ -1,4 +1,4 @@
-"""Files and folders: opened only if regular, private where they are ours, replaced as a whole."""
+"""Files and folders: opens only regular files, makes private ones, replaces files as a whole."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PRIVATE_UMASK = 0o077
-"""For processes that write nothing but what is private."""
+"""For processes that write only private files."""
 _PRIVATE, _BY_UMASK = 0o600, 0o666
 _COMPONENT_BYTES = 200  # file systems allow 255
 _NAME_SHOWN = 40
 
 
 class IrregularFileError(OSError):
-    """A folder, a FIFO, a device or a socket stands where a file was wanted."""
+    """A folder, a FIFO, a device or a socket was found instead of a file."""
 
 
 def open_regular(path: Path) -> IO[bytes]:
-    """Opens a file for reading, if it is sure to be one: others could block or never end.
+    """Opens a file for reading, if it is a regular one: others could block or never end.
 
     Raises:
         IrregularFileError: it is something else.
@@ -34,7 +34,7 @@ def open_regular(path: Path) -> IO[bytes]:
         ValueError: no file can have this path.
     """
     _require_regular(path.stat().st_mode, path)
-    # Looked at again once open, without waiting for a FIFO's writer: the path may have changed.
+    # Checked again once open, without waiting for a FIFO's writer: the path may have changed.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         _require_regular(os.fstat(descriptor).st_mode, path)
@@ -50,16 +50,16 @@ def _require_regular(mode: int, path: Path) -> None:
 
 
 def spelled_as_there(path: Path) -> Path:
-    """The path of what is there under these names, whatever Unicode form it has them in.
+    """The path of an existing file or folder whose name may be in another Unicode form.
 
-    Options are brought into NFC, names of files are not: those from a Mac are often decomposed. A
-    name that is there as it is written goes before one that only looks alike.
+    Options are converted to NFC, names of files are not: on a Mac they are often decomposed. A name
+    that exists exactly as it is written is preferred to one that only looks alike.
 
     Args:
         path: may begin with `~`.
 
     Returns:
-        `path` itself where it is there, or where nothing is.
+        The path on the disk; `path` itself if it exists, or if nothing does.
     """
     if str(path).isascii() or os.path.lexists(path):
         return path
@@ -74,7 +74,7 @@ def spelled_as_there(path: Path) -> Path:
 
 
 def _entry(folder: Path, name: str) -> Path:
-    """What the folder has under this name; raises `OSError` if nothing."""
+    """The entry of a folder with this name in any Unicode form; raises `OSError` if none."""
     if name.isascii() or os.path.lexists(folder / name):
         return folder / name
     wanted = unicodedata.normalize("NFC", name)
@@ -85,9 +85,9 @@ def _entry(folder: Path, name: str) -> Path:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Makes a folder, and those above it that are missing, for their owner alone.
+    """Makes a folder, and missing ones above it, that only their owner can use.
 
-    What is there already is left as it is.
+    Existing folders are not changed.
 
     Raises:
         OSError: it cannot be made.
@@ -96,7 +96,7 @@ def make_private_folder(folder: Path) -> None:
     for place in reversed(missing):
         try:
             place.mkdir(mode=0o700)
-        except FileExistsError:  # somebody else made it meanwhile
+        except FileExistsError:  # another process has made it
             if not place.is_dir():
                 raise _no_folder(place) from None
 
@@ -106,7 +106,7 @@ def _no_folder(place: Path) -> OSError:
 
 
 def make_private_file(path: Path) -> None:
-    """Makes an empty file for its owner alone, unless something is there already.
+    """Makes an empty file that only its owner can use, unless the path exists.
 
     Raises:
         OSError: it cannot be made.
@@ -116,19 +116,19 @@ def make_private_file(path: Path) -> None:
 
 
 def private_opener(path: str, flags: int) -> int:
-    """For `open(..., opener=private_opener)`: a new file is its owner's alone, a link refused."""
+    """For `open(..., opener=private_opener)`: makes new files private, and refuses links."""
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, _PRIVATE)
 
 
 @contextmanager
 def temporary_beside(target: Path, *, private: bool) -> Iterator[Path]:
-    """An empty file in the folder of `target`, gone at the end of the block unless moved.
+    """An empty file in the folder of `target`; deleted at the end of the block unless moved.
 
-    Nobody can foresee its name, and so lay a link there that would be followed.
+    Its name cannot be predicted, so nobody can put a link there that would be followed.
 
     Args:
-        target: for which it is written.
-        private: whether it is its owner's alone; otherwise as the umask says.
+        target: the file that it is to replace.
+        private: whether only its owner can use it; otherwise as the umask says.
 
     Raises:
         OSError: it cannot be made.
@@ -147,12 +147,12 @@ def temporary_beside(target: Path, *, private: bool) -> Iterator[Path]:
 
 @contextmanager
 def replacing(target: Path, *, private: bool = False) -> Iterator[BinaryIO]:
-    """A file to be written that takes the place of `target` once it is whole and on the disk.
+    """A file to write, which replaces `target` when it is complete and synced to the disk.
 
-    After an error `target` is as it was. A link at `target` is replaced, not followed.
+    After an error `target` is not changed. If `target` is a link, the link is replaced.
 
     Args:
-        target: whose folder must be there.
+        target: its folder must exist.
         private: as for `temporary_beside`.
 
     Yields:
@@ -175,10 +175,10 @@ def _open_new(path: Path, mode: int) -> int:
 
 
 def safe_component(name: str) -> str:
-    """A name as one component of a path that leads nowhere else, whoever chose the name.
+    """Makes any name a safe single component of a path, which leads to no other folder.
 
-    Slashes and what cannot be seen become `_`; a long name is cut. Names that jobs can be given
-    stay as they are.
+    Slashes and invisible characters become `_`; a long name is cut. Names that jobs may have are
+    not changed.
     """
     safe = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in str(name))
     safe = safe.encode(errors="replace")[:_COMPONENT_BYTES].decode(errors="ignore")

@@ -1,8 +1,8 @@
-"""The one form of all text that comes in, and what is refused of it.
+"""Brings all text into one form (Unicode NFC, lines ending in a newline), or refuses it.
 
-Commands, job files, Python, the environment, plugins and corpora all bring text; the same text has
-to be the same characters whatever brought it (Unicode NFC, lines ending in a newline). What would
-take long to bring into that form is found first, by looks at each character once.
+Text comes from commands, job files, Python, the environment, plugins and corpora. The same text
+must become the same characters from each of these. Text that would take long to normalise is found
+first, by a check that reads each character once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def normalised(text: str) -> str:
 
 
 def cleaned(text: str) -> str:
-    r"""The form of a text that comes in: as `normalised`, and nothing in it that no text has.
+    r"""The form of every text from outside: as `normalised`, and without control characters.
 
     A form feed is a line break, and `\r\r\n` (a file converted twice) is one line end.
 
@@ -71,7 +71,7 @@ def prepared(text: str, where: str) -> str:
 
 
 def prepared_name(text: str, where: str) -> str:
-    """A name of something, as `prepared` gives it; it has one line.
+    """A name, as `prepared` gives it; it has one line.
 
     Raises:
         ConfigError: as `prepared`, or it has a line end or a tab.
@@ -83,7 +83,7 @@ def prepared_name(text: str, where: str) -> str:
 
 
 def spellings(name: str) -> tuple[str, ...]:
-    """What a stored name may be for people to mean it by `name`, the likeliest first.
+    """The stored names that `name` may mean, the most likely first.
 
     Names are stored in NFC; those of older installations are stored as they were typed.
     """
@@ -94,7 +94,7 @@ def spellings(name: str) -> tuple[str, ...]:
 
 
 def _refuse_marks(text: str) -> None:
-    """Looks at each distinct character's class, then for a run: both linear."""
+    """Finds the distinct marks, then a run of them; both take linear time."""
     if len(text) <= MOST_MARKS or text.isascii():
         return
     marks = "".join(filter(_is_mark, set(text)))

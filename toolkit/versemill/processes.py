@@ -1,4 +1,4 @@
-"""How a Python process of Versemill's own is started."""
+"""The commands that start Versemill's Python processes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import sys
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """The command that runs a module with this very Python.
+    """The command that runs a module with the Python of this process.
 
-    With -P no module is imported from the present folder, which may be anybody's: a file
-    `json.py` in it would run with the rights of whoever works there.
+    With -P no module is imported from the current folder. Others may be able to write to it; a
+    file `json.py` there would otherwise run with the rights of this user.
     """
     return [sys.executable, "-P", "-m", module, *arguments]
 

@@ -1,8 +1,8 @@
-"""URLs as messages may show them, and messages without the secrets that URLs hold.
+"""Removes secrets from URLs and from messages.
 
-Whatever is shown of a URL is made by `shown`; whatever a driver or a broker's client says passes
-through `redacted`. A URL that parsers could read in two ways (an `@` in its password, say) is
-shown as its scheme alone, and is refused by whoever would hand it to a parser.
+`shown` makes the form of a URL that may be shown; messages of a database driver or a broker's
+client go through `redacted`. Of a URL that can be parsed in two ways (for example with an `@` in
+its password) only the scheme is shown; callers refuse such a URL before they parse it.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _ASSIGNED = re.compile(
     r"(?i)(?<!\w)((?:\w{0,40}(?:password|passwd|secret)|pwd)[\"']?\s?[=:]\s?)"
     r"('[^']*'|\"[^\"]*\"|[^\s&'\",;]+)"
 )
-_LEAST = 4  # blacking out a shorter text would black out half of the message, and so betray it
+_LEAST = 4  # hiding a shorter text would hide half of the message, and so show what it is
 
 
 def shown(url: str) -> str:
     """The URL without password and query; several, separated by `;`, one by one.
 
-    A name is shown only beside a password: alone, in a Redis URL, it is one by mistake.
+    A user name in a Redis URL is shown only with a password: without one, it may be a password.
     """
     return ";".join(_one_shown(part) for part in url.split(";"))
 
@@ -57,7 +57,7 @@ def is_ambiguous(url: str) -> bool:
 
 
 def hosts_and_logins(url: str) -> tuple[set[str], set[str]]:
-    """Names of servers and of users in a URL, or several; this machine is no name of a server."""
+    """Names of servers and users in one URL or several, without names of this machine."""
     hosts: set[str] = set()
     logins: set[str] = set()
     for part in url.split(";"):
@@ -74,8 +74,8 @@ def hosts_and_logins(url: str) -> tuple[set[str], set[str]]:
 def redacted(message: str, *urls: str) -> str:
     """The message without the secrets of `urls`, and without any login or `password=` in it.
 
-    Secrets vanish in every spelling: as they are, percent-encoded, escaped as in Python or JSON.
-    Those of fewer than four characters vanish from logins and `password=` alone.
+    Secrets are removed in every spelling: plain, percent-encoded, escaped as in Python or JSON.
+    Those of fewer than four characters are removed only from logins and `password=`.
     """
     for secret in sorted({s for url in urls for s in _secrets(url)}, key=len, reverse=True):
         message = _spellings(secret).sub(HIDDEN, message)
@@ -92,7 +92,7 @@ def holds_secret(value: str, *urls: str) -> bool:
 class RedactingFormatter(logging.Formatter):
     """Formats records, tracebacks included, without the secrets of the URLs given.
 
-    A message takes one line, and neither it nor a traceback steers the terminal that shows it.
+    A message has one line. Control characters of messages and tracebacks are escaped.
 
     Args:
         urls: whose secrets are hidden.
@@ -131,7 +131,7 @@ def _one_shown(url: str) -> str:
 
 
 def _secrets(url: str) -> Iterator[str]:
-    """Every text in the URL that nobody may see, decoded, if it is long enough to be found."""
+    """Every secret text in the URL, decoded, if it is long enough to be removed."""
     for raw in _raw_secrets(url):
         # Drivers differ in whether `+` means a space.
         yield from (text for text in (raw, unquote(raw), unquote_plus(raw)) if len(text) >= _LEAST)

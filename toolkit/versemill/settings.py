@@ -23,12 +23,12 @@ CHECKPOINT_LIMIT = "VERSEMILL_CHECKPOINT_LIMIT_GB"
 PLUGINS = "VERSEMILL_PLUGINS"
 TRACKING = "VERSEMILL_TRACKING"
 HARMLESS = (HOME, USER, CORPUS_LIMIT, CHECKPOINT_SECONDS, CHECKPOINT_LIMIT, PLUGINS, TRACKING)
-"""Variables that the code of plugins may see in a worker's trainers; no others of ours."""
+"""Versemill's variables that plugins in a trainer may see; they see no others of these."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the environment says.
+    """The settings that the environment gives.
 
     Attributes:
         home: folder for the SQLite database, corpora files and the workers' spool.
@@ -36,7 +36,7 @@ class Settings:
         broker_url: Celery broker URL; the in-process `memory://` when nothing is configured.
         user: name under which jobs are submitted.
         corpus_limit: largest corpus accepted, in bytes.
-        checkpoint_seconds: time between checkpoints: the most work a crash can cost.
+        checkpoint_seconds: time between checkpoints; a crash loses at most the work of this time.
         checkpoint_limit: most bytes that the checkpoints of all jobs may take together; None
             for no limit.
         plugins: folder whose modules are plugins; None for none.
@@ -55,7 +55,7 @@ class Settings:
 
     @property
     def embedded(self) -> bool:
-        """Whether no broker is configured, so that the workers' pollers carry everything."""
+        """Whether no broker is configured, so that workers find jobs by polling only."""
         return self.broker_url.startswith("memory:")
 
     @classmethod
@@ -99,12 +99,12 @@ class Settings:
 
 
 def plugins_folder() -> Path | None:
-    """The folder that `VERSEMILL_PLUGINS` names, whether it is there or not."""
+    """The folder that `VERSEMILL_PLUGINS` names; it may not exist."""
     return _folder(PLUGINS)
 
 
 def _variable(variable: str) -> str | None:
-    """A variable as it is: a path or a password keeps its characters; one that is no text is none.
+    """The unchanged value of a variable, since paths and passwords must keep their characters.
 
     Raises:
         ConfigError: it is not valid UTF-8, or holds control characters.
@@ -137,9 +137,9 @@ def _number(variable: str, default: int, unit: str) -> int:
 
 
 def bound_spinning() -> None:
-    """Keeps OpenMP's threads from spinning for ever; to be called before torch is imported.
+    """Limits how long OpenMP's threads spin; call it before torch is imported.
 
-    Threads that wait for each other by spinning starve one another as soon as anybody else
+    Threads that wait by spinning take the processors from each other as soon as another process
     computes on this machine: measured, 20 times slower beside one busy process.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")

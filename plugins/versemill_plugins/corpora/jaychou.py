@@ -1,4 +1,4 @@
-"""The well-known `jaychou_lyrics.txt.zip` of many tutorials. Versemill ships no part of it."""
+"""The well-known `jaychou_lyrics.txt.zip` of many tutorials. Versemill does not contain it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def english(options: NoOptions) -> Text:
 
 
 def titles_and_songs(collection: str) -> list[tuple[str, str]]:
-    """Takes a collection apart at its title lines; what stands before the first is left out."""
+    """Splits a collection at its title lines; text before the first title is left out."""
     _, *entries = f"\n{collection}".split(f"\n{TITLE_MARK}")
     pairs = (entry.partition("\n") for entry in entries)
     return [(title.strip(), without_blank_edges(song)) for title, _, song in pairs]

@@ -1,4 +1,4 @@
-"""The most likely id, always. Shapes: B batch, V vocabulary, L ids so far."""
+"""Always the most likely id. Shapes: B batch, V vocabulary, L ids so far."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ConsecutiveSampler:
-    """Adjacent windows: row b of each step goes on where row b of the step before ended.
+    """Adjacent windows: row b of each step begins where row b of the step before ended.
 
     The text is cut into B equal streams (what is left over at the end is dropped), and every
     stream is read in windows of T; the state is carried between steps and zeroed each epoch.

@@ -1,1 +1,1 @@
-"""Trackers: followers of a run."""
+"""The built-in trackers, one per file."""

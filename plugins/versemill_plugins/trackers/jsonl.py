@@ -18,7 +18,7 @@ FILE = "log.jsonl"
 
 
 class JsonLines(Tracker):
-    """Appends one JSON object per line to `log.jsonl`, in UTF-8, each line at once and whole.
+    """Appends one JSON object per line to `log.jsonl`, in UTF-8, each line in one write.
 
     Every line has `event`, `at` (ISO 8601, UTC) and `attempt`; the rest depends on `event`:
 
@@ -30,8 +30,8 @@ class JsonLines(Tracker):
 
     Perplexities and speeds are per character.
 
-    Going on from a checkpoint, it first drops what an earlier attempt told and this one will tell
-    again: by step, `progress` and `report` have neither gap nor overlap.
+    When an attempt continues from a checkpoint, lines of later steps are deleted first, because
+    these steps come again. So `progress` and `report` have each step once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -40,7 +40,7 @@ class JsonLines(Tracker):
         self._attempt = 0
 
     def started(self, run: AttemptStart) -> None:
-        """Cuts off what will be told again."""
+        """Deletes the lines that will come again."""
         self._attempt = run.attempt
         if self._path.exists():
             self._keep({"progress": run.step, "report": run.reported})
@@ -72,7 +72,7 @@ class JsonLines(Tracker):
 
 
 def _is_kept(line: bytes, last_steps: dict[str, int]) -> bool:
-    """Whether it stands, by the last step of its event; a line cut off by a kill does not."""
+    """Whether its step is at most the last one of its event; false for an incomplete line."""
     try:
         found = json.loads(line)
         last = last_steps.get(found["event"])

@@ -24,10 +24,8 @@ if TYPE_CHECKING:
 
     from versemill.plugins import EpochReport, HeldOut, Progress
 
-_TRAINING = (
-    "Per character, on the text it is trained on: shows whether it learns, not how well it writes."
-)
-_HELD_OUT = "Per character, on text kept out of training: the figure to compare runs by."
+_TRAINING = "Per character, on the training text: shows whether the model learns, not its quality."
+_HELD_OUT = "Per character, on held-out text: use this figure to compare runs."
 _TAGS = {
     "perplexity/validation": _HELD_OUT,
     "perplexity/training": f"Mean of an epoch. {_TRAINING}",
@@ -43,16 +41,15 @@ class TensorBoard(Tracker):
     """Writes an event file per attempt: perplexities, speed and lyrics, by optimizer step.
 
     `perplexity/validation` is held-out perplexity; `perplexity/training` (by epoch) and
-    `perplexity/training_running` are on the training text and say nothing of quality. All are per
-    character.
-    `best/validation` and `best/test` are those of the best weights at the end.
-    `speed/characters_per_second` and the texts under `lyrics` go with them.
+    `perplexity/training_running` are on the training text and do not show quality. All are per
+    character. `best/validation` and `best/test` are the figures of the best weights at the end of
+    the run. `speed/characters_per_second` and the texts under `lyrics` are written too.
 
-    Going on from a checkpoint, it writes the start of a session, at which TensorBoard drops the
-    steps that earlier attempts told and this one will tell again.
+    When an attempt continues from a checkpoint, a session start is written. TensorBoard then drops
+    the later steps of earlier attempts, because these steps come again.
 
-    Needs `pip install 'versemill[tensorboard]'` where the worker runs; look at all jobs with
-    `tensorboard --logdir` and the tracking folder.
+    Needs `pip install 'versemill[tensorboard]'` where the worker runs. `tensorboard --logdir` with
+    the tracking folder shows all jobs.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,10 +58,10 @@ class TensorBoard(Tracker):
         self._step = 0
 
     def started(self, run: AttemptStart) -> None:
-        """Marks where this attempt goes on."""
+        """Marks where this attempt continues."""
         self._step = run.step
         if run.attempt > 1:
-            first = run.step + (run.step == run.reported)  # an end of epoch may be told again
+            first = run.step + (run.step == run.reported)  # an end of epoch may come again
             self._write(Event(step=first, session_log=SessionLog(status=SessionLog.START)))
 
     def progressed(self, progress: Progress) -> None:
@@ -126,5 +123,5 @@ def _metadata(plugin: str, description: str) -> SummaryMetadata:
 
 
 def _as_written(text: str) -> str:
-    """A block that Markdown leaves as it is, line breaks included."""
+    """A block that Markdown does not change, including line breaks."""
     return "\n".join(f"    {line}" for line in text.split("\n"))

@@ -62,7 +62,7 @@ def test_gzip_far_larger_than_its_text_is_refused_unread(tmp_path: Path) -> None
 def test_damaged_gzip_is_refused(tmp_path: Path, damaged: bytes) -> None:
     path = tmp_path / "a.txt.gz"
     path.write_bytes(damaged)
-    assert "is not sound gzip" in refusal(path)
+    assert "is not valid gzip" in refusal(path)
 
 
 def test_what_is_packed_twice_is_refused(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_depth_and_number_are_bounded(tmp_path: Path, monkeypatch: pytest.Monkey
     write(deep, "/".join("d" * folders.DEEPEST) + "/a.txt")
     monkeypatch.setattr(folders, "MOST_ENTRIES", 100)
     assert len(read(deep)) == 1
-    assert f"more than {folders.DEEPEST} folders in one another" in refusal(tmp_path)
+    assert f"more than {folders.DEEPEST} levels of folders" in refusal(tmp_path)
 
 
 def test_a_folder_that_cannot_be_read_is_named(

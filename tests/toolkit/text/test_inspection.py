@@ -71,8 +71,8 @@ def test_the_bundled_lyrics_are_not_suspicious(corpus: object) -> None:
 @pytest.mark.parametrize(
     ("text", "kind", "piece", "mend"),
     [
-        ("春\ufffd\ufffd晓", "lost", "\ufffd", "name its encoding"),
-        ("锟斤拷锟斤拷", "mojibake", "锟斤拷", "name its encoding"),
+        ("春\ufffd\ufffd晓", "lost", "\ufffd", "in its right encoding"),
+        ("锟斤拷锟斤拷", "mojibake", "锟斤拷", "in its right encoding"),
         ("春□□晓", "placeholder", "□", "write what is missing"),
         ("a\x0bb", "control", "\x0b", "delete"),
         ("a\x85b", "control", "\x85", "delete"),

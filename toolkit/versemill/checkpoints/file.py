@@ -45,7 +45,7 @@ _MALFORMED = (  # what reading a malformed file may raise, beside `SafetensorErr
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a run needs to go on, or a model to write lyrics.
+    """Everything that a run needs to continue, or a model to generate lyrics.
 
     Attributes:
         tensors: `model.*` weights, `best.*` best weights so far, `optimizer.*` and `state.*`.
@@ -63,11 +63,11 @@ class Checkpoint:
 
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
-    """Writes the checkpoint whole or not at all: to a neighbour first, synced, then renamed.
+    """Writes the whole checkpoint or nothing: to a temporary file, which is synced and renamed.
 
     Raises:
         OSError: it cannot be written, as when the disk is full.
-        CheckpointError: its metadata is more than `read` takes.
+        CheckpointError: its metadata is larger than `read` accepts.
     """
     from safetensors import SafetensorError
     from safetensors.torch import save_file
@@ -83,7 +83,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
     try:
         with replacing(path) as file:
             save_file(tensors, file.name, metadata=header)
-    except SafetensorError as error:  # how the library tells of a full disk
+    except SafetensorError as error:  # the library raises it for a full disk
         number = re.search(r"os error (\d+)", str(error))
         if number is None:
             raise
@@ -93,8 +93,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 def read(path: Path) -> Checkpoint:
     """Reads a checkpoint onto the CPU; raises `CheckpointError` for a damaged or foreign file.
 
-    Whatever the file holds, nothing of it is run, and memory stays within a small multiple of its
-    size.
+    No content of the file is executed. The memory used is at most a small multiple of its size.
     """
     from safetensors import SafetensorError
 
@@ -114,7 +113,7 @@ def read(path: Path) -> Checkpoint:
 def _content(path: Path) -> tuple[bytes, str]:
     """All bytes of a regular file, and our entry of its header.
 
-    The header is looked at before the rest is read: a sparse file may claim any size.
+    The header is checked before the rest is read, because a sparse file may have any size.
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size

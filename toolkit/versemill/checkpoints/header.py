@@ -1,8 +1,8 @@
-"""What is checked of a checkpoint's header before anything is made of it.
+"""Checks of a checkpoint's header, before it is used.
 
-The safetensors library refuses tensors that overlap, leave gaps or do not fill the file. It takes
-a header of any shape up to 100 MB and the last of several equal names; here the header, and the
-metadata in it, are bounded by the bytes and values that parsing them may turn into objects.
+The safetensors library refuses tensors that overlap, leave gaps or do not fill the file. It accepts
+any header of up to 100 MB, and of several equal names the last. This module limits the size of the
+header and of its metadata, and the number of values that parsing may make objects of.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def parsed_meta(text: str) -> dict[str, Any]:
 
 
 def refuse_absurd_meta(text: str) -> None:
-    """Raises `ValueError` for metadata that nobody would read back."""
+    """Raises `ValueError` for metadata that `parsed_meta` would refuse."""
     size = len(text.encode())
     if size > _MOST_META:
         raise ValueError(f"its metadata of {size:,} bytes is above the {_MOST_META:,} allowed")

@@ -1,9 +1,10 @@
-"""Builds the network of a checkpoint without taking more memory than its file justifies.
+"""Builds the network of a checkpoint without using more memory than its weights need.
 
-A file of a few kilobytes may claim any size in its configuration. So the sizes that the core
-itself knows are compared with the tensors first, then the shapes of everything on PyTorch's meta
-device, and only then memory is taken. A cell that cannot be made on the meta device (it reads a
-value, or uses another library) is made at once, with no tensor larger than the file's weights.
+The configuration in a file of a few kilobytes may name any size. So the sizes that the core knows
+are first compared with the tensors. Then the network is built on PyTorch's meta device, and all
+shapes are compared. Only then memory is allocated. A cell that cannot be built on the meta device
+(it reads a value, or uses another library) is built at once, with no tensor larger than the
+weights in the file.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def build_fitting_model(
     """The network of a job with these weights, on CPU in float32.
 
     Args:
-        selection: of the checkpoint's job; nothing of it is believed.
+        selection: of the checkpoint's job; it is not trusted.
         vocabulary_size: V.
         weights: the network's tensors by name.
 
@@ -73,7 +74,7 @@ def shape_difference(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) 
 def _refuse_other_sizes(
     config: JobConfig, vocabulary_size: int, weights: Mapping[str, Tensor]
 ) -> None:
-    """Compares what the core knows of the network, whatever its cells are."""
+    """Compares the sizes that do not depend on the cells."""
     model, held = config.model, _elements(weights.values())
     if model.layers > len(weights):
         raise _misfit(f"{model.layers:,} layers, but only {len(weights)} weights")
@@ -91,9 +92,9 @@ def _refuse_other_sizes(
 
 
 class _Bounded(TorchFunctionMode):
-    """Refuses to make a tensor with more elements than the weights have, or tensors without end.
+    """Refuses to make a tensor with more elements than the weights have, or too many tensors.
 
-    Works in this thread only, on whatever is built while the block lasts.
+    Applies to everything that this thread builds within the block.
     """
 
     def __init__(self, weights: Mapping[str, Tensor]) -> None:

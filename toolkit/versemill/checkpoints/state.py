@@ -1,7 +1,7 @@
 """The state of a run between two steps, and how a checkpoint holds it.
 
-This is the one place that knows the names in a checkpoint. It lies here and not with training
-since generation, which lies below training, reads it too.
+Only this module knows the names in a checkpoint. It is in this folder and not in training, because
+generation, a lower folder than training, reads it too.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ RECORDED = ("cell", "sampler", "tokenizer")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingState:
-    """All that a run needs to go on, and all that a model needs to write.
+    """All that a run needs to continue, and all that a model needs to generate text.
 
-    The tensors belong to the state: whoever reads them copies what will be changed.
+    The tensors belong to the state: copy them before you change them.
 
     Attributes:
         weights: the network's parameters and buffers by name.
@@ -86,7 +86,7 @@ class TrainingState:
     def to_checkpoint(self) -> Checkpoint:
         """The state as tensors by name and JSON values; equal states give equal files.
 
-        No tensor is copied. The best weights are left out where they are the weights.
+        No tensor is copied. The best weights are left out if they equal the weights.
         """
         tensors = {f"model.{name}": tensor for name, tensor in self.weights.items()}
         if self.best_step != self.step:
@@ -118,11 +118,11 @@ class TrainingState:
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Self:
-        """Inverse of `to_checkpoint`; what older checkpoints lack is as it was then.
+        """Inverse of `to_checkpoint`; entries that older checkpoints lack mean what they did then.
 
         Raises:
             CheckpointError: an entry is missing or malformed. Whether the tensors fit a network
-                is for those to find out who build one.
+                is not checked here.
         """
         _refuse_other_tensors(checkpoint)
         read = _Metadata(checkpoint.meta)

@@ -1,7 +1,7 @@
-"""TOML from strangers: size and depth are bounded before it is parsed.
+"""Parses TOML that is not trusted: size and depth are checked before.
 
-The standard library's parser takes memory that grows with the square of a key's parts, and calls
-itself for each list or table in another.
+The memory of the standard library's parser grows with the square of the parts of a key, and the
+parser calls itself for each nested list or table.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import tomllib
 from typing import Any
 
 MOST_BYTES = 1_000_000
-"""Of a job file, or of one value."""
+"""Largest job file, or value."""
 
 MOST_PARTS = 16
-"""Of a dotted key; a job file needs two."""
+"""Most parts of a dotted key; a job file needs two."""
 
 DEEPEST = 16
-"""Lists and tables in one another; a job file needs two."""
+"""Most levels of lists and tables; a job file needs two."""
 
 _TOKEN = re.compile(
     r"""
@@ -38,11 +38,11 @@ _TOKEN = re.compile(
 
 
 class BoundError(ValueError):
-    """It is larger or deeper than is read."""
+    """It is too large or too deep."""
 
 
 def parsed(text: str) -> dict[str, Any]:
-    """The table that TOML stands for.
+    """The table that a TOML text describes.
 
     Raises:
         BoundError: it is too large or too deep.
@@ -55,7 +55,7 @@ def parsed(text: str) -> dict[str, Any]:
 
 
 def _refuse_depth(text: str) -> None:
-    """Raises `BoundError`; looks at each character once."""
+    """Raises `BoundError`; reads each character once."""
     depth = parts = 0
     dotted = False  # whether a dot stands right before
     for token in _TOKEN.finditer(text):
@@ -69,6 +69,6 @@ def _refuse_depth(text: str) -> None:
         dotted = kind == "dot"
         depth = max(0, depth + (kind == "open") - (kind == "close"))
         if depth > DEEPEST:
-            raise BoundError(f"more than {DEEPEST} lists or tables stand in one another")
+            raise BoundError(f"it has more than {DEEPEST} levels of lists or tables")
         if parts > MOST_PARTS:
             raise BoundError(f"a key has more than {MOST_PARTS} parts")

@@ -1,6 +1,6 @@
 """Configuration of a job: frozen dataclasses of options.
 
-A token is what one step reads and writes: a character, unless another tokenizer says otherwise.
+A token is what one step reads and writes: a character, unless the tokenizer has longer tokens.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class TrainingOptions:
         clip_norm: θ; gradients are scaled by θ/norm when their global norm exceeds it; 0 is off.
         report_every: epochs between reports with lyrics.
         evaluate_every: epochs between validations.
-        patience: stop after so many validations without improvement; 0 is off.
-        seed: of everything random in the run.
+        patience: stop after this number of validations without improvement; 0 is off.
+        seed: seed of everything random in the training.
     """
 
     epochs: PositiveInt = 100
@@ -83,16 +83,16 @@ StopText = Annotated[str, MinLen(1), MaxLen(200)]
 
 @dataclass(frozen=True, kw_only=True)
 class GenerationOptions:
-    """How lyrics are written.
+    """How lyrics are generated.
 
     Attributes:
         length: most tokens to generate after the prefix.
-        lines: end the text when it has so many lines, those of the prefix counted and blank ones
-            not; 0 is off.
-        stop: end the text before the first of these that is written after the prefix.
+        lines: end the text when it has this number of lines; those of the prefix count, blank ones
+            do not; 0 is off.
+        stop: end the text before the first of these that is generated after the prefix.
         decoders: the chain, each `NAME`, `NAME=VALUE` or `NAME:KEY=VALUE,KEY=VALUE`; an empty one
-            draws from what the model predicts.
-        seed: of the draws; the same seed gives the same text.
+            draws from the model's own distribution.
+        seed: seed of the draws; the same seed gives the same text.
     """
 
     length: Annotated[int, Gt(0), Le(1_000_000)] = 50
@@ -107,13 +107,14 @@ class JobConfig:
     """Everything that defines a training job, apart from the text itself.
 
     Attributes:
-        recipe: the recipe whose values filled what was not given.
+        recipe: the recipe that gave the values that were not given.
         corpus: corpus name, or the path it was read from.
         cell: cell plugin of every recurrent layer.
         sampler: sampler plugin that chooses training windows.
         tokenizer: tokenizer plugin.
         prefixes: lyrics are generated after each of these at every report.
-        trackers: who follows the run, each `NAME`, `NAME=VALUE` or `NAME:KEY=VALUE,KEY=VALUE`.
+        trackers: trackers that get the events of the run, each `NAME`, `NAME=VALUE` or
+            `NAME:KEY=VALUE,KEY=VALUE`.
         text: preparation of the text.
         corpus_options: options of the corpus plugin, already validated by its options class.
         cell_options: likewise for the cell.
@@ -146,7 +147,7 @@ class JobConfig:
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> JobConfig:
-        """Inverse of `to_json`; options that were added since are as `completed` says.
+        """Inverse of `to_json`; options that were added later have the values of `completed`.
 
         Raises:
             ConfigError: a value that is not allowed.

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 def chosen_prefixes(config: JobConfig, text: Text, parts: Parts) -> tuple[str, ...]:
-    """The recipe's usual prefixes that the training text has the characters for, else its own.
+    """The recipe's usual prefixes if the training text has their characters, else others.
 
     Args:
-        config: the job; its own prefixes are not looked at.
+        config: the job; its own prefixes are ignored.
         text: the corpus's text.
         parts: what `split` makes of it for this job.
 
     Returns:
-        Frequent line beginnings of the training text if no usual prefix will do. The same job on
-        the same text always has the same.
+        The usual prefixes, or frequent line beginnings of the training text. The same job on the
+        same text always has the same prefixes.
     """
     characters = set(parts.training)
     usual = usual_prefixes(config.recipe, config.corpus)

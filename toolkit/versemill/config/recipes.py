@@ -62,7 +62,7 @@ def classic(cell: str) -> JobTable:
 
 
 def default(cell: str) -> JobTable:
-    """What one would really use: chosen by held-out perplexity per minute (docs/recipes.md)."""
+    """For real use: its values were chosen by held-out perplexity per minute (docs/recipes.md)."""
     return {
         "corpus": _STARTER,
         "sampler": "consecutive",
@@ -92,18 +92,18 @@ def default(cell: str) -> JobTable:
 
 
 def usual_prefixes(recipe: str, corpus: str) -> tuple[str, ...]:
-    """What tutorials let the model go on from; only where the text has the characters for it."""
+    """The prefixes of the tutorials; use them only if the text has their characters."""
     return _USUAL_PREFIXES if recipe == "classic" or corpus == _STARTER else ()
 
 
 RECIPES = {"classic": classic, "default": default}
 REFERENCE_CELL = "lstm"
-"""What `plugins check` shows a cell's speed beside."""
+"""The cell whose speed `plugins check` compares others with."""
 _DEFAULT_CELL = {"classic": "rnn", "default": "gru"}
 
 
 def with_recipe_values(table: Mapping[str, Any]) -> JobTable:
-    """A job table with everything that its recipe says and it does not.
+    """A job table, completed with the values of its recipe.
 
     Args:
         table: a job file's content with overrides already applied (`apply_overrides`).
@@ -142,7 +142,7 @@ def apply_overrides(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> J
 
 
 def _merge(base: JobTable, over: Mapping[str, Any]) -> JobTable:
-    """A copy of `base` with `over` laid on top, section by section."""
+    """A copy of `base` in which the values of `over` replace others, section by section."""
     merged = {key: dict(v) if isinstance(v, dict) else v for key, v in base.items()}
     for key, value in over.items():
         if key in SECTIONS:

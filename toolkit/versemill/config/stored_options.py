@@ -1,4 +1,4 @@
-"""Options as jobs and checkpoints keep them: what it means that one is not there."""
+"""Options that jobs and checkpoints of older versions lack: which value they mean."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ if TYPE_CHECKING:
     from versemill.config.validation import JSONValue, Options
 
 ABSENT: dict[str, JSONValue] = {}
-"""What was done before an option existed, where that is not what its default does.
+"""The value that stands for the behaviour before an option existed, if it is not its default.
 
-By dotted name, such as `training.patience`; a field of the kernel plan is `plan.FIELD`. Whoever
-adds an option whose default changes results says here what jobs and checkpoints of before had.
+By dotted name, such as `training.patience`; a field of the kernel plan is `plan.FIELD`. If you add
+an option whose default changes results, add the value that older jobs and checkpoints mean.
 """
 
 
 def completed(
     options: type[Options], stored: Mapping[str, Any], *, where: str = ""
 ) -> dict[str, Any]:
-    """Stored values, together with what it means that they lack a field.
+    """Stored values, completed with the values of fields that they lack.
 
-    Jobs and checkpoints keep the options there were when they were made. One that has been added
-    since means for them what was done before: what `ABSENT` says, else its default.
+    Jobs and checkpoints keep the options that existed when they were made. An option that was
+    added later has for them the value in `ABSENT`, or else its default.
 
     Args:
         options: a dataclass; options inside options are completed too.
-        stored: field values as they were stored; those it does not know stay.
+        stored: field values as they were stored; unknown ones stay.
         where: dotted name of the table.
     """
     filled = dict(stored)

@@ -1,7 +1,7 @@
 """Validation of options: the one function that builds an options class from JSON or TOML values.
 
-Options classes, ours and plugins', are plain frozen dataclasses whose fields may carry
-`annotated_types` bounds. They import nothing heavy; `validated` brings in pydantic when used.
+Options classes, Versemill's and those of plugins, are frozen dataclasses whose fields may have
+`annotated_types` bounds. They import no large module; `validated` imports pydantic when called.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Options(Protocol):
 
 
 _LONGEST_NUMBER = 256  # bits; Python itself writes no number of more than 4300 digits
-_DEEPEST = 300  # levels of tables and lists; more is no configuration, and the JSON parser's limit
+_DEEPEST = 300  # levels of tables and lists; the JSON parser has a limit too
 
 O = TypeVar("O", bound=Options)  # noqa: E741 - the only type variable here
 
@@ -77,7 +77,7 @@ def validated(options: type[O], values: Mapping[str, Any], *, where: str) -> O:
 
 @functools.lru_cache(maxsize=64)
 def _adapter(options: type[O]) -> TypeAdapter[O]:
-    """What pydantic makes of an options class: a millisecond of work, so once for each."""
+    """Pydantic's adapter of an options class; cached, because making one takes a millisecond."""
     from pydantic import TypeAdapter
 
     return TypeAdapter(options)
@@ -113,7 +113,7 @@ def _prepared(value: Any, where: str, depth: int = 0) -> Any:
     if isinstance(value, str):
         return prepared(value, where)
     if depth > _DEEPEST:
-        raise ConfigError(where, "…", f"at most {_DEEPEST} tables or lists in one another")
+        raise ConfigError(where, "…", f"at most {_DEEPEST} levels of tables or lists")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(where, value, "a finite number")
     if isinstance(value, int) and value.bit_length() > _LONGEST_NUMBER:

@@ -1,1 +1,1 @@
-"""Measures of a model and of what it writes."""
+"""Measures of a model and of the text that it generates."""

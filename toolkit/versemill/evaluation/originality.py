@@ -1,6 +1,6 @@
-"""How much of a generated text is its own: the share copied, and how varied it is.
+"""How original a generated text is: the share that is copied, and how varied it is.
 
-Perplexity cannot tell a text recited from one made up; these two figures stand beside it.
+Perplexity does not show whether a model copies its training text; these two figures do.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from versemill.errors import ConfigError
 
 
 def usual_span(text: str) -> int:
-    """Length from which a stretch counts as copied: 8 in Chinese, 20 elsewhere.
+    """Length from which a stretch counts as copied: 8 characters in Chinese, 20 elsewhere.
 
-    Measured on the bundled songs: by chance, original songs share next to no stretch of that
-    length with the others (0.0 of their characters), while 8 letters are often one common word.
+    Measured on the bundled songs: original songs share almost no stretch of that length with other
+    songs (0.0 of their characters). In English, 8 letters are often a single common word.
     """
     characters = "".join(text.split())
     ideographs = sum("\u4e00" <= character <= "\u9fff" for character in characters)

@@ -2,9 +2,9 @@
 
 Every held-out character is scored once, the first included, in evaluation mode and from zero
 state with a newline before it; costs are summed in float64 and divided by characters, whatever
-the tokenizer. A character the vocabulary lacks costs what it takes to say "unknown" plus
-log(1,114,112 - K) to say which of Unicode's code points it is, K being those that have an id of
-their own. An `<unk>` that stands for several characters is said once, and each of them spelled.
+the tokenizer. A character outside the vocabulary costs as much as `<unk>`, plus
+log(1,114,112 - K) for its code point, where K is the number of characters with an id. If one
+`<unk>` stands for several characters, its cost counts once, and that of the code points for each.
 
 Shapes: B streams side by side, T time, V vocabulary.
 """
@@ -48,8 +48,8 @@ class _Stream:
 def unseen_share(ids: Sequence[int]) -> float:
     """Good-Turing estimate of the probability that the next id was never seen.
 
-    The share of ids that occur once (one in N+1 if there are none). Serves models without
-    `<unk>`, so that they too put some probability on every character there is.
+    The share of ids that occur once (one in N+1 if there are none). It is used for models without
+    `<unk>`, so that these too give every character some probability.
     Source: I. J. Good, "The population frequencies of species", Biometrika 40 (1953).
     """
     once = sum(1 for count in Counter(ids).values() if count == 1)
@@ -92,7 +92,7 @@ def evaluation(
     unknown = sum(map(_unknown_characters, itertools.repeat(tokenizer), segments, encoded))
     nats = 0.0
     if tokenizer.unknown_id is None:
-        # The share kept back for unseen characters makes every seen id a little dearer.
+        # Unseen characters get a share of the probability, so every seen id costs a little more.
         nats = -sum(map(len, encoded)) * math.log1p(-unseen) - unknown * math.log(unseen)
     nats += unknown * math.log(CODE_POINTS - _characters_with_an_id(tokenizer))
     primer = primer_id(tokenizer)

@@ -1,4 +1,4 @@
-"""Chains of decoders: putting stages into one that is there."""
+"""Chains of decoders: how stages are put into an existing chain."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def with_stages(chain: Sequence[str], stages: Sequence[str], registry: Registry) -> tuple[str, ...]:
     """`chain` with these stages in it, so that each takes effect.
 
-    A stage takes the place of those of its name. One whose name is not there joins before the
-    first that belongs after it (`hookspecs.STAGES`), else at the end; stages whose authors do not
-    say what they are stay where they stand. What leaves one id only, such as greedy decoding,
-    goes, since nothing beside it has an effect.
+    A stage replaces those with its name. If there are none, it is added before the first stage
+    that belongs after it (`hookspecs.STAGES`), or else at the end. Stages that were registered
+    without `stage` keep their place. A stage that leaves one id only, such as greedy decoding, is
+    removed, because other stages have no effect beside it.
 
     Args:
         chain: specifications as in `GenerationOptions.decoders`.

@@ -1,4 +1,4 @@
-"""A trained model: what writes lyrics and is measured."""
+"""A trained model, which generates lyrics and can be evaluated."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class TrainedModel:
-    """A model with its vocabulary: all that is needed to write and to be measured.
+    """A model with its vocabulary: all that generation and evaluation need.
 
     Not safe for use from several threads at once.
 
@@ -108,7 +108,7 @@ class TrainedModel:
         """The continuation, piece by piece as it is drawn.
 
         Args:
-            prefix: text to go on from, read whole from zero state; unknown characters are fine.
+            prefix: the text to continue, read from zero state; it may have unknown characters.
             **options: see `options`. The same seed on the same machine gives the same text.
 
         Raises:
@@ -118,7 +118,7 @@ class TrainedModel:
             yield pieces[0]
 
     def lyric(self, prefix: str, options: GenerationOptions) -> Generator[None, None, Lyric]:
-        """Writes one text, yielding as it grows; returns it with the record of how it was made."""
+        """Generates one text, yielding after each piece; returns it and how it was made."""
         text = prefix = prepared(prefix, "prefix")
         for pieces in self._pieces(prefix, 1, options):
             text += pieces[0]
@@ -134,8 +134,8 @@ class TrainedModel:
     def unknown_in(self, text: str) -> tuple[UnknownCharacter, ...]:
         """The characters of a prefix that the model does not know, with the forms it does know.
 
-        It reads them as its `<unk>`, or leaves them out if it has none; of a stop text, it never
-        writes them.
+        The model reads them as `<unk>`, or leaves them out if it has none. It never generates
+        them, which matters for stop texts.
         """
         tokenizer = self._tokenizer
         tokens = enumerate(tokenizer.tokens)
@@ -157,8 +157,8 @@ class TrainedModel:
 
         Args:
             stages: decoders to put into the chain, such as `["temperature=0.5"]`: each replaces
-                that of its name or joins where it belongs, and greedy decoding goes; see
-                `versemill.generation.decoder_chain.with_stages`.
+                the stage with its name or is added where it belongs, and greedy decoding is
+                removed; see `versemill.generation.decoder_chain.with_stages`.
             **given: fields of `versemill.config.job.GenerationOptions`; what is None or not given
                 comes from the job. `decoders` is the whole chain, and `stages` go into it.
 

@@ -32,14 +32,14 @@ def sample(
     count: int,
     options: GenerationOptions,
 ) -> Iterator[list[str]]:
-    """What each of `count` texts gains, id by id; an ended text gains nothing more.
+    """The characters added to each of `count` texts, id by id; none after a text has ended.
 
     Args:
         model: the network; read, never changed.
         tokenizer: the one it was trained with.
         chain: the decoder stages, built.
-        prefix: text to go on from, read whole from zero state.
-        count: B; each text has a generator of its own.
+        prefix: the text to continue, read from zero state.
+        count: B; each text has its own generator.
         options: length, lines, stop and seed; the same seed on the same machine gives the same
             texts.
     """
@@ -84,7 +84,7 @@ def _start(model: LanguageModel, tokenizer: Tokenizer, prefix: str) -> Tensor:
 
 
 class Draw:
-    """Draws ids from logits; each row has a generator of its own, so rows do not disturb rows."""
+    """Draws ids from logits; each row has its own generator, so rows are independent."""
 
     def __init__(self, seed: int, count: int) -> None:
         self._generators = [

@@ -1,4 +1,4 @@
-"""When a text ends: after so many lines, or before a stop text."""
+"""When a text ends: after a number of lines, or before a stop text."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ if TYPE_CHECKING:
 
 
 class TextEnd:
-    """Where one text ends. It is told of each piece as it is drawn, however pieces are cut.
+    """Decides where one text ends. It gets each piece when it is drawn; pieces may have any length.
 
     The text ends
 
-    - with the line that makes its lines as many as `lines`, those of the prefix counted and blank
-      ones not; a prefix that has so many complete lines gains nothing. The line's newline is left
+    - after `lines` lines. Lines of the prefix count, blank lines do not. Nothing is added to a
+      prefix that already has this number of complete lines. The newline of the last line is left
       out. 0 sets no limit;
-    - before the first of the `stop` texts that is written out; of several that are complete with
-      the same character, before the one that begins first. Stop texts are looked for in what
-      follows the prefix.
+    - before the first complete `stop` text after the prefix. If several are complete with the same
+      character, it ends before the one that begins first.
 
     Args:
         prefix: what the text begins with.
@@ -36,9 +35,9 @@ class TextEnd:
         self.ended = self._enough_lines()
 
     def take(self, piece: str) -> str:
-        """What is sure to belong to the text, now that `piece` is drawn; nothing once it has ended.
+        """The characters that certainly belong to the text after `piece`; none once it has ended.
 
-        What may be the beginning of a stop text is held back until that is decided.
+        Characters that may begin a stop text are held back until this is decided.
         """
         if self.ended:
             return ""
@@ -52,7 +51,7 @@ class TextEnd:
         return sure
 
     def rest(self) -> str:
-        """What is held back; to be asked for when no more is drawn."""
+        """The characters held back; call it when no more is drawn."""
         held, self._held = self._held, ""
         return held
 

@@ -1,4 +1,4 @@
-"""Output layer and cross-entropy in one, because the logits are the largest thing there is.
+"""Output layer and cross-entropy in one function, because the logits take the most memory.
 
 Shapes: N positions (T·B), V vocabulary, H features.
 """

@@ -54,7 +54,7 @@ class KernelPlan:
 
     @property
     def machine(self) -> str:
-        """What of the plan cannot be chosen, in one line: the kind of machine."""
+        """The part of the plan that the machine decides, in one line: the kind of machine."""
         return f"{self.device} {self.hardware}, torch {self.torch_version}"
 
     @property
@@ -65,7 +65,7 @@ class KernelPlan:
     def resuming(self, stored: KernelPlan, *, inexact: bool) -> KernelPlan:
         """The plan on which a run made with `stored` continues here.
 
-        What can be chosen (threads, dtype) is taken over. What cannot must be equal.
+        Threads and dtype are taken from `stored`. Everything else must be equal.
 
         Raises:
             PlanMismatchError: the machine differs and `inexact` is not set.
@@ -82,7 +82,7 @@ class KernelPlan:
         return wanted
 
     def apply(self) -> None:
-        """Makes this process compute as the plan says. To be called before the first operation."""
+        """Makes this process compute as the plan says. Call it before the first operation."""
         torch.set_num_threads(self.threads)
         if self.device == "cuda":
             # PyTorch's documented settings for reproducibility.

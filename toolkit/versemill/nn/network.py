@@ -119,7 +119,7 @@ class LanguageModel(nn.Module):
     def stepper(self) -> Callable[[Tensor, States], tuple[Tensor, States]]:
         """A function `(ids_B, states) -> (logits_BV, states)` for one id at a time.
 
-        It reads the weights as they are now; make a new one after training goes on.
+        It uses the present weights; make a new one after further training.
         """
         first, *rest = self.layers
         table = self._projected_table(first) if self._table_fits(first) else None
@@ -159,8 +159,8 @@ class LanguageModel(nn.Module):
     def _table_fits(self, cell: Cell) -> bool:
         """Whether the table of every id takes memory in proportion to the weights.
 
-        Few weights may make a large table: of a tied network it has up to the number of weights to
-        the power of 1.5, and the file of a network may come from anybody.
+        A few weights may give a large table: for a tied network its size is up to the number of
+        weights to the power of 1.5. The file of a network is not trusted.
         """
         one = torch.zeros(1, 1, dtype=torch.int64, device=self.output_bias.device)
         width = self._project_ids(cell, one, None).shape[-1]
@@ -197,7 +197,7 @@ def build_model(selection: Selection, vocabulary_size: int) -> LanguageModel:
 
 
 def detached(states: States) -> States:
-    """The same states, cut from the graph that made them: where back-propagation is truncated."""
+    """The same states without the graph that made them: back-propagation is truncated here."""
     return tuple(tuple(tensor.detach() for tensor in state) for state in states)
 
 

@@ -1,7 +1,7 @@
 """Seeds derived from a run's one seed.
 
-Everything random draws from a generator seeded for its purpose and place, so that no generator
-state needs saving and looking at a run (validation, lyrics) never changes it.
+Everything random has a generator with a seed for its purpose and place. So no generator state must
+be saved, and validation and lyrics never change a run.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The cell contract: one recurrent layer.
 
-A cell is split so that the engine can hoist what is not recurrent (`project`) out of the time
-loop, for built-in cells and a stranger's alike. The stack around it owns depth and dropout; the
-core alone detaches, selects, joins and saves states.
+A cell has two parts, so that the engine can compute what is not recurrent (`project`) outside the
+time loop, for built-in and third-party cells. The network around the cells adds layers and dropout.
+Only the core detaches, selects, joins and saves states.
 
 Shapes: B batch, T time, E input size, V vocabulary, G what `project` returns, H output size.
 """
@@ -48,8 +48,8 @@ class Cell(nn.Module, ABC):
     ) -> tuple[Tensor, State]:
         """Runs the recurrence over a window.
 
-        Law: running T ids in chunks, each from the state of the one before, equals one
-        pass. No randomness except what `noise` brings.
+        Rule: running T ids in chunks, each from the state after the chunk before, equals one
+        pass. No randomness except in `noise`.
 
         Returns:
             The outputs `y_TBH` and the state after the last id.
@@ -58,13 +58,13 @@ class Cell(nn.Module, ABC):
     def project(self, x_TBE: Tensor) -> Tensor:
         """The part that is not recurrent, `g_TBG`; the identity by default.
 
-        Law: pointwise in T and B, stateless, no randomness. The engine may therefore call it on
+        Rule: pointwise in T and B, no state, no randomness. The engine may therefore call it on
         a whole embedding table and gather rows.
         """
         return x_TBE
 
     def project_one_hot(self, ids_TB: Tensor, size: int) -> Tensor:
-        """`project` of one-hot vectors of `size`; override where a gather does it."""
+        """`project` of one-hot vectors of `size`; override it if a gather gives the same."""
         one_hot = nn.functional.one_hot(ids_TB, size)
         dtype = next((p.dtype for p in self.parameters()), torch.get_default_dtype())
         return self.project(one_hot.to(dtype))

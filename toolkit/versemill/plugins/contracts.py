@@ -1,12 +1,12 @@
-"""What plugins provide and what the core asks of them.
+"""The contracts of plugins: what each kind must provide.
 
 Importing this module never imports torch, so that a corpus can be listed, read and submitted
-without it. The cell contract is a `torch.nn.Module` and is therefore in a module of its own,
+without it. The cell contract is a `torch.nn.Module` and is therefore in another module,
 `versemill.plugins.cell`.
 
-A plugin may register an **estimate** beside an implementation (`register(…, estimate=function)`):
-what a job needs at least, from the settings alone and without torch, so that one that cannot be
-trained is refused when it is submitted. What has no estimate is taken to need nothing.
+A plugin may register an **estimate** with an implementation (`register(…, estimate=function)`).
+It computes what a job needs at least, from the settings alone and without torch. A job that cannot
+be trained is then refused when it is submitted. Without an estimate, zero is assumed.
 
 Shapes: B batch, V vocabulary, L ids so far, S steps of an epoch.
 """
@@ -45,7 +45,7 @@ class CellSize:
 class TokenizerBounds:
     """What is known of a tokenizer before it is built.
 
-    A bound that is not close lets a job in that fails later; one that does not hold refuses a job
+    With a wide bound, a job may be accepted that fails later. With a false bound, a job is refused
     that could be trained.
 
     Attributes:

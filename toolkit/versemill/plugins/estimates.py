@@ -1,7 +1,7 @@
-"""What plugins say of their size before they are loaded. Never imports torch.
+"""The estimates that plugins give of their size before they are loaded. Never imports torch.
 
-An estimate may refuse a job only if it cannot be trained. So a plugin that says nothing, or whose
-estimate fails, is taken to need nothing; `versemill plugins check` tells its author.
+A job is refused only if it certainly cannot be trained. So a plugin without an estimate, or with
+one that fails, is assumed to need nothing; `versemill plugins check` reports a failure.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def cell_size(cell: Selected, input_size: int, hidden_size: int) -> CellSize:
 def shortest_text(sampler: Selected, batch_size: int, window: int) -> int:
     """Ids of the shortest text that has a step; by default a window and its last target.
 
-    Windows of a batch may overlap as far as anybody knows.
+    The default assumes that the windows of a batch may overlap.
     """
     try:
         return asked(sampler, int, batch_size, window) or window + 1

@@ -1,9 +1,9 @@
-"""Hooks by which plugins, built-in or a stranger's, offer what they have.
+"""Hooks in which plugins, built-in or third-party, register what they offer.
 
-Each hook receives a `Registrar` to call once per thing offered. A registration is light: it names
-the implementation as `"module:attribute"`, imported at first use, so that a hook needs neither
-torch nor the implementing module. Implementations return nothing; order between plugins does not
-matter, since a name may be taken only once.
+Each hook gets a `Registrar` and calls it once for each thing that the plugin offers. A registration
+names the implementation as `"module:attribute"`. It is imported at first use, so a hook needs
+neither torch nor the implementing module. A hook returns nothing. The order of plugins does not
+matter, because each name can be registered only once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PROJECT = "versemill"
 
 Stage: TypeAlias = Literal["penalty", "scaling", "count", "share", "choice"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
-"""What a decoder may be, in the order in which users expect these in a chain."""
+"""What a decoder does, in the usual order of a chain."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -48,17 +48,18 @@ class Registrar(Protocol):
             target: `"module:attribute"` of the implementation.
             summary: one line for `versemill plugins list`.
             options: frozen dataclass of what users may set; must not need torch.
-            stage: of a decoder, what it does to the distribution, for whoever puts one more stage
-                into a chain: `penalty` (lowers what was written), `scaling` (sharpens or flattens
-                all of it), `count` (keeps so many ids), `share` (keeps what holds a share of the
-                probability), `choice` (leaves one id, so that no other stage has an effect). They
-                belong in this order. Not given: it stays where it was written.
-            revision: the version of the distribution with which the results of this last changed,
-                such as `"1.2"`: what jobs and their checkpoints are locked to, so that a newer
-                version that gives the same results strands none. Not given: its present version.
+            stage: of a decoder: what it does to the distribution. Options such as `--top-k` use it
+                to find the place of another stage in the chain: `penalty` (lowers ids that were
+                written), `scaling` (sharpens or flattens the distribution), `count` (keeps a
+                number of ids), `share` (keeps the ids that hold a share of the probability),
+                `choice` (leaves one id, so that other stages have no effect). Stages belong in
+                this order. Not given: the decoder stays where the user wrote it.
+            revision: the version of the distribution in which the results of this last changed,
+                such as `"1.2"`. Jobs and checkpoints are tied to it, so a newer version with the
+                same results can continue them. Not given: the present version.
             estimate: of a cell, sampler or tokenizer: a function that says what a job needs at
-                least, without torch; see `versemill.plugins.contracts`. Not given: nothing is
-                refused on its account before the job is trained.
+                least, without torch; see `versemill.plugins.contracts`. Not given: no job is
+                refused because of it before it is trained.
 
         Raises:
             PluginError: for a malformed or already taken name, target, summary, stage, revision or
@@ -93,7 +94,8 @@ def versemill_register_decoders(register: Registrar) -> None:
 
 @hookspec
 def versemill_register_trackers(register: Registrar) -> None:
-    """Offers trackers, which follow runs: subclasses of `versemill.plugins.Tracker`.
+    """Offers trackers: subclasses of `versemill.plugins.Tracker`.
 
-    They are told `versemill.plugins.Progress`, `versemill.plugins.EpochReport` and more.
+    They get the events of a run: `versemill.plugins.Progress`, `versemill.plugins.EpochReport` and
+    more.
     """

@@ -101,7 +101,7 @@ class Registration:
                 unfit = _unfit(self.kind, found)
         except (KeyboardInterrupt, MemoryError):
             raise
-        except BaseException as error:  # a stranger's import may raise anything
+        except BaseException as error:  # a plugin's import may raise anything
             raise PluginError(f"{self.label} cannot be loaded: {in_short(error)}") from error
         if printed.text:
             sys.stderr.write(harmless(printed.text))
@@ -119,7 +119,7 @@ class Registration:
     def options_from(self, values: Mapping[str, Any]) -> Options:
         """An instance of the options class, for an implementation that takes one.
 
-        An option of the type `Path` is spelled as what is there (`files.spelled_as_there`).
+        An option of the type `Path` gets the name on the disk (`files.spelled_as_there`).
 
         Raises:
             ConfigError: a value that is not allowed.

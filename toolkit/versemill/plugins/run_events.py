@@ -1,6 +1,6 @@
-"""What a training run tells whoever follows it. Light: trackers read it without torch.
+"""The events of a training run. Imports no torch, because trackers use it.
 
-Perplexities and speeds are per character whatever the tokenizer, so that runs can be compared.
+Perplexities and speeds are per character with every tokenizer, so that runs can be compared.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class Lyric:
 
     Attributes:
         step: training step of the model that wrote it.
-        prefix: what it was asked to go on from.
+        prefix: the text that it continues.
         text: prefix and continuation.
         seed: of the draws.
         decoder: the chain, such as `temperature=0.8,top-p=0.9`.
@@ -55,7 +55,7 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """A sign of life, at least every 0.5 s.
+    """How far a run is, at least every 0.5 s.
 
     Attributes:
         step: optimizer steps done.

@@ -1,9 +1,9 @@
-"""Following a run from outside: what a tracker is told, and when.
+"""The contract of trackers: which events of a run they get, and when.
 
-A tracker runs in a process of its own beside the training, never within it. Whatever it does, the
-training neither waits for it nor fails because of it: what it is too slow for is dropped, and one
-that raises or takes more than `CALL_SECONDS` over a call is left out for the rest of the attempt,
-which the job's story (`versemill show JOB`) then says.
+A tracker runs in a separate process beside the training. The training neither waits for it nor
+fails because of it. If a tracker is too slow, some events are dropped. If it raises or takes more
+than `CALL_SECONDS` for a call, it is not used for the rest of the attempt; an event of the job
+(`versemill show JOB`) then says so.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class AttemptStart:
         job: the job's number.
         name: the job's name.
         attempt: number of this attempt, from 1.
-        step: optimizer steps done before; 0 unless it goes on from a checkpoint. Progress that an
-            earlier attempt told of later steps is told again.
-        reported: step of the last epoch's end before; 0 if there was none. Reports of later steps
-            are told again, that of `step` itself too if it lies beyond.
+        step: optimizer steps done before; 0 unless it continues from a checkpoint. Progress of
+            later steps comes again, if an earlier attempt has made these steps.
+        reported: step at which the last epoch before ended; 0 if there was none. Reports of later
+            steps come again, also that of `step` itself if it is later.
         config: the job's configuration as JSON values (`JobConfig.to_json`).
     """
 
@@ -51,7 +51,7 @@ class Ending:
 
     Attributes:
         outcome: `finished` (trained to its end), `stopped` (paused, cancelled or handed over),
-            `failed`, or `lost` (the trainer was gone without a word).
+            `failed`, or `lost` (the trainer was killed or crashed).
         error: what went wrong, if it `failed`.
         result: the figures of the best weights, if it `finished`.
     """
@@ -69,8 +69,8 @@ class Tracker:
     logs JOB`).
 
     Args:
-        folder: the job's own folder, which is there; the same one in every attempt that runs on
-            the same data directory. Write nowhere else.
+        folder: the job's own folder, which exists. Attempts with the same tracking folder get the
+            same one. Write nowhere else.
         options: values of its options class, as keywords (`__init__(self, folder, *, every)`).
     """
 
@@ -78,10 +78,10 @@ class Tracker:
         self.folder = folder
 
     def started(self, run: AttemptStart) -> None:
-        """The attempt begins, or goes on from `run.step`."""
+        """The attempt begins, or continues from `run.step`."""
 
     def progressed(self, progress: Progress) -> None:
-        """A sign of life, about every 0.5 s."""
+        """The present figures, about every 0.5 s."""
 
     def reported(self, report: EpochReport) -> None:
         """An epoch has ended: its figures, and lyrics when they were due."""

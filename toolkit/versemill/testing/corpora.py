@@ -96,7 +96,7 @@ class CorpusTests(Suite):
         require(
             not found,
             f"it holds {', '.join(f'U+{ord(c):04X}' for c in sorted(found)[:5])}",
-            why="a model learns to write them, and a terminal obeys them",
+            why="a model learns to write them, and they can control a terminal",
             mend=r"turn \r\n into \n, and remove the others (a byte order mark is U+FEFF)",
         )
 

@@ -47,7 +47,7 @@ class DecoderTests(Suite):
             bool((changed[logits == -math.inf] == -math.inf).all()),
             "an id at minus infinity can be chosen again",
             why="stages are chained, and each may rely on those before it",
-            mend="only ever lower logits; carry minus infinity over with masked_fill",
+            mend="keep minus infinity where it is, with masked_fill",
         )
 
     def test_it_is_deterministic(self) -> None:
@@ -107,7 +107,7 @@ class DecoderTests(Suite):
                 require(
                     sound,
                     f"{field.name} = {value} is allowed, and leaves NaN or no choice",
-                    why="a user should be told before the job waits, not by a crash after it",
+                    why="the error should come when the job is submitted, not as a crash later",
                     mend="bound the field: Annotated[float, Gt(0)] (annotated_types)",
                 )
 

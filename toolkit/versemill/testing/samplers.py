@@ -23,9 +23,9 @@ CASES = [(2, 1, 1), (57, 1, 4), (101, 4, 5), (400, 3, 7), (1001, 8, 10)]
 class SamplerTests(Suite):
     """What every sampler must keep; subclass it and set `name`.
 
-    A sampler gets the length of the training text and nothing else, so that it can neither see
-    held-out text nor where songs begin. The core resumes within an epoch by drawing that epoch's
-    windows again and leaving out those already used: `test_the_generator_decides`.
+    A sampler gets only the length of the training text, so it sees neither held-out text nor where
+    songs begin. To resume within an epoch, the core draws that epoch's windows again and skips
+    those already used: `test_the_generator_decides`.
     """
 
     kind: ClassVar[Kind] = "sampler"
@@ -115,7 +115,7 @@ class SamplerTests(Suite):
             )
 
     def test_carried_rows_go_on(self) -> None:
-        """With `carries_state`, row b goes on where row b of the step before ended."""
+        """With `carries_state`, row b begins where row b of the step before ended."""
         for _, _, T, sampler, starts_SB in self._epochs():
             require(
                 isinstance(getattr(sampler, "carries_state", None), bool)

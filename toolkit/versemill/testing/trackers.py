@@ -48,7 +48,7 @@ class TrackerTests(Suite):
         require(
             not beside,
             f"it has written {', '.join(sorted(beside))} outside its folder",
-            why="jobs of many people are followed on one machine; nobody would find it",
+            why="one machine trains the jobs of many people; other files could not be found",
             mend="write below self.folder",
         )
 
@@ -79,7 +79,7 @@ class TrackerTests(Suite):
             _call(tracker, "ended", ending)
 
     def _follow_leniently(self, folder: Path, ending: Ending | None) -> None:
-        """Likewise; what is wrong with the calls is the business of another check."""
+        """Likewise, but errors of the calls are ignored; another check reports them."""
         with contextlib.suppress(ConformanceError):
             self._follow(folder, ending)
 

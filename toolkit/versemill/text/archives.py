@@ -1,4 +1,4 @@
-"""Bytes of one text out of a file: as they are, out of a zip, or out of gzip; never too many."""
+"""Reads the bytes of one text from a plain file, a zip or a gzip file, up to a limit."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class RawFile:
     """One file as it was read.
 
     Attributes:
-        name: how messages call it.
+        name: its name in messages.
         ending: of its name, once unpacked: `.txt`, empty, or None where it has no name.
         data: its bytes.
     """
@@ -73,7 +73,7 @@ class Budget:
         )
 
     def announced(self, name: str, size: int) -> None:
-        """Refuses what already says that it is too large."""
+        """Refuses a file whose stated size is too large."""
         if size > self.left:
             raise self.refuse(name, f"{self.limit - self.left + size:,}")
 
@@ -98,9 +98,9 @@ def read_file(file: IO[bytes], path: PurePosixPath, name: str, budget: Budget) -
 
     Args:
         file: can be read from any place.
-        path: what its ending is told from.
-        name: how messages call it.
-        budget: what may be read.
+        path: its path, of which the ending is used.
+        name: its name in messages.
+        budget: how much may be read.
 
     Raises:
         CorpusError: it is too large, or an archive that is damaged or not read.
@@ -153,17 +153,17 @@ def _gzipped(file: IO[bytes], size: int, path: PurePosixPath, name: str, budget:
     except CorpusError:
         raise
     except _DAMAGED as error:
-        raise CorpusError(f"{name} is not sound gzip: {error}; pack it anew") from None
+        raise CorpusError(f"{name} is not valid gzip: {error}; pack it again") from None
     refuse_packed(name, data)
     inner = path.with_suffix("") if path.suffix.lower() == ".gz" else path
     return RawFile(name, inner.suffix.lower() if path.name else None, data)
 
 
 class _InShortReads(io.BufferedIOBase):
-    """A file of which nobody reads much at a time.
+    """A file from which at most a chunk is read at a time.
 
     `zipfile` reads an archive's list of entries at once and makes an object of each: without a
-    bound, a list of millions would fill the memory before anything can be refused.
+    bound, a list of millions would fill the memory before it can be refused.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -202,7 +202,7 @@ def _zipped(file: IO[bytes], size: int, name: str, budget: Budget) -> RawFile:
     except CorpusError:
         raise
     except _DAMAGED as error:
-        raise CorpusError(f"{name} is not a sound zip archive: {error}; pack it anew") from None
+        raise CorpusError(f"{name} is not a valid zip archive: {error}; pack it again") from None
     refuse_packed(inner, data)
     return RawFile(inner, PurePosixPath(entry.filename).suffix.lower(), data)
 
@@ -226,7 +226,7 @@ def _only_text(entries: Sequence[zipfile.ZipInfo], name: str) -> zipfile.ZipInfo
         # The others may unpack a few bytes to megabytes at once, past any limit.
         raise CorpusError(
             f"{name} uses compression method {entry.compress_type}; "
-            "allowed are stored (0) and deflate (8): pack it anew"
+            "allowed are stored (0) and deflate (8): pack it again"
         )
     return entry
 

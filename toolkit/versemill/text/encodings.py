@@ -1,7 +1,8 @@
-"""In which encoding a file's bytes are, and the text they stand for.
+"""Recognises the encoding of a file's bytes, and decodes them.
 
-What is certain is told by the bytes themselves: a byte order mark, or UTF-8, which other encodings
-hardly ever resemble. Anything else is a guess, taken only where no other encoding comes near it.
+An encoding is certain if the bytes have a byte order mark or are valid UTF-8, because text in other
+encodings is almost never valid UTF-8. Anything else is a guess. A guess is used only if it is
+clearly more likely than all other encodings.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ ENCODINGS = (
     *("cp932", "euc-jp", "cp949"),
     *("cp1250", "cp1251", "cp1252", "koi8-r", "latin-1"),
 )
-"""What a corpus may be in; a name stands for its aliases too, and for what it includes."""
+"""Encodings that a corpus may have; each stands for its aliases and subsets too."""
 
 _WIDER = {"gb2312": "gb18030", "gbk": "gb18030", "shift_jis": "cp932", "euc_kr": "cp949"}
 _MARKS = (  # the longer first: UTF-32 begins as UTF-16 does
@@ -38,7 +39,7 @@ _UNGUESSED = {"utf-8", "utf-16", "utf-32", "latin-1"}  # certain, or like others
 _SAMPLE = 1 << 16  # bytes looked at for a guess
 _LONGEST = 4  # bytes of a character in any of the encodings
 _FEWEST = 32  # characters beyond ASCII: with fewer, several encodings look alike
-_MARGIN = 0.07  # share of disorder by which a guess must be ahead of all others
+_MARGIN = 0.07  # by how much the disorder of a guess must be lower than that of all others
 _NAME_IT = "name the right one, one of " + ", ".join(ENCODINGS)
 _GLIMPSE = 12  # characters
 _END_OF_FILE = "\x1a"  # Ctrl-Z, with which programs of CP/M and DOS filled the last block
@@ -48,7 +49,7 @@ _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f]")
 
 @dataclass(frozen=True)
 class _Candidate:
-    """An encoding in which the bytes make sense; the lower `disorder`, the more sense."""
+    """An encoding in which the bytes may be text; the lower `disorder`, the more likely."""
 
     encoding: str
     sample: str
@@ -75,11 +76,11 @@ def known_encoding(name: str) -> str:
 
 
 def decode(data: bytes, *, name: str, encoding: str = UTF_8) -> str:
-    """Turns bytes into text: strict, NFC, newlines; a byte order mark and final Ctrl-Zs go.
+    """Decodes bytes strictly, to NFC and newlines, without byte order mark and final Ctrl-Zs.
 
     Args:
         data: the whole content of a file.
-        name: how messages call it.
+        name: its name in messages.
         encoding: one of `ENCODINGS`.
 
     Raises:
@@ -108,11 +109,11 @@ def decode(data: bytes, *, name: str, encoding: str = UTF_8) -> str:
     try:
         return normalised(text)
     except TextError as error:
-        raise CorpusError(f"{name} is hardly text: {error.reason}; delete them") from None
+        raise CorpusError(f"{name} is probably not text: {error.reason}; delete them") from None
 
 
 def certain_encoding(data: bytes) -> str | None:
-    """The encoding that the bytes themselves tell; None where it has to be guessed."""
+    """The encoding, if the bytes show it with certainty; None if it has to be guessed."""
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             return encoding
@@ -120,7 +121,7 @@ def certain_encoding(data: bytes) -> str | None:
 
 
 def holds_controls(data: bytes) -> bool:
-    """Whether bytes that are valid UTF-8 hold characters that no text has."""
+    """Whether bytes that are valid UTF-8 hold control characters that no text has."""
     return CONTROL.search(data.decode().rstrip(_END_OF_FILE)) is not None
 
 
@@ -128,8 +129,8 @@ def guessed_encoding(data: bytes, *, name: str) -> str:
     """The encoding of bytes that are not UTF-8, where one is clearly ahead of all others.
 
     Args:
-        data: everything that is in this encoding: the more, the surer.
-        name: how messages call it.
+        data: everything that is in this encoding; more data gives a better guess.
+        name: its name in messages.
 
     Raises:
         CorpusError: it is binary data, or several encodings are as likely, or none is.
@@ -140,7 +141,7 @@ def guessed_encoding(data: bytes, *, name: str) -> str:
         if found:
             raise _binary(name, data, found[0][0], found.start())
         raise CorpusError(
-            f"{name} is in no encoding that can be told (it is not UTF-8 from byte offset "
+            f"{name} is in no encoding that can be recognised (it is not UTF-8 from byte offset "
             f"{_first_beyond_utf8(data):,} on); {_NAME_IT}",
             reason="encoding-unsure",
         )
@@ -155,8 +156,8 @@ def guessed_encoding(data: bytes, *, name: str) -> str:
     evidence = sum(not character.isascii() for character in best.sample)
     if rivals or evidence < _FEWEST:
         raise CorpusError(
-            f"the encoding of {name} cannot be told for sure: it is not UTF-8, and may be "
-            f"{_glimpses([best, *rivals])}; {_NAME_IT}",
+            f"the encoding of {name} cannot be recognised with certainty: it is not UTF-8, and "
+            f"may be {_glimpses([best, *rivals])}; {_NAME_IT}",
             reason="encoding-unsure",
         )
     return best.encoding
@@ -201,7 +202,7 @@ def _first_beyond_utf8(data: bytes) -> int | None:
 
 
 def _glimpses(candidates: Sequence[_Candidate]) -> str:
-    """How each would read, there where they begin to differ."""
+    """How the text would read in each encoding, at the place where they begin to differ."""
     samples = [candidate.sample for candidate in candidates]
     if len(samples) == 1:
         place = next((i for i, c in enumerate(samples[0]) if not c.isascii()), 0)
@@ -227,7 +228,9 @@ def _misread(name: str, encoding: str, control: int, offset: int) -> CorpusError
     """For control characters that only a wrong encoding makes of text."""
     where = f"control character U+{control:04X} at byte offset {offset:,}"
     if encoding != UTF_8:
-        return CorpusError(f"{name} is hardly {shown(encoding)}: {where}", reason="encoding-wrong")
+        return CorpusError(
+            f"{name} is probably not {shown(encoding)}: {where}", reason="encoding-wrong"
+        )
     return CorpusError(
         f"{name} looks like binary data, or text that was decoded wrongly before: {where}; take "
         "the original file, or if it was UTF-8 read as Latin-1, undo that with "

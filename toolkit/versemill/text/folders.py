@@ -1,4 +1,4 @@
-"""The files of a folder that are read, in an order that is the same everywhere; what is skipped."""
+"""Which files of a folder are read, in an order that is equal on all machines, or skipped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEEPEST = 20
-"""Folders in one another."""
+"""Levels of folders."""
 
 MOST_ENTRIES = 100_000
 """Files and folders looked at."""
@@ -28,9 +28,9 @@ HIDDEN = "hidden"
 def files_in(folder: Path) -> tuple[list[Path], dict[str, list[str]]]:
     """The files to read, and the names of what is skipped, by reason.
 
-    Read are the `.txt` files, or where there are none those of `READ_ENDINGS`; each may be packed
-    (`.gz`). Folders in it are gone through in the order of their names, among the files. Links to
-    files are followed where they stay in the folder.
+    The `.txt` files are read, or if there are none, those with `READ_ENDINGS`; each may be packed
+    (`.gz`). Files and subfolders are read together in the order of their names. Links to files are
+    followed if they stay in the folder.
 
     Raises:
         CorpusError: nothing to read, or more than `MOST_ENTRIES` entries or `DEEPEST` levels.
@@ -70,7 +70,7 @@ def _entries(folder: Path, home: Path, skipped: dict[str, list[str]]) -> Iterato
             continue
         if depth > DEEPEST:
             raise CorpusError(
-                f"{quoted(folder)} has more than {DEEPEST} folders in one another; give a "
+                f"{quoted(folder)} has more than {DEEPEST} levels of folders; give a "
                 "folder further in"
             )
         inner = []

@@ -1,7 +1,7 @@
-"""Texts in formats that have one clear meaning; formats that are recognised and not read.
+"""The text formats that are read, and those that are recognised and refused.
 
-Read are JSON and JSON lines, CSV and TSV, LRC and SubRip (SRT). A format is told by the ending of
-the file's name; text that comes without a name is looked at instead. Anything else is plain text.
+JSON and JSON lines, CSV and TSV, LRC and SubRip (SRT) are read. The ending of the file's name gives
+the format; text without a name is recognised by its content. Anything else is plain text.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
 TEXT_FIELDS = ("paragraphs", "lyrics", "text")
-"""Fields of a record that hold its text, where none is named: exactly one has to be there."""
+"""Fields that hold the text of a record, if none is named; it must have exactly one of them."""
 
 READ_ENDINGS = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".lrc", ".srt")
-"""Endings of the files that are read otherwise than as plain text."""
+"""Endings of files that are not read as plain text."""
 
 _MOST_LISTS, _MOST_COMMAS = 1_000_000, 4_000_000  # of one JSON document; bounds its memory
 _START = 1000  # characters looked at to recognise a format
@@ -111,16 +111,16 @@ def songs_in(text: str, *, name: str, ending: str | None, field: str | None) -> 
 
     Args:
         text: the content of the file, decoded.
-        name: how messages call it.
-        ending: of its name; None where it has none: then the format is recognised.
-        field: what holds the text of each record.
+        name: its name in messages.
+        ending: of its name; None without a name: then the format is recognised.
+        field: the field that holds the text of each record.
 
     Returns:
         The songs; None for plain text.
 
     Raises:
-        CorpusError: it is not sound, or in a format that is not read.
-        ConfigError: it has no records that could have a field.
+        CorpusError: it is malformed, or in a format that is not read.
+        ConfigError: `field` is given, but the format has no records.
     """
     _refuse_markup(text, name, ending)
     kind = _recognised(text) if ending is None else ending
@@ -197,7 +197,7 @@ def _parsed(text: str, name: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_without_doubles)
     except (ValueError, RecursionError) as error:  # a number, or lists in lists, without measure
-        why = "lists too deep in one another" if isinstance(error, RecursionError) else error
+        why = "lists are nested too deeply" if isinstance(error, RecursionError) else error
         raise CorpusError(
             f"{name} is not valid JSON: {why}; correct it, or give it the ending .txt if it is "
             "plain text"
@@ -234,7 +234,7 @@ def _rows(text: str, name: str, kind: str) -> Iterator[tuple[str, Any]]:
             yield f"line {rows.line_num:,}", dict(zip(header, row, strict=True))
     except csv.Error as error:
         raise CorpusError(
-            f"{name} is not sound CSV, at line {rows.line_num:,}: {error}; correct it, or give it "
+            f"{name} is not valid CSV, at line {rows.line_num:,}: {error}; correct it, or give it "
             "the ending .txt if it is plain text"
         ) from None
 
@@ -312,4 +312,4 @@ def _clean(song: str, where: str) -> str:
     try:
         return cleaned(song)
     except TextError as error:
-        raise CorpusError(f"{where} is no text: {error.reason}") from None
+        raise CorpusError(f"{where} is not text: {error.reason}") from None

@@ -1,4 +1,4 @@
-"""What a text is made of, and what is odd about it, so that it can be mended before it is learnt.
+"""Figures of a text, and what looks wrong in it, so that it can be corrected before training.
 
 Memory stays bounded: beside the text at most 40 bytes for each of its lines.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from versemill.text.corpus import Text
 
 LONG_LINE = 1000
-"""A line of more characters is none that people write; lyrics seldom have 100."""
+"""People write no longer lines; lines of lyrics seldom have 100 characters."""
 
 _BLOCK = 1 << 20  # characters split into lines at a time
 _SHOWN = 3  # longest lines, and lines that stand there most often
@@ -32,7 +32,7 @@ _LOST = re.compile("锟斤拷|嚙踝蕭|烫烫烫|屯屯屯|ï¿½")  # U+FFFD o
 _TELLTALES = (  # rare characters that the commonest ones become: UTF-8 read as GBK, Big5, and
     "鐨殑锛銆鈥嚗縺繧偟偰傪偼丄丅扂"  # Shift-JIS; Shift-JIS as GBK; GBK as Big5
 )
-_FEWEST_TELLTALES, _TELLTALES_PER = 3, 100_000  # each is a rare character in its own right
+_FEWEST_TELLTALES, _TELLTALES_PER = 3, 100_000  # each may also be meant, but seldom is
 _INVISIBLE = re.compile("[\xad\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff]")
 _PLACEHOLDERS = "□〓"
 _MARKUP = re.compile(  # time stamps of LRC and SRT, tags, fields of JSON
@@ -40,7 +40,7 @@ _MARKUP = re.compile(  # time stamps of LRC and SRT, tags, fields of JSON
     r"|</?[A-Za-z][^<>\n]{0,60}>|^[ \t]{0,8}\{?\"[^\"\n]{1,40}\": ?[\"\[{\d]",
     re.MULTILINE,
 )
-_FEWEST_MARKUP = 3  # a single one may be meant
+_FEWEST_MARKUP = 3  # one or two may be meant
 _FEWEST_SEPARATORS = 2  # lines that are alike; one may be a line of a song
 _LONGEST_SEPARATOR, _MOST_SEPARATORS = 40, 1000  # characters; distinct ones that are counted
 _SPACES = re.compile("[\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f]")
@@ -65,7 +65,7 @@ class LongLine:
 
 @dataclass(frozen=True)
 class RepeatedLine:
-    """A line that stands there more than once."""
+    """A line that occurs more than once."""
 
     times: int
     text: str
@@ -73,14 +73,14 @@ class RepeatedLine:
 
 @dataclass(frozen=True)
 class Oddity:
-    """Something that is seldom meant.
+    """Something that is probably a mistake.
 
     Attributes:
-        kind: in a word.
-        what: in words.
-        found: the characters or sequences, and how often each is there, most frequent first.
-        first: where the first of them stands.
-        mend: what to do about it.
+        kind: its name, one or two words.
+        what: a description.
+        found: the characters or sequences, and how often each occurs, most frequent first.
+        first: where the first of them is.
+        mend: how to correct it; the interface may add a command.
     """
 
     kind: str
@@ -91,7 +91,7 @@ class Oddity:
 
     @property
     def times(self) -> int:
-        """How often any of it is there."""
+        """How often all of them occur together."""
         return sum(times for _, times in self.found)
 
 
@@ -102,12 +102,12 @@ class Inspection:
     Attributes:
         size: bytes in UTF-8.
         lines: those that are not blank.
-        repeated_lines: how many of them say what an earlier one has said.
+        repeated_lines: how many of them equal an earlier one.
         repeated_songs: songs that differ from an earlier one in white space only; they count once
             when whole songs are held out.
-        likely_separator: a line that may stand between songs where their boundaries are not
-            known, empty for blank lines; None where nothing looks like it.
-        pieces: how many songs that would make.
+        likely_separator: a line that may separate songs if their boundaries are not known, empty
+            for blank lines; None if there is no such line.
+        pieces: how many songs it would give.
     """
 
     characters: int
@@ -125,7 +125,7 @@ class Inspection:
 
 
 def inspect(text: Text) -> Inspection:
-    """Looks at every character, line and song of a text; equal texts give equal figures."""
+    """Examines every character, line and song of a text; equal texts give equal figures."""
     counts: Counter[str] = Counter()
     for song in text.songs:
         counts.update(song)
@@ -248,24 +248,24 @@ def _oddities(
     songs: Sequence[str], counts: Counter[str], longest: Sequence[LongLine]
 ) -> Iterator[Oddity]:
     """Everything odd, the worst first."""
-    original = "add the original file again and name its encoding"
+    original = "add the original file again in its right encoding"
     yield from _of_characters(
         *(songs, counts, "\ufffd", "lost", "characters lost in an earlier conversion"),
-        f"{original}; where they are lost there too, mend or delete those lines",
+        f"if the original file has them too, correct or delete those lines; else {original}",
     )
     yield from _misread(songs, counts, original)
     yield from _of_characters(
         *(songs, counts, _PLACEHOLDERS, "placeholder", "signs that stand for missing characters"),
-        "write what is missing, or delete those lines; models learn to write them",
+        "write what is missing, or delete those lines; otherwise models learn to write these signs",
     )
     for kind, what, characters, mend in (
         ("control", "control characters", _having(counts, "Cc", but="\n\t"), "delete them"),
         (
             "private",
-            "characters that no standard knows",
+            "characters that Unicode does not define",
             _having(counts, "Co", "Cn", "Cs"),
-            "replace them by what they stood for; from Big5 with Hong Kong characters: "
-            "add the original file again with the encoding big5hkscs",
+            "replace them by the right characters; if the file is Big5 with Hong Kong characters, "
+            "add it again in the encoding big5hkscs",
         ),
         (
             "invisible",
@@ -290,7 +290,7 @@ def _oddities(
             f"{longest[0].characters:,})",
             (),
             longest[0].place,
-            "put line ends where verses end; if they are meant to be missing, leave it so",
+            "add line ends where verses end; if the lines are meant to be long, change nothing",
         )
 
 
@@ -366,7 +366,7 @@ def _markup(songs: Sequence[str]) -> Iterator[Oddity]:
 
 
 def _mixed_widths(songs: Sequence[str], counts: Counter[str]) -> Iterator[Oddity]:
-    """Characters that stand there in both their half-width and their full-width form."""
+    """Characters that occur in both their half-width and their full-width form."""
     pairs = [(chr(c), chr(c + _FULL_WIDTH)) for c in range(0x21, 0x7F)]
     pairs += [(" ", "\u3000")]
     pairs += [

@@ -1,4 +1,4 @@
-"""Frequent beginnings of a text's lines, to go on from where nobody says from what."""
+"""Frequent beginnings of a text's lines: the prefixes of a job that was given none."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _UNSPACED = {"CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "
 def line_beginnings(text: str, count: int = 2) -> tuple[str, ...]:
     """Frequent beginnings of lines, the most frequent first; equal texts give equal ones.
 
-    Where words are spelt with letters, a beginning is a line's first word with the blank after it.
-    In Chinese and other scripts without blanks it is the first character. Either is lengthened, by
-    the blank or by up to two characters, as long as more than half of the lines that begin so go on
-    with the same. Of equally frequent ones the earlier counts. Lines that begin with no letter
-    (quotes, numbers) count only if all do.
+    In scripts with spaces between words, a beginning is a line's first word. In Chinese and other
+    scripts without spaces it is the first character. It is made longer, by the space or by up to
+    two characters, while more than half of the lines with this beginning continue in the same way.
+    Of equally frequent beginnings the earlier is taken. Lines that do not begin with a letter
+    (quotes, numbers) count only if all lines are so.
 
     Args:
         text: with its line breaks; the first million characters are looked at.
@@ -50,7 +50,7 @@ def _first_unit(line: str) -> str:
 
 
 def _lengthened(beginning: str, lines: Sequence[str]) -> str:
-    """By what more than half of the lines go on with, one character after the other."""
+    """Adds the next character while more than half of the lines have the same one."""
     longest = _LONGEST if _unspaced(beginning) else len(beginning) + 1
     fits = str.isalpha if _unspaced(beginning) else str.isspace
     while len(beginning) < longest:

@@ -10,14 +10,15 @@ from annotated_types import Ge, Gt, Le, Lt
 
 @dataclass(frozen=True, kw_only=True)
 class TextOptions:
-    """How a corpus is prepared, whatever its source.
+    """How a corpus is prepared, for every kind of corpus.
 
     Attributes:
-        newlines: keep line breaks, or turn each into a space as the classic preparation does.
-        first: train on the first so many characters only; held-out text then follows them.
-        holdout: share of the text kept out of training for each held-out part.
-        song_separator: a line equal to this text stands between two songs; `""` is a blank line.
-        field: what holds the text of each record of a JSON or CSV file; the usual names if None.
+        newlines: keep line breaks, or replace each by a space as the classic preparation does.
+        first: train only on this number of characters; held-out text is what follows them.
+        holdout: share of the text that each held-out part gets instead of the training part.
+        song_separator: the line that separates songs; `""` is a blank line.
+        field: the field that holds the text of each record of a JSON or CSV file; None for the
+            usual names.
     """
 
     newlines: Literal["keep", "space"] = "keep"

@@ -1,7 +1,7 @@
 """Reading a corpus from a path or a stream: a text, an archive with one, or a folder of texts.
 
-What is read is not trusted: nothing is extracted to disk, sizes are limited by the bytes that come
-out of an archive, and anything that is not text is refused with the place where.
+Files are not trusted: nothing is extracted to disk, the limit applies to unpacked bytes, and
+anything that is not text is refused, naming the place.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STANDARD_INPUT = "standard input"
-"""How messages and jobs call a corpus that came from there."""
+"""Name of such a corpus in messages and jobs."""
 
 _FEW = 3  # files named in a message
 
@@ -47,7 +47,7 @@ class Reading:
         text: the corpus.
         encoding: of its files; several are joined by ` and `.
         guessed: whether an encoding was neither given nor certain.
-        guessed_files: the files of a folder whose encoding was guessed, as messages call them.
+        guessed_files: names of the files of a folder whose encoding was guessed, for messages.
         skipped: names in a folder that were not read, by reason.
     """
 
@@ -61,16 +61,16 @@ class Reading:
 def read_path(path: Path, *, limit: int, song_separator: str | None = None) -> Text:
     r"""Reads a corpus: UTF-8 (a byte order mark is dropped), in NFC, lines ending in `\n`.
 
-    - A file in a format of its own (see `formats.songs_in`) is a song for each record.
-    - Any other file that is not an archive is one text, kept as it is.
+    - In a file of another format (see `formats.songs_in`) each record is a song.
+    - Any other file that is not an archive is one text, which is not changed.
     - A zip archive must hold exactly one text: its only `*.txt`, or its only file. Folders,
       `__MACOSX` and names with a leading dot do not count. A `.gz` holds one file.
     - A folder is read as the files in it and in its folders (see `folders.files_in`), each one
       song or more.
 
-    With `song_separator` the lines equal to it stand between songs; white space at line ends does
-    not count, and `""` means blank lines. Where song boundaries are known, blank lines at the
-    edges of songs and empty songs are dropped.
+    The lines that equal `song_separator` separate songs; white space at line ends is ignored, and
+    `""` means blank lines. Where song boundaries are known, blank lines at the beginning and end of
+    songs and empty songs are dropped.
 
     Args:
         path: where the corpus is; `~` is the user's home.
@@ -95,21 +95,21 @@ def read_any(
     newlines: Literal["keep", "space"] = "keep",
     stream: IO[bytes] | None = None,
 ) -> Reading:
-    """Reads a corpus as `read_path` does, whatever encoding it is in.
+    """Reads a corpus as `read_path` does, in any known encoding.
 
     Args:
         path: where the corpus is.
         limit: most bytes read, after decompression.
         song_separator: one line of text.
         encoding: of the file; recognised when None. In a folder it is that of the files that are
-            not valid UTF-8; where those have to be guessed they are taken to be in one encoding.
-        field: what holds the text of each record of JSON or CSV; see `formats.songs_in`.
-        newlines: keep line ends, or turn each into a space once the songs are told apart.
-        stream: what is read instead of `path`, which is only its name then.
+            not valid UTF-8; if it must be guessed, all of these are assumed to have the same.
+        field: the field that holds the text of each record; see `formats.songs_in`.
+        newlines: keep line ends, or replace each by a space after the songs are separated.
+        stream: is read instead of `path`, which is then only its name.
 
     Raises:
-        CorpusError: as `read_path`, or its encoding cannot be told.
-        ConfigError: as `read_path`, or there is no such encoding or nothing to have a field.
+        CorpusError: as `read_path`, or its encoding cannot be recognised.
+        ConfigError: as `read_path`, the encoding is not known, or the format has no fields.
     """
     separator = _checked(song_separator)
     chosen = None if encoding is None else known_encoding(encoding)
@@ -181,7 +181,7 @@ def _encodings(
 
 
 def _songs_of(file: RawFile, encoding: str, field: str | None, *, folder: bool) -> list[str]:
-    """The songs of one file; plain text is one, kept as it is unless others stand beside it."""
+    """The songs of one file; plain text is one, without blank edges if it is from a folder."""
     text = decode(file.data, name=file.name, encoding=encoding)
     songs = songs_in(text, name=file.name, ending=file.ending, field=field)
     if songs is None:
@@ -205,9 +205,9 @@ def _songs(texts: list[str], separator: str | None, path: Path) -> tuple[str, ..
 
 
 def check_separator(texts: Sequence[str], separator: str, name: object) -> None:
-    """Raises `CorpusError` unless a line of what is called `name` equals `separator`.
+    """Raises `CorpusError` unless a line of the text with this name equals `separator`.
 
-    `""` means blank lines, of which one has to stand between two others.
+    `""` means blank lines; one of them must be between two other lines.
     """
     separator = prepared(separator, "song_separator")
     if any(is_separated(text, separator) for text in texts):
@@ -234,7 +234,7 @@ def _checked(separator: str | None) -> str | None:
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
-    """Turns what the operating system refuses into a `CorpusError`."""
+    """Turns errors of the operating system into a `CorpusError`."""
     try:
         yield
     except FileNotFoundError:
@@ -249,5 +249,5 @@ def _readable(path: Path) -> Iterator[None]:
         raise CorpusError(f"cannot read {quoted(where)}: {error.strerror or error}") from None
     except (CorpusError, ConfigError):
         raise
-    except (RuntimeError, ValueError) as error:  # `~` of somebody who has no home; a NUL
+    except (RuntimeError, ValueError) as error:  # `~` of a user without a home; a NUL
         raise CorpusError(f"{quoted(path)} is not a usable path: {error}") from None

@@ -1,6 +1,6 @@
-"""Text handling: one form for every text, songs, and the split into training and held-out parts.
+"""Prepares a text: normalises it, separates songs, and splits it into training and held-out parts.
 
-Split comes first; vocabulary, tokenizer and windows are then built from the training part alone.
+The split comes first; vocabulary, tokenizer and windows are then made from the training part only.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from versemill.text.options import TextOptions
 
 SONG_GAP = "\n\n\n"
-"""Stands between songs where they are joined: two blank lines, one more than between verses."""
+"""Between songs that are joined: two blank lines, one more than between verses."""
 
 _BLANK_LINE = re.compile(r"\n[^\S\n]*\n")
 
 FEWEST_SONGS = 3
-"""With fewer distinct songs the tail of the text is held out, not whole songs."""
+"""With fewer distinct songs the end of the text is held out, not whole songs."""
 
 FEWEST_SONGS_FOR_TEST = 20
-"""From so many distinct songs on there is a test part as well."""
+"""With this number of distinct songs or more there is a test part as well."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Parts:
     """A prepared text, split.
 
     Attributes:
-        training: everything that may be learned from.
-        validation: independent segments, each scored from zero state; early stopping and the best
-            checkpoint look at them. Empty when nothing is held out.
-        test: likewise, for the figure reported once. Empty where the corpus does not allow it.
+        training: the text that the model learns from.
+        validation: independent segments, each scored from zero state; early stopping and the
+            choice of the best checkpoint use them. Empty when nothing is held out.
+        test: likewise, for the figure reported once. Empty if the corpus is too small for it.
         content_hash: of the whole text, as jobs have it; empty if these parts are not from one.
     """
 
@@ -62,7 +62,7 @@ def without_blank_edges(text: str) -> str:
 def songs_between(text: str, separator: str) -> tuple[str, ...]:
     """The pieces of `text` between lines that equal `separator`, blank ones left out.
 
-    White space at the end of lines, and of the separator, does not count: `""` is a blank line.
+    White space at the end of lines, and of the separator, is ignored: `""` is a blank line.
     """
     separator = separator.rstrip()
     pieces: list[list[str]] = [[]]
@@ -78,7 +78,7 @@ def songs_between(text: str, separator: str) -> tuple[str, ...]:
 def is_separated(text: str, separator: str) -> bool:
     """Whether `songs_between` finds a line that equals the separator.
 
-    A blank one has to stand between lines that are not blank.
+    A blank line counts only between lines that are not blank.
     """
     separator = separator.rstrip()
     if not separator:
@@ -148,7 +148,7 @@ def _by_tail(joined: str, holdout: float) -> Parts:
 
 
 def _distinct(songs: Iterable[str]) -> list[str]:
-    """One of each set of songs that differ in white space only, where the first of them stood.
+    """One of each set of songs that differ in white space only, at the place of the first.
 
     Which one is kept depends on their hashes and not on their order.
     """
@@ -175,7 +175,7 @@ def _by_songs(songs: Sequence[str], holdout: float) -> Parts:
 
 
 def _until(songs: Sequence[str], characters: float) -> list[str]:
-    """As many of the first songs as it takes to hold so many characters."""
+    """The first songs, until they have this number of characters together."""
     taken: list[str] = []
     total = 0
     for song in songs:

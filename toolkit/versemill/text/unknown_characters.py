@@ -1,4 +1,4 @@
-"""Characters that a model does not know, and the forms of them that it does."""
+"""Characters that a model does not know, and forms of them that it knows."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class UnknownCharacter:
 
     Attributes:
         character: as the text has it.
-        known_as: its full-width or half-width form, or its simplified or traditional one, where
-            the model knows that; else None.
+        known_as: its full-width or half-width form, or its simplified or traditional one, if the
+            model knows it; else None.
     """
 
     character: str
@@ -50,7 +50,7 @@ def unknown_characters(
 
 
 def described(unknown: Sequence[UnknownCharacter]) -> str:
-    """Unknown characters, a few of them, each with the form that is known."""
+    """A few unknown characters, each with the form that is known."""
     told = [
         f"{one.character!r} ({one.known_as!r} is known)" if one.known_as else repr(one.character)
         for one in unknown[:_FEW]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class Assembly:
     """What a run is made of, before its first step.
 
-    The run that it is made for changes the weights and the optimizer's memory; all else stays.
+    The run changes the weights and the optimizer's tensors; it changes nothing else.
 
     Attributes:
         config: the job.
@@ -40,8 +40,8 @@ class Assembly:
         text: the training text as ids.
         sampler: chooses the windows.
         model: the network, its weights drawn from the training seed, on the plan's device.
-        optimization: what changes the weights.
-        steps: of the whole run.
+        optimization: updates the weights.
+        steps: steps of the whole run.
         text_hash: SHA-256 of the training text.
     """
 

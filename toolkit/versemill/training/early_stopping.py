@@ -34,18 +34,18 @@ class EarlyStopping:
 
     @property
     def stopped(self) -> bool:
-        """Whether patience is at its end."""
+        """Whether there were `patience` validations without improvement."""
         return 0 < self._patience <= self.validations_without_improvement
 
     def would_stop(self, nats: float | None) -> bool:
-        """Whether patience would be at its end with this validation; None stands for none."""
+        """Whether this validation would stop the run; None stands for no validation."""
         without_improvement = 0
         if nats is not None and not self._improves(nats):
             without_improvement = self.validations_without_improvement + 1
         return 0 < self._patience <= without_improvement
 
     def validated(self, nats: float, model: nn.Module, *, epoch: int, step: int) -> bool:
-        """Takes in a validation, and copies the model's weights if they are the best so far.
+        """Records a validation, and copies the model's weights if they are the best so far.
 
         Returns:
             Whether they are.
@@ -60,11 +60,11 @@ class EarlyStopping:
         return True
 
     def restore(self, state: TrainingState, *, epochs: int, device: torch.device) -> None:
-        """Goes on from where a run stopped, with a copy of its best weights on `device`.
+        """Continues where a run stopped, with a copy of its best weights on `device`.
 
         Args:
             state: that of the run.
-            epochs: of the run that goes on; if they were changed, patience starts anew.
+            epochs: of the run that continues; if they were changed, the count starts at 0.
             device: where the run computes.
         """
         if state.best_nats is not None:

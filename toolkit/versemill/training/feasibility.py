@@ -1,7 +1,7 @@
-"""Whether a job can be trained at all, said before it waits in a queue. Never imports torch.
+"""Whether a job can be trained at all, checked before it is queued. Never imports torch.
 
-Both checks refuse only what cannot work; the trainer has the final word. Cell, sampler and
-tokenizer are asked for their figures (`plugins.estimates`).
+Both checks refuse only jobs that certainly cannot be trained; the trainer may still fail. Cell,
+sampler and tokenizer give their figures (`plugins.estimates`).
 
 Symbols: B batch, T window, V vocabulary, E embedding, H hidden, L layers.
 """
@@ -145,7 +145,7 @@ def _too_short(config: JobConfig, characters: int, ids: int, needed: int) -> Cor
 
 
 def _too_large(config: JobConfig, estimate: MemoryEstimate, available: int) -> NotEnoughMemoryError:
-    """Blames the setting with the largest share."""
+    """Names the setting that takes the most memory."""
     field, value = "model.hidden_size", config.model.hidden_size
     if estimate.activations > estimate.parameters:
         field, value = "training.batch_size", config.training.batch_size

@@ -26,7 +26,7 @@ _EPSILON = 1e-8
 
 
 class Optimization:
-    """One step of learning after another, by step number and never by clock.
+    """Updates the weights, step by step. Depends on the step number and never on the clock.
 
     Args:
         model: whose parameters are trained.
@@ -58,7 +58,7 @@ class Optimization:
             self._update(learning_rate(self._options, number, self._total_steps))
 
     def tensors(self) -> dict[str, Tensor]:
-        """The optimizer's memory by name, for a checkpoint."""
+        """The optimizer's tensors by name, for a checkpoint."""
         return {
             f"{index}.{key}": tensor
             for key, tensors in self._memory.items()
@@ -110,5 +110,5 @@ def clip_gradients(parameters: list[nn.Parameter], limit: float) -> None:
     """
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-    # As a tensor, so that a GPU need not be waited for; a norm of zero divides to infinity.
+    # As a tensor, so that the CPU does not wait for a GPU; a norm of zero divides to infinity.
     torch._foreach_mul_(gradients, (limit / norm).clamp_(max=1.0))

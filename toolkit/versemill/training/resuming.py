@@ -1,4 +1,4 @@
-"""What must be equal for a run to go on from a state, and what may change."""
+"""What must be equal when a run continues from a state, and what may change."""
 
 from __future__ import annotations
 
@@ -21,26 +21,25 @@ if TYPE_CHECKING:
 
 _SECTIONS = ("cell", "sampler", "tokenizer", "model", "training")
 _FREE = ("training.epochs", "training.report_every", "training.evaluate_every", "training.patience")
-"""Settings that decide how long a run goes on and how it is watched, not what a step computes."""
+"""Settings that decide how long a run is and when it is measured, not what a step computes."""
 
 
 def refuse_another_run(state: TrainingState, run: Assembly, *, accept_change: bool) -> list[str]:
-    """Compares the state of a run with the run that wants to go on from it.
+    """Compares the state of a run with the run that is to continue from it.
 
-    Options that the state lacks, since they were added later, are as `stored_options.completed`
-    says.
+    Options that were added after the state was made have the values of `stored_options.completed`.
 
     Args:
         state: from a checkpoint.
-        run: what wants to go on from it.
+        run: the run that is to continue from it.
         accept_change: allow other versions and options of the plugins.
 
     Returns:
-        What is other, and was allowed.
+        The differences that were allowed.
 
     Raises:
-        CheckpointError: the text or a setting that decides the weights is another.
-        PluginMismatchError: a plugin is another and `accept_change` is not set.
+        CheckpointError: the text differs, or a setting that decides the weights.
+        PluginMismatchError: a plugin differs and `accept_change` is not set.
     """
     if state.text_hash != run.text_hash:
         was, now = state.text_hash[:12], run.text_hash[:12]
@@ -67,7 +66,7 @@ def refuse_another_run(state: TrainingState, run: Assembly, *, accept_change: bo
 
 
 def _change(was: PluginRecord, now: Selected) -> str | None:
-    """What is other of a plugin: `cell 'x': dist-y 1.2 → 1.3; options: hidden 3 → 4`."""
+    """How a plugin differs: `cell 'x': dist-y 1.2 → 1.3; options: hidden 3 → 4`."""
     record = now.record
     known, where = now.registration.options, f"{record.kind}_options"
     before = _plain(completed(known, was.options, where=where))
@@ -101,6 +100,6 @@ def _settings(config: JobConfig) -> dict[str, JSONValue]:
 
 
 def _plain(values: Mapping[str, JSONValue]) -> dict[str, Any]:
-    """Values as JSON gives them back; their texts in NFC, which older versions did not see to."""
+    """Values as JSON gives them back; their texts in NFC, as older versions did not store them."""
     plain: dict[str, Any] = json.loads(normalised(json.dumps(dict(values), ensure_ascii=False)))
     return plain

@@ -55,7 +55,7 @@ class Training:
         config: the whole job.
         registry: where cell, sampler, tokenizer and decoders are looked up.
         plan: how to compute; the caller has applied it to this process.
-        state: that of the same run, to go on from; bit for bit on CPU.
+        state: a state of the same run, from which it continues; bit for bit on CPU.
         inexact: allow `state` to come from another kernel plan.
         accept_change: allow `state` to come from other versions or options of the plugins.
 
@@ -84,7 +84,7 @@ class Training:
         self.plan = plan
         self.config = config
         self.accepted: list[str] = []
-        """What is other than when `state` was made, and was accepted."""
+        """What differs from when `state` was made, and was accepted."""
         self._registry = registry
         self._made = made = assemble(parts, config, registry, plan)
         self._tokenizer, self._sampler, self._model = made.tokenizer, made.sampler, made.model
@@ -250,7 +250,7 @@ class Training:
         return tuple(lyrics)
 
     def _telling(self, steps: Generator[None, None, T], phase: str) -> Generator[Progress, None, T]:
-        """Goes through `steps`, giving a sign of life where one is due; returns their result."""
+        """Runs `steps`, yielding progress when it is due; returns their result."""
         while True:
             try:
                 next(steps)
@@ -266,9 +266,9 @@ class Training:
     def _train_perplexity(self) -> float | None:
         """Per character, over the epoch so far; None before its first step.
 
-        exp of the mean nats per id times the ids per character of the whole training text. So it
-        does not matter how many characters the tokens of one window happen to have; with one id
-        per character the factor is exactly 1.
+        exp of the mean nats per id times the ids per character of the whole training text. The
+        number of characters in a single window therefore has no influence. With one id per
+        character the factor is exactly 1.
         """
         if self._position == 0:
             return None
@@ -290,13 +290,13 @@ class Training:
             phase=phase,
         )
 
-    # Saving and going on
+    # Saving and restoring
 
     def state(self) -> TrainingState:
-        """Everything needed to go on from here, tensors copied; valid after any yield.
+        """Everything needed to continue from here, tensors copied; valid after any yield.
 
         Raises:
-            DivergedError: a loss or a weight is not finite, so the state is worth nothing.
+            DivergedError: a loss or a weight is not finite, so the state is of no use.
         """
         self._check_losses()
         if not all(bool(weight.isfinite().all()) for weight in self._model.parameters()):

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a learning rate for each step, by its number and never by the clock."""
+"""Learning-rate schedules: the learning rate of each step, by its number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast a run is. Decides nothing that a run computes."""
+"""How fast a run is. Has no influence on what a run computes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ _YIELD_SECONDS = 0.5
 
 
 class Clock:
-    """Measures training speed and says when a sign of life is due. Decides nothing else."""
+    """Measures the training speed and says when to report progress."""
 
     def __init__(self) -> None:
         self._mark = time.monotonic()
-        self._last_yield = -math.inf  # the first step is told of at once
+        self._last_yield = -math.inf  # the first step is reported at once
         self._seconds = 0.0
         self._characters = 0.0
         self._steps = 0
 
     def trained(self, characters: float) -> None:
-        """One step was done since the last mark, on so many characters of the training text."""
+        """Records one step since the last mark, on this number of characters."""
         now = time.monotonic()
         self._seconds += now - self._mark
         self._mark = now
@@ -27,11 +27,11 @@ class Clock:
         self._steps += 1
 
     def pause_over(self) -> None:
-        """What happened since the last mark was no training."""
+        """Sets the mark: the time since the last one was not training."""
         self._mark = time.monotonic()
 
     def due(self) -> bool:
-        """Whether it is time for a sign of life; says so once every 0.5 s."""
+        """Whether to report progress now; true once every 0.5 s."""
         now = time.monotonic()
         if now - self._last_yield < _YIELD_SECONDS:
             return False
@@ -43,5 +43,5 @@ class Clock:
         return self._characters / self._seconds if self._seconds else None
 
     def seconds_for(self, steps: int) -> float | None:
-        """How long so many steps will take; None before the first."""
+        """Seconds that this number of steps will take; None before the first step."""
         return self._seconds / self._steps * steps if self._steps else None

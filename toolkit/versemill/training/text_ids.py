@@ -57,7 +57,7 @@ class TextIds:
         )
 
     def of_epoch(self, seed: int) -> Tensor:
-        """The ids, [N], some characters seen once standing as `<unk>`; chosen by the seed.
+        """The ids, [N]; some of those that occur once are replaced by `<unk>`, by the seed.
 
         Source: C. Dyer et al., "Transition-based dependency parsing with stack long short-term
         memory", ACL 2015, replaces singletons with probability one half.

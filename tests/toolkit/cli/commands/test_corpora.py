@@ -148,7 +148,7 @@ class TestBadInput:
         done = command("corpora", "add", "mine", file)
         assert done.code == 0
         assert "the longest has 200,000" in done.out
-        assert "put line ends where verses end" in command("corpora", "show", "mine").out
+        assert "add line ends where verses end" in command("corpora", "show", "mine").out
 
 
 class TestShow:
@@ -225,6 +225,19 @@ class TestShow:
         assert (odd["kind"], odd["times"], odd["found"]) == ("invisible", 1, {"\u200b": 1})
         assert odd["first"] == {"song": 1, "line": 1, "excerpt": "a\u200bb"}
         assert odd["mend"]
+
+    @pytest.mark.parametrize(
+        ("text", "encoding"),
+        [("春\ufffd晓", "ENCODING"), ("锟斤拷", "ENCODING"), ("a\ue000b", "big5hkscs")],
+    )
+    def test_a_wrong_encoding_is_corrected_by_a_command(
+        self, command: Any, file: Path, text: str, encoding: str
+    ) -> None:
+        file.write_text(f"{text}\n" * 3)
+        advised = f"`versemill corpora add NAME PATH --encoding {encoding}`"
+        assert f": {advised}\n" in command("corpora", "show", file).out
+        (odd,) = command("corpora", "show", file, "--json").json["suspicious"]
+        assert odd["mend"].endswith(advised)
 
     def test_control_characters_do_no_harm(self, command: Any, file: Path) -> None:
         file.write_text("春眠\u202e不觉晓\n")

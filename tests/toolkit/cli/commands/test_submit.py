@@ -319,7 +319,7 @@ def test_a_name_taken_is_refused(command: Any) -> None:
 BAD_FILES = {
     "not-utf8": (b"name = '\xff'", "offset 8"),
     "not-toml": (b"name = \n", "not valid TOML"),
-    "deep": (b"a = " + b"[" * 5000, "more than 16 lists or tables"),
+    "deep": (b"a = " + b"[" * 5000, "more than 16 levels of lists or tables"),
     "dotted": (b".".join([b"a"] * 50_000) + b" = 1", "a key has more than 16 parts"),
     "large": (b"#" * 1_000_001, "more than 1,000,000 bytes"),
     "number": (b"training.epochs = 0x" + b"f" * 5000, "at most 256 bits"),
@@ -348,7 +348,7 @@ def test_no_job_file(command: Any, tmp_path: Path) -> None:
 
 BAD_TEXTS = {
     "empty": (b"", "empty"),
-    "unsure": (b"caf\xe9\n" * 9, "cannot be told for sure"),
+    "unsure": (b"caf\xe9\n" * 9, "cannot be recognised with certainty"),
     "short": ("一二三".encode(), "characters"),
     "binary": (b"\x00\x01\x02" * 900, "binary"),
 }

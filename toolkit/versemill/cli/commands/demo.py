@@ -92,7 +92,7 @@ def _print_lyric(lyric: LyricView, corpus: str) -> None:
 def next_steps(job: JobView) -> dict[str, str]:
     """Commands to try next, and what each does."""
     return {
-        f"versemill generate {job.id} --prefix 春天 --lines 8 --seed 7": "write anew",
+        f"versemill generate {job.id} --prefix 春天 --lines 8 --seed 7": "write another text",
         f"versemill curve {job.id}": "how the perplexities developed",
         f"versemill evaluate {job.id}": "measure it on held-out text",
         f"versemill run {job.id} --epochs +10": "train it further",

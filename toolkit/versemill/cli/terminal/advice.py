@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from versemill.errors import VersemillError
     from versemill.jobs.notices import Notice
     from versemill.jobs.views import JobDetails, JobView
+    from versemill.text.inspection import Oddity
 
 _IDS_NAMED = 5
 
@@ -86,6 +87,8 @@ ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
 """What to do about an error, by its code and reason; in braces, its attributes."""
 
 _FALLBACK_RATE = 0.001
+_RIGHT_ENCODINGS = {"lost": "ENCODING", "mojibake": "ENCODING", "private": "big5hkscs"}
+"""Kinds of oddities that a wrong encoding may have caused, and the encoding to give."""
 
 
 def with_advice(error: VersemillError) -> str:
@@ -117,6 +120,14 @@ def advice_for(code: str, reason: str, attributes: Mapping[str, object]) -> str:
         return template.format_map(words)
     except KeyError:  # nothing is known of the job
         return ""
+
+
+def with_encoding_advice(odd: Oddity) -> str:
+    """How to correct an oddity of a text; with the command where the encoding may be wrong."""
+    encoding = _RIGHT_ENCODINGS.get(odd.kind)
+    if encoding is None:
+        return odd.mend
+    return f"{odd.mend}: `versemill corpora add NAME PATH --encoding {encoding}`"
 
 
 def failure_text(job: JobView, details: JobDetails) -> str:

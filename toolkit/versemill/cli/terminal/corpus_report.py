@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from versemill.cli.terminal.advice import with_encoding_advice
 from versemill.phrases import counted
 
 if TYPE_CHECKING:
@@ -34,7 +35,13 @@ def as_table(name: str, text: Text, found: Inspection) -> dict[str, Any]:
         "content_hash": text.content_hash,
         "sample": text.songs[0][:_SAMPLE],
         "suspicious": [
-            {**asdict(odd), "times": odd.times, "found": dict(odd.found)} for odd in found.oddities
+            {
+                **asdict(odd),
+                "times": odd.times,
+                "found": dict(odd.found),
+                "mend": with_encoding_advice(odd),
+            }
+            for odd in found.oddities
         ],
         **{key: value for key, value in figures.items() if key != "oddities"},
     }
@@ -116,7 +123,7 @@ def _suspicions(found: Inspection) -> Iterator[str]:
         if odd.found:
             yield f"    {_found(odd)}"
         yield f"    first in {where}: {_shown(odd.first.excerpt)}"
-        yield f"    {odd.mend}"
+        yield f"    {with_encoding_advice(odd)}"
 
 
 def _found(odd: Oddity) -> str:
