@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from versemill.jobs.devices import Device
     from versemill.jobs.notices import WaitingReason
-    from versemill.jobs.states import FailureClass, Outcome, Request, State
+    from versemill.jobs.states import FailureClass, Outcome, Priority, Request, State
     from versemill.plugins.record import PluginRecord
     from versemill.plugins.requirements import OfferedPlugin, Requirement
 
@@ -27,6 +27,11 @@ class JobView(View):
         epoch: the epoch in progress, from 1; 0 before the first.
         train_perplexity: running mean of the epoch, per character; alone it only shows memorising.
         worker: name of the worker that runs it now.
+        device: name of the device that it runs on now.
+        position: of a waiting job in the queue, 1 for the one that is next; None if it does not
+            take part in the queue now.
+        reason: why it waits, in words; None if a free slot may take it at once.
+        expected_start: from when to when it is expected to start; None if nothing is known.
     """
 
     id: int
@@ -50,6 +55,11 @@ class JobView(View):
     created_at: datetime
     finished_at: datetime | None
     worker: str | None
+    priority: Priority
+    device: str | None = None
+    position: int | None = None
+    reason: str | None = None
+    expected_start: tuple[datetime, datetime] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
