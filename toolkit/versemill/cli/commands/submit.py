@@ -7,13 +7,20 @@ from typing import Any
 
 import click
 
-from versemill.cli.job_options import job_options, job_source
+from versemill.cli.job_options import PRIORITIES, job_options, job_source
 from versemill.cli.terminal.output import say
 
 
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @job_options
+@click.option(
+    "--priority",
+    type=PRIORITIES,
+    default="normal",
+    show_default=True,
+    help="How urgent it is; urgent for admins, and for members up to a limit.",
+)
 @click.option("--follow", is_flag=True, help="Show the progress; Ctrl-C leaves the job alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print the job as a JSON object.")
 @click.pass_context
@@ -21,6 +28,7 @@ def submit(
     ctx: click.Context,
     /,
     file: Path | None,
+    priority: str,
     follow: bool,
     as_json: bool,
     **options: Any,
@@ -38,6 +46,7 @@ def submit(
     from versemill.cli.installation import installation, note_all, note_waiting
     from versemill.cli.terminal.streams import despite_lost_output
     from versemill.jobs import service
+    from versemill.jobs.states import Priority
 
     source = job_source(file, options)
     with installation() as here:
@@ -47,6 +56,7 @@ def submit(
             here.principal,
             here.sources(source.named),
             based_on=here.job_id(source.base),
+            priority=Priority(priority),
             wake=here.wake,
         )
         note_all(queued.notices)

@@ -25,6 +25,7 @@ from versemill.jobs.service.listings import (
     thinned_curve,
 )
 from versemill.jobs.service.principal import Principal
+from versemill.jobs.service.priorities import set_priority
 from versemill.jobs.service.restarting import resume, resume_or_retry, retry
 from versemill.jobs.service.steering import (
     drain,
@@ -45,6 +46,13 @@ from versemill.jobs.service.texts import (
     named_text,
     offered_corpora,
 )
+from versemill.jobs.service.users import (
+    add_user,
+    list_users,
+    set_disabled,
+    set_limits,
+    set_role,
+)
 from versemill.jobs.service.waking import Queued, Wake
 from versemill.jobs.service.why_waiting import live_workers, waiting
 
@@ -60,6 +68,7 @@ __all__ = [
     "Wake",
     "add_corpus",
     "add_corpus_from_path",
+    "add_user",
     "corpus_text",
     "curve",
     "details",
@@ -69,6 +78,7 @@ __all__ = [
     "find_text",
     "jobs",
     "list_corpora",
+    "list_users",
     "live_workers",
     "lyrics",
     "named_text",
@@ -83,6 +93,10 @@ __all__ = [
     "resume",
     "resume_or_retry",
     "retry",
+    "set_disabled",
+    "set_limits",
+    "set_priority",
+    "set_role",
     "submit",
     "text_by_hash",
     "thinned_curve",

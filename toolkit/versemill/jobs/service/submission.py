@@ -15,11 +15,13 @@ from versemill.errors import ConfigError, DatabaseError
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.notices import UnknownCharacters
 from versemill.jobs.service.base_settings import settings_of
-from versemill.jobs.service.corpora import keep_text, store_text_early, text_by_hash, user_id
+from versemill.jobs.service.corpora import keep_text, store_text_early, text_by_hash
 from versemill.jobs.service.listings import job_view
+from versemill.jobs.service.queueing import check_may_queue
+from versemill.jobs.service.rights import owner_account
 from versemill.jobs.service.texts import FROM_STDIN, FoundText, find_text
 from versemill.jobs.service.waking import Queued, no_wake
-from versemill.jobs.states import State
+from versemill.jobs.states import Priority, State
 from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Job
 from versemill.normalisation import prepared, spellings
@@ -58,6 +60,7 @@ class Submission:
         text: the corpus's text, stored once per content.
         plugins: records of all plugins that it uses (`Selection.records`).
         name: unique; None to have one made up from corpus, cell and id.
+        priority: how urgent it is.
         notices: what there is to tell of how it was put together.
     """
 
@@ -65,6 +68,7 @@ class Submission:
     text: Text
     plugins: Sequence[PluginRecord]
     name: str | None = None
+    priority: Priority = Priority.NORMAL
     notices: tuple[Notice, ...] = ()
 
 
@@ -80,11 +84,12 @@ def submit(
     sources: TextSources,
     *,
     based_on: int | None = None,
+    priority: Priority = Priority.NORMAL,
     wake: Wake = no_wake,
 ) -> Queued:
     """From a job table to a stored job: `prepare`, then `enqueue`; see both."""
     submission = prepare(store, table, sources, based_on=based_on)
-    return enqueue(store, submission, principal, wake=wake)
+    return enqueue(store, replace(submission, priority=priority), principal, wake=wake)
 
 
 def prepare(
@@ -157,8 +162,10 @@ def enqueue(
 
     Raises:
         ConfigError: the name is malformed or taken.
+        ForbiddenError: the owner is disabled, or the principal may not submit for them.
+        LimitError: the owner has as many jobs as their limit allows.
     """
-    config, name = submission.config, submission.name
+    config, name, priority = submission.config, submission.name, submission.priority
     if name is not None and not _NAME.fullmatch(name):
         raise ConfigError("name", name, _NAME_RULE)
     name = None if name is None else prepared(name, "name")
@@ -166,7 +173,6 @@ def enqueue(
     with store.unit_of_work() as uow:
         values: dict[str, Any] = {
             "name": name or str(uuid.uuid4()),
-            "owner_id": user_id(uow, principal.name),
             "state": State.QUEUED,
             "config": config.to_json(),
             "plugins": records_to_json(submission.plugins),
@@ -177,12 +183,16 @@ def enqueue(
             "content_hash": keep_text(uow, submission.text, content_hash),
             "epochs": config.training.epochs,
         }
+        # After the text: both lock, and always in this order.
+        owner = owner_account(uow, principal)
+        check_may_queue(uow, owner, principal, priority)
+        values |= {"owner_id": owner.id, "priority": priority}
         job_id = uow.insert_if_absent(Job, values, key="name", returning="id")
         if job_id is None or _taken_otherwise(uow, job_id, name):
             raise ConfigError("name", str(name), "a name that no other job has")
         if name is None:
             _name_automatically(uow, job_id, config)
-        note(uow, job_id, actor=principal.name, message="submitted", end=State.QUEUED)
+        note(uow, job_id, actor=principal.actor, message="submitted", end=State.QUEUED)
         view = job_view(uow.session, job_id)
         _commit_new_job(uow, view)
     return Queued.after(wake, view, submission.notices)

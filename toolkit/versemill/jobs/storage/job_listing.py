@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 _SQLITE = "sqlite:///"
 _SELECT = """
-SELECT jobs.id, jobs.name, users.name AS owner, jobs.state, jobs.request, jobs.recipe, jobs.corpus,
-       jobs.cell, jobs.attempt, jobs.step, jobs.epoch, jobs.epochs, jobs.train_perplexity,
-       jobs.valid_perplexity, jobs.characters_per_second, jobs.seconds_left, jobs.error,
-       jobs.created_at, jobs.finished_at, jobs.priority, attempts.worker_name AS worker,
-       attempts.device_name AS device,
+SELECT jobs.id, jobs.name, users.name AS owner, jobs.state, jobs.priority, jobs.request,
+       jobs.recipe, jobs.corpus, jobs.cell, jobs.attempt, jobs.step, jobs.epoch, jobs.epochs,
+       jobs.train_perplexity, jobs.valid_perplexity, jobs.characters_per_second,
+       jobs.seconds_left, jobs.error, jobs.created_at, jobs.finished_at,
+       attempts.worker_name AS worker, attempts.device_name AS device,
        jobs.lease_until < {now} AS expired
 FROM jobs
 JOIN users ON users.id = jobs.owner_id
