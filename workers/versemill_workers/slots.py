@@ -82,6 +82,7 @@ class SlotPool:
         self._sources: list[tuple[str, str]] | None = None
         self._any_slot: Slot | None = None
         self._devices: tuple[Device, ...] = ()
+        self._forecaster = service.Forecaster(store)
 
     def work(self) -> None:
         """Claims jobs and supervises each to its end, until there is none or no free slot."""
@@ -181,12 +182,7 @@ class SlotPool:
                     break
                 if self._only is not None and self._is_over(self._only):
                     break
-                if self._free.empty():
-                    worker_api.preempt(self._store)
-                elif worker_api.runnable(
-                    self._store, self._worker, devices=self._devices, only=self._only
-                ):
-                    dispatch()
+                self._look_for_work(dispatch)
             except VersemillError as error:
                 logger.warning("cannot look for work: %s", error)
             except Exception:
@@ -195,6 +191,14 @@ class SlotPool:
             self._poll_now.wait(interval)
             self._poll_now.clear()
         self.ask_to_end()
+
+    def _look_for_work(self, dispatch: Callable[[], object]) -> None:
+        if self._free.empty():
+            worker_api.preempt(self._store)
+        elif worker_api.runnable(self._store, self._worker, devices=self._devices, only=self._only):
+            dispatch()
+        if self._only is None:
+            self._forecaster.look()
 
     def _refresh_plugins(self) -> None:
         """Finds out which plugins there are, if they may be others than before."""
