@@ -87,6 +87,7 @@ class SlotPool:
         self._opened = False
         self._machines: dict[str, str] = {}
         self._devices: tuple[Device, ...] = ()
+        self._forecaster = service.Forecaster(store)
 
     def work(self) -> None:
         """Claims jobs and supervises each to its end, until there is none or no free slot."""
@@ -189,12 +190,7 @@ class SlotPool:
                     break
                 if self._only is not None and self._is_over(self._only):
                     break
-                if self._free.empty():
-                    worker_api.preempt(self._store)
-                elif worker_api.runnable(
-                    self._store, self._worker, devices=self._devices, only=self._only
-                ):
-                    dispatch()
+                self._look_for_work(dispatch)
             except VersemillError as error:
                 logger.warning("cannot look for work: %s", error)
             except Exception:
@@ -220,6 +216,14 @@ class SlotPool:
         self._devices = self._measured()
         machines = sorted(set(self._machines.values()))
         self._worker = replace(self._worker, machines=machines, devices=self._devices)
+
+    def _look_for_work(self, dispatch: Callable[[], object]) -> None:
+        if self._free.empty():
+            worker_api.preempt(self._store)
+        elif worker_api.runnable(self._store, self._worker, devices=self._devices, only=self._only):
+            dispatch()
+        if self._only is None:
+            self._forecaster.look()
 
     def _refresh_plugins(self) -> None:
         """Finds out which plugins there are, if they may be others than before."""

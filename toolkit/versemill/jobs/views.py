@@ -27,6 +27,11 @@ class JobView(View):
         epoch: the epoch in progress, from 1; 0 before the first.
         train_perplexity: running mean of the epoch, per character; alone it only shows memorising.
         worker: name of the worker that runs it now.
+        device: name of the device that it runs on now.
+        position: of a waiting job in the queue, 1 for the one that is next; None if it does not
+            take part in the queue now.
+        reason: why it waits, in words; None if a free slot may take it at once.
+        expected_start: from when to when it is expected to start; None if nothing is known.
     """
 
     id: int
@@ -51,6 +56,10 @@ class JobView(View):
     created_at: datetime
     finished_at: datetime | None
     worker: str | None
+    device: str | None = None
+    position: int | None = None
+    reason: str | None = None
+    expected_start: tuple[datetime, datetime] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,7 +30,8 @@ def jobs(
     """List jobs, newest first.
 
     TRAINING is perplexity on the training text, which alone only shows memorising; VALIDATION is
-    on text held out. Both are per character.
+    on text held out. Both are per character. WAITS tells the place of a waiting job in the queue,
+    why it waits, and from when to when it is expected to start.
 
     \b
     Example:  versemill jobs --state running --state queued
@@ -38,13 +39,15 @@ def jobs(
     from versemill.cli.terminal.tables import print_json
     from versemill.jobs.states import State
     from versemill.jobs.storage import job_listing
+    from versemill.jobs.waiting.queue_listing import with_outlook
     from versemill.settings import Settings
 
     settings = Settings.from_environment()
     most = None if everything else limit or (None if as_json else _SHOWN)
     wanted = [State(state) for state in states] or None
     owner = settings.user if mine else None
-    found = job_listing.jobs(settings.database_url, limit=most, states=wanted, owner=owner)
+    url = settings.database_url
+    found = job_listing.jobs(url, limit=most, states=wanted, owner=owner, outlook=with_outlook)
     if found is None:
         from versemill.cli.installation import installation
         from versemill.jobs import service
@@ -63,7 +66,9 @@ def jobs(
 
 def _table(found: list[JobView]) -> str:
     from versemill.cli.terminal.tables import ago, duration, perplexity, table
+    from versemill.cli.terminal.wording import waiting_text
 
+    waits = any(job.state == "queued" for job in found)
     rows = [
         (
             job.id,
@@ -76,7 +81,9 @@ def _table(found: list[JobView]) -> str:
             perplexity(job.valid_perplexity),
             duration(job.seconds_left),
             ago(job.created_at),
+            *((waiting_text(job),) if waits else ()),
         )
         for job in found
     ]
-    return table(_HEADER, rows, right="ID EPOCH TRAINING VALIDATION LEFT")
+    header = (*_HEADER, "WAITS") if waits else _HEADER
+    return table(header, rows, right="ID EPOCH TRAINING VALIDATION LEFT")

@@ -57,9 +57,11 @@ from versemill.jobs.service.users import (
 )
 from versemill.jobs.service.waking import Queued, Wake
 from versemill.jobs.service.why_waiting import live_workers, waiting
+from versemill.jobs.waiting.forecasts import Forecaster
 
 __all__ = [
     "CorpusFromPath",
+    "Forecaster",
     "FoundText",
     "NamedByFile",
     "OfferedCorpus",

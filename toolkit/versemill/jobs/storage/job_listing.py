@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from versemill.jobs.states import Priority, Request, State
+from versemill.jobs.storage.plain_sql import NOW, SQLiteSQL, utc
 from versemill.jobs.storage.revisions import HEAD
 from versemill.jobs.views import JobView
 from versemill.normalisation import spellings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from versemill.jobs.storage.plain_sql import PlainSQL
 
 _SQLITE = "sqlite:///"
-_NOW = {
-    "sqlite": "strftime('%Y-%m-%d %H:%M:%f000', 'now')",  # the text in which times are stored
-    "postgresql": "clock_timestamp()",
-}
 _SELECT = """
 SELECT jobs.id, jobs.name, users.name AS owner, jobs.state, jobs.priority, jobs.request,
        jobs.recipe, jobs.corpus, jobs.cell, jobs.attempt, jobs.step, jobs.epoch, jobs.epochs,
        jobs.train_perplexity, jobs.valid_perplexity, jobs.characters_per_second,
        jobs.seconds_left, jobs.error, jobs.created_at, jobs.finished_at,
-       attempts.worker_name AS worker,
+       attempts.worker_name AS worker, attempts.device_name AS device,
        jobs.lease_until < {now} AS expired
 FROM jobs
 JOIN users ON users.id = jobs.owner_id
@@ -68,7 +66,7 @@ def query(
     if limit is not None:
         end += " LIMIT :limit"
         values["limit"] = limit
-    return _SELECT.format(now=_NOW[dialect]) + where + end, values
+    return _SELECT.format(now=NOW[dialect]) + where + end, values
 
 
 def _among(column: str, keys: Sequence[str]) -> str:
@@ -86,8 +84,12 @@ def view(row: Mapping[str, Any]) -> JobView:
     columns["priority"] = Priority(columns["priority"])
     columns |= {"request": request, "state": state, "state_shown": shown}
     for column in ("created_at", "finished_at"):
-        columns[column] = _utc(columns[column])
+        columns[column] = utc(columns[column])
     return JobView(**columns)
+
+
+def _as_they_are(_sql: PlainSQL, jobs: list[JobView]) -> list[JobView]:
+    return jobs
 
 
 def jobs(
@@ -96,8 +98,16 @@ def jobs(
     limit: int | None = None,
     states: Iterable[State] | None = None,
     owner: str | None = None,
+    outlook: Callable[[PlainSQL, list[JobView]], list[JobView]] = _as_they_are,
 ) -> list[JobView] | None:
     """The listing by the quick way.
+
+    Args:
+        database_url: where.
+        limit: at most so many.
+        states: in any of these; None for all.
+        owner: of this owner; None for all.
+        outlook: adds to waiting jobs how things stand for them, in the same transaction.
 
     Returns:
         The jobs; None where the quick way does not apply: another database than an existing
@@ -116,15 +126,8 @@ def jobs(
             ]:
                 return None
             connection.row_factory = sqlite3.Row
-            return [view(row) for row in connection.execute(sql, values)]
+            connection.execute("BEGIN")
+            found = [view(row) for row in connection.execute(sql, values)]
+            return outlook(SQLiteSQL(connection), found)
     except sqlite3.Error:
         return None
-
-
-def _utc(value: str | datetime | None) -> datetime | None:
-    """SQLite's text or PostgreSQL's time as an aware time in UTC."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
-    return value.astimezone(UTC)
