@@ -399,6 +399,8 @@ class NoDevice(WaitingReason):
     devices: tuple[UnfitDevice, ...]
 
     def __str__(self) -> str:
+        if not self.devices:
+            return "no worker can run this: their GPUs cannot be measured now"
         return f"no worker can run this: {'; '.join(map(str, self.devices))}"
 
 
@@ -444,6 +446,45 @@ class DevicesFull(WaitingReason):
         if self.alone:
             return "needs a GPU for itself, and other jobs run on each that suits it"
         return "every GPU that suits it has as many jobs as it takes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsedByOthers(WaitingReason):
+    """The GPUs that suit it are left alone while processes outside the queue use them.
+
+    Attributes:
+        foreign: bytes that those use.
+    """
+
+    code: ClassVar[str] = "used-by-others"
+    device: str
+    worker: str
+    foreign: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.device} of worker {self.worker} is left alone: {in_gigabytes(self.foreign)} "
+            "used by processes outside the queue"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReservedForOthers(WaitingReason):
+    """All places that suit it are reserved.
+
+    Attributes:
+        target: one of them: name of a worker, or UUID of a GPU.
+        whose: for whom.
+    """
+
+    code: ClassVar[str] = "reserved"
+    target: str
+    whose: str
+    until: datetime
+
+    def __str__(self) -> str:
+        until = f"{self.until.astimezone():%Y-%m-%d %H:%M}"
+        return f"{self.target} is reserved for {self.whose} until {until}"
 
 
 @dataclass(frozen=True, kw_only=True)

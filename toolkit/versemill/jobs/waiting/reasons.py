@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from versemill.jobs.devices import CPU, GPU, free_for_more, has_room, share_of, unfit
+from versemill.jobs.devices import (
+    CPU,
+    FOREIGN_BYTES,
+    GPU,
+    foreign_use,
+    free_for_more,
+    has_room,
+    share_of,
+    unfit,
+)
+from versemill.jobs.execution.reserved_places import closed_by
 from versemill.jobs.execution.scheduling import at_limit
 from versemill.jobs.notices import (
     BehindOthers,
@@ -21,9 +31,11 @@ from versemill.jobs.notices import (
     PlaceKept,
     PluginElsewhere,
     PluginsMissing,
+    ReservedForOthers,
     RetryDelayed,
     RunningLimit,
     UnfitDevice,
+    UsedByOthers,
     WaitsForJobs,
     WorkersBusy,
     WorkersTaken,
@@ -32,7 +44,8 @@ from versemill.jobs.notices import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from versemill.jobs.devices import Device
+    from versemill.jobs.devices import Admitted, Device, DeviceNeeds
+    from versemill.jobs.execution.reserved_places import Reserved
     from versemill.jobs.notices import WaitingReason
     from versemill.jobs.waiting.position import Place
     from versemill.jobs.waiting.snapshot import LiveWorker, Snapshot, Waiter
@@ -95,6 +108,13 @@ def reason(snapshot: Snapshot, job: Waiter, place: Place | None) -> WaitingReaso
     keeper = next((w.name for w, _ in able if w.id == job.place_worker_id), None)
     if keeper is not None:
         return PlaceKept(worker=keeper)
+    reserved = [_reserved(snapshot, job, each) for each in able]
+    keeps_off = next(filter(None, reserved), None)
+    able = [each for each, off in zip(able, reserved, strict=True) if off is None]
+    if keeps_off is not None and not able:
+        return ReservedForOthers(
+            target=keeps_off.target, whose=keeps_off.whose, until=keeps_off.ends_at
+        )
     return _no_room(snapshot, job, able, place)
 
 
@@ -156,6 +176,17 @@ def _unfit(snapshot: Snapshot, job: Waiter, workers: Sequence[LiveWorker]) -> It
                 yield UnfitDevice(worker=worker.name, device=device_label(device), why=why)
 
 
+def _reserved(snapshot: Snapshot, job: Waiter, place: tuple[LiveWorker, Device]) -> Reserved | None:
+    worker, device = place
+    return closed_by(
+        snapshot.reserved,
+        worker_name=worker.name,
+        device_id=device.id,
+        owner_id=job.owner_id,
+        labels=snapshot.needs[job.requirements].labels,
+    )
+
+
 def _limit(
     snapshot: Snapshot, job: Waiter, able: Sequence[tuple[LiveWorker, Device]]
 ) -> WaitingReason | None:
@@ -193,15 +224,19 @@ def _no_room(
     if roomy:
         return DevicesKept(jobs=tuple(sorted(set(kept.values()))))
     worker, device = max(free, key=lambda each: free_for_more(each[1], running.get(each[1].id, ())))
-    jobs = running.get(device.id, ())
+    return _full(needs, worker, device, running.get(device.id, ()))
+
+
+def _full(
+    needs: DeviceNeeds, worker: LiveWorker, device: Device, jobs: tuple[Admitted, ...]
+) -> WaitingReason:
+    """Why the GPU with the most free memory has no room."""
+    label, foreign = device_label(device), foreign_use(device, jobs)
     left = free_for_more(device, jobs)
+    if device.avoid_foreign and foreign >= FOREIGN_BYTES:
+        return UsedByOthers(device=label, worker=worker.name, foreign=foreign)
     if needs.memory <= left:
         return DevicesFull(alone=needs.exclusive)
-    taken = (device.memory or 0) - (device.free or 0) - sum(run.used for run in jobs)
     return NoMemory(
-        needed=needs.memory,
-        free=left,
-        device=device_label(device),
-        worker=worker.name,
-        foreign=max(0, taken),
+        needed=needs.memory, free=left, device=label, worker=worker.name, foreign=foreign
     )
