@@ -19,8 +19,9 @@ from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Attempt, Job, MemorySeen
 from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
+from versemill.text.corpus import Text
 from versemill_workers import nvidia
-from worker_cluster import ENDLESS, SMALL, TEXT, Cluster
+from worker_cluster import ENDLESS, SMALL, SONG, TEXT, Cluster
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,9 +43,9 @@ GB = 10**9
 LARGE = {
     "cell": "lstm",
     "sampler": "random",
-    "model.hidden_size": 1024,
+    "model.hidden_size": 2048,
     "model.embedding_size": 64,
-    "training.batch_size": 2048,
+    "training.batch_size": 512,
     "training.window": 100,
     "training.epochs": 2,
     "training.report_every": 1,
@@ -53,11 +54,13 @@ LARGE = {
 """A job that takes several GB of a GPU."""
 
 
-def submit(cluster: Cluster, overrides: dict[str, object], *, memory: int) -> JobView:
+def submit(
+    cluster: Cluster, overrides: dict[str, object], *, memory: int, text: Text = TEXT
+) -> JobView:
     """A job that is admitted with so many bytes."""
     config = resolve(apply_overrides({}, SMALL | overrides), Registry.discover())
     submission = Submission(
-        config=config, text=TEXT, plugins=[], needs=DeviceNeeds(memory=memory), shape="a" * 64
+        config=config, text=text, plugins=[], needs=DeviceNeeds(memory=memory), shape="a" * 64
     )
     return service.enqueue(cluster.store, submission, ANN).job
 
@@ -156,7 +159,7 @@ def test_jobs_share_it_by_memory(sqlite_cluster: Cluster) -> None:
 def test_a_job_out_of_memory_is_admitted_again_with_more(sqlite_cluster: Cluster) -> None:
     left = 3 * GB
     outsider = torch.empty(torch.cuda.mem_get_info()[0] - left, dtype=torch.uint8, device="cuda")
-    job = submit(sqlite_cluster, LARGE, memory=GB)
+    job = submit(sqlite_cluster, LARGE, memory=GB, text=Text((SONG * 4000,)))
     sqlite_cluster.start_worker("--devices", "0")
     waits = "used by processes outside the queue"
     sqlite_cluster.until(
