@@ -132,7 +132,7 @@ def test_jobs_share_it_by_memory(sqlite_cluster: Cluster) -> None:
     assert device.free is not None
     assert device.memory is not None
     part = int(0.4 * device.free)
-    endless = ENDLESS | {"training.report_every": 10}
+    endless = {"training.epochs": 1_000_000, "training.patience": 0, "training.report_every": 10}
     first, second, third = (submit(sqlite_cluster, endless, memory=part) for _ in range(3))
     sqlite_cluster.start_worker("--devices", "0", "--slots", "4")
     trains(sqlite_cluster, first)
@@ -189,7 +189,7 @@ def test_an_urgent_job_takes_a_place_on_it_and_nothing_is_lost(sqlite_cluster: C
     priority = update(Job).where(Job.id == urgent.id).values(priority=Priority.URGENT)
     write(sqlite_cluster, priority)
     sqlite_cluster.until_state(urgent, "succeeded")
-    trains(sqlite_cluster, long)
+    sqlite_cluster.until(lambda: attempts(sqlite_cluster, long)[-1].first_step)
     first, second = attempts(sqlite_cluster, long)
     assert first.last_step
     assert second.first_step == first.last_step
