@@ -200,6 +200,15 @@ class SlotPool:
             self._poll_now.clear()
         self.ask_to_end()
 
+    def _look_for_work(self, dispatch: Callable[[], object]) -> None:
+        if not self._free.empty() and worker_api.runnable(
+            self._store, self._worker, devices=self._devices, only=self._only
+        ):
+            dispatch()
+        worker_api.preempt(self._store)
+        if self._only is None:
+            self._forecaster.look()
+
     def _measured(self) -> tuple[Device, ...]:
         """The devices as they are now, of those whose kind of machine is known."""
         return tuple(
@@ -216,14 +225,6 @@ class SlotPool:
         self._devices = self._measured()
         machines = sorted(set(self._machines.values()))
         self._worker = replace(self._worker, machines=machines, devices=self._devices)
-
-    def _look_for_work(self, dispatch: Callable[[], object]) -> None:
-        if self._free.empty():
-            worker_api.preempt(self._store)
-        elif worker_api.runnable(self._store, self._worker, devices=self._devices, only=self._only):
-            dispatch()
-        if self._only is None:
-            self._forecaster.look()
 
     def _refresh_plugins(self) -> None:
         """Finds out which plugins there are, if they may be others than before."""
