@@ -229,6 +229,9 @@ class JobStateError(VersemillError, RuntimeError):
         "plugins-changed": "plugins that it needs are here in other versions",
         "other-machine": "this machine computes in another way than the one before",
         "corpus-needed": "jobs that are not over need the corpus",
+        "after-failed": "the job after whose success another is to begin has failed",
+        "array": "an array is meant where one job is wanted",
+        "awaited": "other jobs wait for it",
     }
 
 

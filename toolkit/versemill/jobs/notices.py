@@ -15,11 +15,14 @@ from versemill.text.unknown_characters import described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
+    from versemill.jobs.states import State
     from versemill.plugins.requirements import OfferedPlugin, Requirement
     from versemill.text.unknown_characters import UnknownCharacter
 
 _FILES_SHOWN = 3
+_JOBS_SHOWN = 3
 
 
 class Notice(View):
@@ -211,6 +214,63 @@ class PluginsMissing(WaitingReason):
         them = "it" if len(self.requirements) == 1 else "them all"
         needed = f"needs {', '.join(map(str, self.requirements))}; no live worker has {them}"
         return "; ".join([needed, *map(str, self.others)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwaitedJob(View):
+    """A job that another one waits for.
+
+    Attributes:
+        condition: `succeeded` or `any`: how it has to end.
+    """
+
+    id: int
+    name: str
+    state: State
+    condition: str
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it has ended otherwise than it should: somebody has to do something."""
+        return self.state.ended and self.condition != "any"
+
+    def __str__(self) -> str:
+        ways = {"failed": "which failed", "cancelled": "which was cancelled"}
+        return f"job {self.id} ({self.name}), {ways.get(self.state, f'which is {self.state}')}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitsForJobs(WaitingReason):
+    """It is to begin after others.
+
+    Attributes:
+        jobs: those that have not ended as they should, the hopeless ones first.
+    """
+
+    code: ClassVar[str] = "waits-for-jobs"
+    jobs: tuple[AwaitedJob, ...]
+
+    @property
+    def hopeless(self) -> tuple[AwaitedJob, ...]:
+        """Those that it would wait for in vain."""
+        return tuple(job for job in self.jobs if job.hopeless)
+
+    def __str__(self) -> str:
+        named = (self.hopeless or self.jobs)[:_JOBS_SHOWN]
+        others = len(self.jobs) - len(named)
+        more = f", and for {others:,} more" if others else ""
+        return f"waits for {', and for '.join(map(str, named))}{more}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BeginsLater(WaitingReason):
+    """Its owner wants it to begin later."""
+
+    code: ClassVar[str] = "begins-later"
+    begin_at: datetime
+
+    def __str__(self) -> str:
+        return f"held until {self.begin_at.astimezone():%Y-%m-%d %H:%M %Z}"
 
 
 @dataclass(frozen=True, kw_only=True)

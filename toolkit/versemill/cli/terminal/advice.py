@@ -14,6 +14,7 @@ from versemill.jobs.notices import (
     NoWorker,
     OtherMachines,
     PluginsMissing,
+    WaitsForJobs,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +80,12 @@ ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
         ("job-state", "other-machine"): (
             "run it there, or allow small differences: `versemill run {job_id} --inexact`"
         ),
+        ("job-state", "after-failed"): (
+            "`versemill retry {job_id}` first, or have it begin after whatever end with "
+            "`--after {job_id}:any`"
+        ),
+        ("job-state", "array"): "`versemill jobs --array {name} --sort loss` ranks them",
+        ("job-state", "awaited"): "remove those first: `versemill rm {job_ids}`",
         ("job-state", "corpus-needed"): (
             "wait until they are over, or cancel them first: `versemill cancel {job_ids}`"
         ),
@@ -167,6 +174,14 @@ def _(_notice: OtherMachines, job_id: int | None) -> str:
         f": start one there, or allow small differences with `versemill pause {job_id}` and "
         f"`versemill resume {job_id} --inexact`"
     )
+
+
+@_advice.register
+def _(notice: WaitsForJobs, job_id: int | None) -> str:
+    hopeless = notice.hopeless
+    if not hopeless:
+        return ""
+    return f": `versemill retry {hopeless[0].id}`, or `versemill cancel {job_id}`"
 
 
 @_advice.register

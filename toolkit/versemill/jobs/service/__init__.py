@@ -8,6 +8,7 @@ reading) is imported inside functions.
 
 from __future__ import annotations
 
+from versemill.jobs.service.arrays import QueuedArray, Varied, submit_array
 from versemill.jobs.service.corpora import (
     add_corpus,
     corpus_text,
@@ -19,10 +20,18 @@ from versemill.jobs.service.listings import (
     curve,
     details,
     find,
+    folded,
     jobs,
     lyrics,
     output,
     thinned_curve,
+)
+from versemill.jobs.service.members import (
+    JobsMeant,
+    array_named,
+    find_jobs,
+    find_one,
+    recent_arrays,
 )
 from versemill.jobs.service.principal import Principal
 from versemill.jobs.service.restarting import resume, resume_or_retry, retry
@@ -45,28 +54,39 @@ from versemill.jobs.service.texts import (
     named_text,
     offered_corpora,
 )
+from versemill.jobs.service.timing import After, Timing, in_words
 from versemill.jobs.service.waking import Queued, Wake
 from versemill.jobs.service.why_waiting import live_workers, waiting
 
 __all__ = [
+    "After",
     "CorpusFromPath",
     "FoundText",
+    "JobsMeant",
     "NamedByFile",
     "OfferedCorpus",
     "Principal",
     "Queued",
+    "QueuedArray",
     "Submission",
     "TextSources",
+    "Timing",
+    "Varied",
     "Wake",
     "add_corpus",
     "add_corpus_from_path",
+    "array_named",
     "corpus_text",
     "curve",
     "details",
     "drain",
     "enqueue",
     "find",
+    "find_jobs",
+    "find_one",
     "find_text",
+    "folded",
+    "in_words",
     "jobs",
     "list_corpora",
     "live_workers",
@@ -75,6 +95,7 @@ __all__ = [
     "offered_corpora",
     "output",
     "prepare",
+    "recent_arrays",
     "remove",
     "remove_corpus",
     "request_cancel",
@@ -84,6 +105,7 @@ __all__ = [
     "resume_or_retry",
     "retry",
     "submit",
+    "submit_array",
     "text_by_hash",
     "thinned_curve",
     "waiting",

@@ -12,6 +12,7 @@ from versemill.jobs.service.why_waiting import waiting
 from versemill.jobs.storage import job_listing
 from versemill.jobs.storage.tables import Attempt, Event, Job, LyricText, Metric, StoredRequirements
 from versemill.jobs.views import (
+    ArrayView,
     AttemptView,
     CheckpointView,
     CurvePoint,
@@ -83,11 +84,35 @@ def jobs(
     limit: int | None = 50,
     states: Iterable[State] | None = None,
     owner: str | None = None,
+    array: str | None = None,
+    best_first: bool = False,
 ) -> list[JobView]:
-    """Jobs, newest first: at most `limit`, in any of `states`, of `owner`."""
-    owners = None if owner is None else spellings(owner)
+    """Jobs, newest first: at most `limit`, in any of `states`, of `owner`, of `array`.
+
+    With `best_first`, those come first whose last validation perplexity is lowest.
+    """
+    wanted = job_listing.conditions(owner=owner, array=array)
     with store.reading() as session:
-        return _found(session, limit=limit, states=states, owners=owners)
+        return _found(session, limit=limit, states=states, best_first=best_first, **wanted)
+
+
+def folded(
+    store: Store,
+    *,
+    limit: int | None = 50,
+    states: Iterable[State] | None = None,
+    owner: str | None = None,
+) -> list[JobView | ArrayView]:
+    """As `jobs`, with an array for all its members: counted, in any of `states`."""
+    wanted = job_listing.conditions(owner=owner)
+    with store.reading() as session:
+        found = _found(session, limit=limit, states=states, folded=True, **wanted)
+        names = job_listing.array_names(found)
+        if not names:
+            return list(found)
+        sql, values = job_listing.arrays_query(names, states)
+        rows = [dict(row) for row in session.execute(text(sql), values).mappings()]
+    return job_listing.with_arrays(found, job_listing.arrays_view(rows))
 
 
 def details(store: Store, job_id: int) -> JobDetails:

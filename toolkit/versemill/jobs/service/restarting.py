@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from sqlalchemy import delete, select
+from sqlalchemy import case, delete, select
 
 from versemill.errors import ConfigError, JobStateError
 from versemill.jobs.service.listings import job_view
@@ -185,7 +185,8 @@ def _requeue(
     accept_change: bool,
 ) -> JobView:
     """Queues the job, commits, and returns the job as it is then."""
-    fresh = {"queued_at": db_now(), "available_at": db_now(), "retries_from": job.attempt}
+    turn = case((Job.begin_at > db_now(), Job.begin_at), else_=db_now())
+    fresh = {"queued_at": turn, "available_at": turn, "retries_from": job.attempt}
     values = {**fresh, "accepted_by": None, **values}
     if accept_change:
         values |= _accepted(uow, job, principal)

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 from versemill.errors import JobStateError, UnknownNameError
 from versemill.jobs.execution.transitions import close_attempt, note
 from versemill.jobs.service.corpora import drop_unused_text
+from versemill.jobs.service.dependencies import refuse_if_awaited
 from versemill.jobs.service.locked_job import LockedJob, lock_job, move_locked
 from versemill.jobs.service.why_waiting import live_workers
 from versemill.jobs.states import FailureClass, Outcome, Request, State
@@ -59,7 +60,7 @@ def remove(store: Store, job_id: int, principal: Principal) -> None:  # noqa: AR
         principal: who wants it.
 
     Raises:
-        JobStateError: it is running.
+        JobStateError: it is running, or others wait for it.
         UnknownNameError: no such job.
     """
     with store.unit_of_work() as uow:
@@ -69,6 +70,7 @@ def remove(store: Store, job_id: int, principal: Principal) -> None:  # noqa: AR
             raise JobStateError(
                 f"{job.label} is running and cannot be removed", reason="running", job_id=job_id
             )
+        refuse_if_awaited(uow, job_id, job.label)
         gone = delete(Job).where(Job.id == job_id, Job.state != State.RUNNING)
         content_hash = uow.execute(gone.returning(Job.content_hash)).scalar_one()
         drop_unused_text(uow, content_hash)

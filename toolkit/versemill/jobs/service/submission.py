@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,13 @@ from versemill.jobs.execution.transitions import note
 from versemill.jobs.notices import UnknownCharacters
 from versemill.jobs.service.base_settings import settings_of
 from versemill.jobs.service.corpora import keep_text, store_text_early, text_by_hash, user_id
+from versemill.jobs.service.dependencies import awaited, keep_dependencies, still_awaited
 from versemill.jobs.service.listings import job_view
 from versemill.jobs.service.texts import FROM_STDIN, FoundText, find_text
+from versemill.jobs.service.timing import AT_ONCE, Timing, in_words
 from versemill.jobs.service.waking import Queued, no_wake
 from versemill.jobs.states import State
+from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Job
 from versemill.normalisation import prepared, spellings
@@ -35,10 +39,11 @@ if TYPE_CHECKING:
     from versemill.jobs.notices import Notice
     from versemill.jobs.service.principal import Principal
     from versemill.jobs.service.texts import TextSources
+    from versemill.jobs.service.timing import Condition
     from versemill.jobs.service.waking import Wake
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
-    from versemill.jobs.views import JobView
     from versemill.plugins.record import PluginRecord
+    from versemill.plugins.registry import Registry
     from versemill.text.corpus import Text
 
 _INVISIBLE = r"\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
@@ -58,6 +63,7 @@ class Submission:
         text: the corpus's text, stored once per content.
         plugins: records of all plugins that it uses (`Selection.records`).
         name: unique; None to have one made up from corpus, cell and id.
+        timing: when it may begin, and how long it may run.
         notices: what there is to tell of how it was put together.
     """
 
@@ -65,6 +71,7 @@ class Submission:
     text: Text
     plugins: Sequence[PluginRecord]
     name: str | None = None
+    timing: Timing = AT_ONCE
     notices: tuple[Notice, ...] = ()
 
 
@@ -80,10 +87,11 @@ def submit(
     sources: TextSources,
     *,
     based_on: int | None = None,
+    timing: Timing = AT_ONCE,
     wake: Wake = no_wake,
 ) -> Queued:
     """From a job table to a stored job: `prepare`, then `enqueue`; see both."""
-    submission = prepare(store, table, sources, based_on=based_on)
+    submission = replace(prepare(store, table, sources, based_on=based_on), timing=timing)
     return enqueue(store, submission, principal, wake=wake)
 
 
@@ -93,6 +101,7 @@ def prepare(
     sources: TextSources,
     *,
     based_on: int | None = None,
+    texts: dict[str, FoundText] | None = None,
 ) -> Submission:
     """Puts a job together and checks whatever can be checked before it waits in a queue.
 
@@ -101,6 +110,7 @@ def prepare(
         table: the job as a job file has it, overrides already applied.
         sources: what its text may be read from.
         based_on: a job whose settings and text this one has, but for what `table` says.
+        texts: those found before for jobs that are submitted together; gets this one's.
 
     Raises:
         UnknownNameError: there is no job `based_on`.
@@ -125,7 +135,7 @@ def prepare(
     config = resolve(table, registry)
     place = str(table.get("corpus", config.corpus))
     found = FoundText(text=text) if text else None
-    found = found or find_text(store, config, registry, sources, place=place)
+    found = found or _found_once(store, config, registry, sources, place, texts)
     if place == FROM_STDIN:
         config = replace(config, corpus=STANDARD_INPUT)
     selection = Selection(config, registry)
@@ -144,6 +154,23 @@ def prepare(
     )
 
 
+def _found_once(
+    store: Store,
+    config: JobConfig,
+    registry: Registry,
+    sources: TextSources,
+    place: str,
+    texts: dict[str, FoundText] | None,
+) -> FoundText:
+    """The text of a job's corpus; of jobs that are submitted together it is read once."""
+    if texts is None:
+        return find_text(store, config, registry, sources, place=place)
+    key = json.dumps([place, asdict(config.text), config.corpus_options], sort_keys=True)
+    if key not in texts:
+        texts[key] = find_text(store, config, registry, sources, place=place)
+    return texts[key]
+
+
 def enqueue(
     store: Store, submission: Submission, principal: Principal, *, wake: Wake = no_wake
 ) -> Queued:
@@ -157,60 +184,139 @@ def enqueue(
 
     Raises:
         ConfigError: the name is malformed or taken.
+        UnknownNameError: it is to begin after a job that is not there.
+        JobStateError: it is to begin after the success of a job that has failed.
     """
-    config, name = submission.config, submission.name
-    if name is not None and not _NAME.fullmatch(name):
-        raise ConfigError("name", name, _NAME_RULE)
-    name = None if name is None else prepared(name, "name")
+    name = checked_name(submission.name)
+    after = awaited(store, submission.timing.after, principal)
     content_hash = store_text_early(store, submission.text)
     with store.unit_of_work() as uow:
-        values: dict[str, Any] = {
-            "name": name or str(uuid.uuid4()),
-            "owner_id": user_id(uow, principal.name),
-            "state": State.QUEUED,
-            "config": config.to_json(),
-            "plugins": records_to_json(submission.plugins),
-            "requirements": keep_requirements(uow, at_least(submission.plugins)),
-            "recipe": config.recipe,
-            "corpus": config.corpus,
-            "cell": config.cell,
-            "content_hash": keep_text(uow, submission.text, content_hash),
-            "epochs": config.training.epochs,
-        }
-        job_id = uow.insert_if_absent(Job, values, key="name", returning="id")
-        if job_id is None or _taken_otherwise(uow, job_id, name):
-            raise ConfigError("name", str(name), "a name that no other job has")
+        new = NewJob(
+            submission=submission,
+            name=name,
+            owner_id=user_id(uow, principal.name),
+            content_hash=keep_text(uow, submission.text, content_hash),
+            after=still_awaited(uow, after),
+        )
+        job_id = insert_job(uow, new, principal)
         if name is None:
-            _name_automatically(uow, job_id, config)
-        note(uow, job_id, actor=principal.name, message="submitted", end=State.QUEUED)
+            name_automatically(uow, job_id, submission.config)
         view = job_view(uow.session, job_id)
-        _commit_new_job(uow, view)
+        commit_new(uow, f"job {view.name}", view.name)
     return Queued.after(wake, view, submission.notices)
 
 
+@dataclass(frozen=True, kw_only=True)
+class NewJob:
+    """A job that is about to be stored.
+
+    Attributes:
+        name: as checked; None to have one made up.
+        content_hash: of its text, which is stored.
+        after: what it waits for.
+        array: the array that it belongs to, if to one.
+        array_values: the settings in which it differs from others of its array.
+    """
+
+    submission: Submission
+    name: str | None
+    owner_id: int
+    content_hash: str
+    after: Mapping[int, Condition]
+    array: str | None = None
+    array_values: Mapping[str, Any] | None = None
+
+
+def checked_name(name: str | None) -> str | None:
+    """The name of a new job or array as it is stored; raises `ConfigError` if it is malformed."""
+    if name is None:
+        return None
+    if not _NAME.fullmatch(name):
+        raise ConfigError("name", name, _NAME_RULE)
+    return prepared(name, "name")
+
+
+def insert_job(uow: UnitOfWork, new: NewJob, principal: Principal) -> int:
+    """Stores one job, and returns its id; without a name it has a provisional one.
+
+    Raises:
+        ConfigError: the name is taken.
+    """
+    submission, timing = new.submission, new.submission.timing
+    config = submission.config
+    values: dict[str, Any] = {
+        "name": new.name or str(uuid.uuid4()),
+        "owner_id": new.owner_id,
+        "state": State.QUEUED,
+        "config": config.to_json(),
+        "plugins": records_to_json(submission.plugins),
+        "requirements": keep_requirements(uow, at_least(submission.plugins)),
+        "recipe": config.recipe,
+        "corpus": config.corpus,
+        "cell": config.cell,
+        "content_hash": new.content_hash,
+        "epochs": config.training.epochs,
+        "held": bool(new.after),
+        "array_name": new.array,
+        "array_values": new.array_values,
+        "time_limit": timing.time_limit,
+    }
+    job_id = uow.insert_if_absent(Job, values, key="name", returning="id")
+    if job_id is None or _taken_otherwise(uow, job_id, new.name):
+        raise ConfigError("name", str(new.name), "a name that no other job has")
+    if timing.begin_in is not None:
+        this = update(Job).where(Job.id == job_id)
+        uow.execute(this.values(begin_at=db_now(timing.begin_in)))
+        uow.execute(this.values(queued_at=Job.begin_at, available_at=Job.begin_at))
+    keep_dependencies(uow, job_id, new.after)
+    note(uow, job_id, actor=principal.name, message=_submitted(new), end=State.QUEUED)
+    return int(job_id)
+
+
+def _submitted(new: NewJob) -> str:
+    """What the event says."""
+    limit = new.submission.timing.time_limit
+    said = ["submitted" if new.array is None else f"submitted in array {new.array}"]
+    said += [f"to begin after job {job_id} ({how})" for job_id, how in new.after.items()]
+    said += [] if limit is None else [f"time limit {in_words(limit)}"]
+    return "; ".join(said)
+
+
 def _taken_otherwise(uow: UnitOfWork, job_id: int, name: str | None) -> bool:
-    """Whether another job has this name in another spelling, as older versions stored it."""
-    others = [] if name is None else [each for each in spellings(name) if each != name]
+    """Whether an array has this name, or another job in a spelling of older versions."""
+    if name is None:
+        return False
+    arrays = select(Job.id).where(Job.array_name.in_(spellings(name)))
+    if uow.session.scalars(arrays.limit(1)).first() is not None:
+        return True
+    others = [each for each in spellings(name) if each != name]
     if not others:
         return False
     query = select(Job.id).where(Job.name.in_(others), Job.id != job_id)
     return uow.session.scalars(query.limit(1)).first() is not None
 
 
-def _commit_new_job(uow: UnitOfWork, job: JobView) -> None:
-    """Commits a new job. Where nobody can tell whether it was kept, the error says so."""
+def commit_new(uow: UnitOfWork, label: str, name: str) -> None:
+    """Commits a new job or array. Where nobody can tell whether it was kept, the error says so.
+
+    Args:
+        uow: the transaction.
+        label: how the message names it.
+        name: of a job by which it can be looked for.
+    """
     try:
         uow.commit()
     except SQLAlchemyError as error:
         raise DatabaseError(
-            f"the database went away at the very moment job {job.name} was to be queued: nobody "
-            "can tell whether it is there",
+            f"the database went away at the very moment {label} was to be queued: nobody can tell "
+            "whether it is there",
             reason="commit-unknown",
-            name=job.name,
+            name=name,
         ) from error
 
 
-def _name_automatically(uow: UnitOfWork, job_id: int, config: JobConfig) -> None:
+def name_automatically(uow: UnitOfWork, job_id: int, config: JobConfig) -> None:
+    """Names a job by its corpus, cell and id."""
     from versemill.text.reading import STANDARD_INPUT
 
     stem = re.split(r"[/\\]", config.corpus.rstrip("/\\"))[-1].split(".")[0]

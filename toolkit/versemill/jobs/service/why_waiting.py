@@ -15,6 +15,7 @@ from versemill.jobs.notices import (
     RetryDelayed,
     WorkersBusy,
 )
+from versemill.jobs.service.why_held import why_held
 from versemill.jobs.states import LEASE_SECONDS, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Job, StoredRequirements, Worker
@@ -73,6 +74,7 @@ def waiting(store: Store, job_id: int) -> WaitingReason | None:
         Job.machine,
         Job.inexact,
         Job.available_at,
+        Job.begin_at,
         db_now().label("now"),
         StoredRequirements.requirements,
     )
@@ -81,7 +83,10 @@ def waiting(store: Store, job_id: int) -> WaitingReason | None:
     )
     with store.reading() as session:
         found = session.execute(query.where(Job.id == job_id, Job.state == State.QUEUED)).first()
-    return None if found is None else _reason(found, live_workers(store))
+        if found is None:
+            return None
+        held = why_held(session, job_id, begin_at=found.begin_at, now=found.now)
+    return held or _reason(found, live_workers(store))
 
 
 def _reason(found: Any, alive: list[WorkerView]) -> WaitingReason | None:
