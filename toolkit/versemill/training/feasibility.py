@@ -48,13 +48,16 @@ class MemoryEstimate:
         return self.parameters + self.activations
 
 
-def check(text: Text, selection: Selection, *, memory: int | None = None) -> Parts:
+def check(
+    text: Text, selection: Selection, *, memory: int | None = None, parts: Parts | None = None
+) -> Parts:
     """Refuses a job that cannot be trained.
 
     Args:
         text: the corpus's text.
         selection: the job's plugins.
         memory: bytes of memory there are; by default this machine's.
+        parts: the text as it is split with these options, if that is known.
 
     Returns:
         The text, split as the run will have it.
@@ -64,7 +67,7 @@ def check(text: Text, selection: Selection, *, memory: int | None = None) -> Par
         NotEnoughMemoryError: the network needs more memory than there is.
         UnknownNameError: a plugin is missing.
     """
-    parts = split(text, selection.config.text)
+    parts = split(text, selection.config.text) if parts is None else parts
     bounds = tokenizer_bounds(selection.tokenizer, parts.training)
     needed = fewest_ids(selection)
     if bounds is not None and bounds.ids_at_most < needed:

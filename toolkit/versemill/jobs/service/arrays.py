@@ -14,9 +14,10 @@ from versemill.config.recipes import SECTIONS, apply_overrides
 from versemill.errors import ConfigError
 from versemill.jobs.service.corpora import keep_text, store_text_early, user_id
 from versemill.jobs.service.dependencies import awaited, still_awaited
-from versemill.jobs.service.listings import job_view
+from versemill.jobs.service.listings import array_view
 from versemill.jobs.service.submission import (
     NewJob,
+    SharedWork,
     Submission,
     checked_name,
     commit_new,
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from versemill.jobs.notices import Notice
     from versemill.jobs.service.principal import Principal
-    from versemill.jobs.service.texts import FoundText, TextSources
+    from versemill.jobs.service.texts import TextSources
     from versemill.jobs.service.waking import Wake
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
     from versemill.jobs.views import JobView
@@ -100,11 +101,11 @@ def submit_array(
         VersemillError: as for `submission.submit`; nothing was stored.
     """
     combinations = list(_combinations(varied))
-    texts: dict[str, FoundText] = {}
+    shared = SharedWork()
     submissions = []
     for values in combinations:
         changed = apply_overrides(table, values)
-        submission = prepare(store, changed, sources, based_on=based_on, texts=texts)
+        submission = prepare(store, changed, sources, based_on=based_on, shared=shared)
         submissions.append(replace(submission, timing=timing))
     return _enqueue(store, submissions, combinations, principal, wake)
 
@@ -165,8 +166,8 @@ def _enqueue(
             )
             for each, values in zip(submissions, combinations, strict=True)
         ]
-        name, ids = _insert(uow, members, name, principal)
-        views = tuple(job_view(uow.session, job_id) for job_id in ids)
+        name = _insert(uow, members, name, principal)
+        views = tuple(reversed(array_view(uow.session, name)))
         commit_new(uow, f"array {name}", views[0].name)
     trouble = wake()
     notices = dict.fromkeys(notice for each in submissions for notice in each.notices)
@@ -177,8 +178,8 @@ def _enqueue(
 
 def _insert(
     uow: UnitOfWork, members: Sequence[NewJob], name: str | None, principal: Principal
-) -> tuple[str, list[int]]:
-    """Stores the members; returns the array's name and their ids."""
+) -> str:
+    """Stores the members; returns the array's name."""
     ids = []
     if name is None:  # by the first member's id, which is known once it is stored
         ids.append(insert_job(uow, members[0], principal))
@@ -190,7 +191,7 @@ def _insert(
     for number, member in enumerate(members[len(ids) :], len(ids) + 1):
         named = replace(member, name=f"{name}-{number}", array=name)
         ids.append(insert_job(uow, named, principal))
-    return name, ids
+    return name
 
 
 def _free_name(uow: UnitOfWork, job_id: int, member: NewJob) -> str:

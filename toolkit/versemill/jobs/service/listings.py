@@ -211,6 +211,11 @@ def job_view(session: Session, job_id: int) -> JobView:
     return found[0]
 
 
+def array_view(session: Session, name: str) -> list[JobView]:
+    """The members of an array, newest first, within a transaction."""
+    return _found(session, arrays=[name])
+
+
 def _found(session: Session, **wanted: Any) -> list[JobView]:
     sql, values = job_listing.query(session.get_bind().dialect.name, **wanted)
     return [job_listing.view(dict(row._mapping)) for row in session.execute(text(sql), values)]

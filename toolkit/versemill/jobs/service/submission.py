@@ -31,7 +31,7 @@ from versemill.plugins.record import records_to_json
 from versemill.plugins.requirements import at_least
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Update
 
@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from versemill.jobs.service.waking import Wake
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
     from versemill.plugins.record import PluginRecord
-    from versemill.plugins.registry import Registry
+    from versemill.plugins.selection import Selection
     from versemill.text.corpus import Text
+    from versemill.text.splitting import Parts
 
 _INVISIBLE = r"\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
 _NAME = re.compile(rf"(?![@-])(?!\d+$)[^{_INVISIBLE}/\\]{{1,100}}")
@@ -80,6 +81,32 @@ class _Named:
     name: str | None
 
 
+class SharedWork:
+    """What is found once for all jobs that are submitted together: plugins, texts, their parts."""
+
+    def __init__(self) -> None:
+        from versemill.plugins.registry import Registry
+
+        self.registry = Registry.discover()
+        self._texts: dict[str, FoundText] = {}
+        self._parts: dict[tuple[int, str], Parts] = {}
+
+    def text(self, source: object, find: Callable[[], FoundText]) -> FoundText:
+        """The text of a source (JSON values); `find` finds it the first time."""
+        key = json.dumps(source, sort_keys=True)
+        if key not in self._texts:
+            self._texts[key] = find()
+        return self._texts[key]
+
+    def checked(self, text: Text, selection: Selection) -> Parts:
+        """The parts of a text that `text` has returned; raises as `feasibility.check` does."""
+        from versemill.training.feasibility import check
+
+        key = (id(text), repr(selection.config.text))
+        self._parts[key] = check(text, selection, parts=self._parts.get(key))
+        return self._parts[key]
+
+
 def submit(
     store: Store,
     table: Mapping[str, Any],
@@ -101,7 +128,7 @@ def prepare(
     sources: TextSources,
     *,
     based_on: int | None = None,
-    texts: dict[str, FoundText] | None = None,
+    shared: SharedWork | None = None,
 ) -> Submission:
     """Puts a job together and checks whatever can be checked before it waits in a queue.
 
@@ -110,7 +137,7 @@ def prepare(
         table: the job as a job file has it, overrides already applied.
         sources: what its text may be read from.
         based_on: a job whose settings and text this one has, but for what `table` says.
-        texts: those found before for jobs that are submitted together; gets this one's.
+        shared: what was found for other jobs that are submitted together with it.
 
     Raises:
         UnknownNameError: there is no job `based_on`.
@@ -118,28 +145,32 @@ def prepare(
     """
     from versemill.config.prefixes import chosen_prefixes
     from versemill.config.validation import validated
-    from versemill.plugins.registry import Registry
     from versemill.plugins.resolution import resolve
     from versemill.plugins.selection import Selection
     from versemill.text.reading import STANDARD_INPUT
     from versemill.text.unknown_characters import unknown_characters
-    from versemill.training.feasibility import check
 
-    registry = Registry.discover()
-    text = None
+    shared = shared or SharedWork()
+    registry = shared.registry
+    stored = None
     if based_on is not None:
         base = settings_of(store, based_on)
-        text = None if "corpus" in table else text_by_hash(store, base.content_hash)
+        stored = None if "corpus" in table else base.content_hash
         table = base.with_changes(table)
     name = validated(_Named, {"name": table.get("name")}, where="").name
     config = resolve(table, registry)
     place = str(table.get("corpus", config.corpus))
-    found = FoundText(text=text) if text else None
-    found = found or _found_once(store, config, registry, sources, place, texts)
+    if stored is not None:
+        found = shared.text(stored, lambda: FoundText(text=text_by_hash(store, stored)))
+    else:
+        found = shared.text(
+            [place, asdict(config.text), config.corpus_options],
+            lambda: find_text(store, config, registry, sources, place=place),
+        )
     if place == FROM_STDIN:
         config = replace(config, corpus=STANDARD_INPUT)
     selection = Selection(config, registry)
-    parts = check(found.text, selection)
+    parts = shared.checked(found.text, selection)
     if "prefixes" not in table:
         config = replace(config, prefixes=chosen_prefixes(config, found.text, parts))
     known = set(parts.training).__contains__
@@ -152,23 +183,6 @@ def prepare(
         name=name,
         notices=(*found.notices, *unknown_notices),
     )
-
-
-def _found_once(
-    store: Store,
-    config: JobConfig,
-    registry: Registry,
-    sources: TextSources,
-    place: str,
-    texts: dict[str, FoundText] | None,
-) -> FoundText:
-    """The text of a job's corpus; of jobs that are submitted together it is read once."""
-    if texts is None:
-        return find_text(store, config, registry, sources, place=place)
-    key = json.dumps([place, asdict(config.text), config.corpus_options], sort_keys=True)
-    if key not in texts:
-        texts[key] = find_text(store, config, registry, sources, place=place)
-    return texts[key]
 
 
 def enqueue(
