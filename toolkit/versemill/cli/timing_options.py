@@ -123,8 +123,8 @@ def seconds_until(value: str, now: datetime) -> float:
 def _ahead(moment: datetime, now: datetime) -> float | None:
     """Seconds until then, the second time if the first is past; None if both are."""
     for fold in (0, 1):
-        # As elapsed time, whatever the clocks show: both sides have an offset of their own.
-        ahead = (moment.replace(fold=fold).astimezone() - now).total_seconds()
+        # Not by astimezone(): it moves a time that clocks skip the other way.
+        ahead = moment.replace(fold=fold).timestamp() - now.timestamp()
         if ahead > 0:
             return ahead
     return None
