@@ -6,6 +6,7 @@ allowed to create databases). A server that cannot be had is an error, never a s
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -40,6 +41,9 @@ POSTGRES_URL = "VERSEMILL_TEST_POSTGRES_URL"
 # hundreds of times more where other processes keep the cores busy.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Imports make objects by the hundred thousand and next to no garbage.
+gc.set_threshold(20_000)
+
 # As most systems have it: plugin folders that others can write to are refused.
 os.umask(0o022)
 
@@ -58,6 +62,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         needs = SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ()))
         if needs or "postgresql" in getattr(getattr(item, "callspec", None), "params", {}).values():
             item.add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """What is there now stays: no test need search it for garbage."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

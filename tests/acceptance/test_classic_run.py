@@ -60,8 +60,27 @@ def shell(newcomer: dict[str, str], tmp_path: Path) -> Shell:
     return Shell(newcomer, tmp_path)
 
 
-def test_five_reports_lyrics_for_both_prefixes_and_a_picture(shell: Shell) -> None:
+def test_reports_lyrics_and_picture_and_a_killed_trainer_makes_no_difference(shell: Shell) -> None:
     shell.run(*RUN, "--name", "textbook")
+    assert_reports_lyrics_for_both_prefixes_and_a_picture(shell)
+    with shell.start(*RUN, "--name", "disturbed") as running:
+        trainer = _trainer_at_work(shell, running)
+        trainer.kill()
+        output, errors = running.communicate(timeout=300)
+    assert running.returncode == 0, output + errors
+    assert "killed by signal 9" in output
+    assert "resumed from step" in output
+    for name in ("textbook", "disturbed"):
+        shell.run("checkpoints", "export", name, f"{name}.safetensors", "--at", "last")
+    one, other = (
+        (shell.folder / f"{name}.safetensors").read_bytes() for name in ("textbook", "disturbed")
+    )
+    assert one == other  # to the last bit
+    curves = [_figures(shell.read("curve", name)) for name in ("textbook", "disturbed")]
+    assert curves[0] == curves[1]
+
+
+def assert_reports_lyrics_for_both_prefixes_and_a_picture(shell: Shell) -> None:
     (job,) = shell.read("jobs")
     assert (job["name"], job["state"], job["cell"]) == ("textbook", "succeeded", "rnn")
     curve = shell.read("curve", "textbook")
@@ -73,25 +92,6 @@ def test_five_reports_lyrics_for_both_prefixes_and_a_picture(shell: Shell) -> No
     assert all(len(str(v["text"])) == len(str(v["prefix"])) + 50 for v in lyrics if v["text"])
     shell.run("curve", "textbook", "--png", "curve.png")
     assert (shell.folder / "curve.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
-
-
-def test_a_trainer_killed_in_the_middle_makes_no_difference_to_the_last_bit(shell: Shell) -> None:
-    shell.run(*RUN, "--name", "undisturbed")
-    with shell.start(*RUN, "--name", "disturbed") as running:
-        trainer = _trainer_at_work(shell, running)
-        trainer.kill()
-        output, errors = running.communicate(timeout=300)
-    assert running.returncode == 0, output + errors
-    assert "killed by signal 9" in output
-    assert "resumed from step" in output
-    for name in ("undisturbed", "disturbed"):
-        shell.run("checkpoints", "export", name, f"{name}.safetensors", "--at", "last")
-    one, other = (
-        (shell.folder / f"{name}.safetensors").read_bytes() for name in ("undisturbed", "disturbed")
-    )
-    assert one == other
-    curves = [_figures(shell.read("curve", name)) for name in ("undisturbed", "disturbed")]
-    assert curves[0] == curves[1]
 
 
 def _trainer_at_work(shell: Shell, running: subprocess.Popen[str]) -> psutil.Process:

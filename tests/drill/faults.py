@@ -14,6 +14,7 @@ import psutil
 
 from drill import commit_faults
 from drill.stacks import Servers, SQLite
+from drill.workload import ADMIN
 from versemill.errors import DatabaseError, UnknownNameError
 from versemill.jobs import celery_client, service
 from versemill.jobs.states import LEASE_SECONDS, State
@@ -119,7 +120,7 @@ def drain_worker(drill: Campaign) -> str | None:
     if (member := _any_member(drill)) is None:
         return None
     try:
-        drained = service.drain(drill.work.store, member.name, service.Principal("drill"))
+        drained = service.drain(drill.work.store, member.name, ADMIN)
     except (DatabaseError, UnknownNameError):
         return None
     if member.pid not in [worker.pid for worker in drained]:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from sqlalchemy import delete, insert, update
 
-from drill import commit_faults
+from drill import commit_faults, workload
 from drill.__main__ import STACKS, drill
 from drill.findings import Findings, examine
 from drill.workload import SMALL, TEXT, Workload
@@ -51,7 +51,10 @@ def test_nothing_is_lost_or_doubled(stack: str, monkeypatch: pytest.MonkeyPatch)
         worker_api,
     ):  # a drill shrinks them for good, and this process goes on
         monkeypatch.setattr(room, "CHUNK_BYTES", commit_faults.CHUNK_BYTES)
-    assert drill(stack, seconds=12, seed=3, members=2, keep=False)
+    # `make drill` has more of everything.
+    monkeypatch.setitem(SMALL, "training.epochs", 60)
+    monkeypatch.setattr(workload, "WAITING", 3)
+    assert drill(stack, seconds=6, seed=3, members=2, keep=False)
 
 
 class DrilledDatabase:

@@ -125,8 +125,11 @@ def fill(queue: JobQueue) -> Claim:
         worker_api.finish(queue.store, claim, end, message="it ended", result={"copied": 0.1 + 0.2})
     half = trained(queue)
     worker_api.finish(queue.store, half, State.QUEUED, message="handed over")
-    for statement in (delete(Worker), *_team_rows(half.job_id)):
-        write(queue, statement)
+    write(queue, delete(Worker))
+    with queue.store.unit_of_work() as uow:
+        for statement in _team_rows(half.job_id):
+            uow.execute(statement)
+        uow.commit()
     return half
 
 

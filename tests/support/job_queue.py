@@ -22,9 +22,10 @@ from versemill.plugins.record import PluginRecord
 from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from versemill.jobs.execution.worker_api import Claim, WorkerRecord
+    from versemill.jobs.service import Principal
     from versemill.jobs.storage.unit_of_work import Store
     from versemill.jobs.views import JobDetails, JobView
 
@@ -47,11 +48,31 @@ class JobQueue:
         self.store = store
         self._numbers = itertools.count(1)
 
-    def submit(self, name: str | None = None, *, text: Text = TEXT, **changed: Any) -> JobView:
+    def submit(
+        self,
+        name: str | None = None,
+        *,
+        text: Text = TEXT,
+        owner: Principal = ANN,
+        row: Mapping[str, Any] | None = None,
+        **changed: Any,
+    ) -> JobView:
+        """Queues a job.
+
+        Args:
+            name: of the job.
+            text: its corpus.
+            owner: who submits it.
+            row: columns of its row to set afterwards.
+            changed: options of its configuration.
+        """
         config = replace(CONFIG, **changed)
         plugins = [PluginRecord(kind="cell", name="gru", distribution="versemill", version="0")]
         submission = Submission(config=config, text=text, plugins=plugins, name=name)
-        return service.enqueue(self.store, submission, ANN).job
+        job = service.enqueue(self.store, submission, owner).job
+        if row:
+            self.change(Job, Job.id == job.id, **row)
+        return job
 
     def worker(self) -> WorkerRecord:
         return worker_api.register_worker(self.store, f"gpu-{next(self._numbers)}", 1)
@@ -135,10 +156,14 @@ class JobQueue:
                 for name, table in Base.metadata.tables.items()
             }
 
-    def _set(self, claim: Claim, **values: Any) -> None:
+    def change(self, table: type[Base], *conditions: Any, **values: Any) -> None:
+        """Changes rows directly, for situations that would take long to arise."""
         with self.store.unit_of_work() as uow:
-            uow.execute(update(Job).where(Job.id == claim.job_id).values(values))
+            uow.execute(update(table).where(*conditions).values(values))
             uow.commit()
+
+    def _set(self, claim: Claim, **values: Any) -> None:
+        self.change(Job, Job.id == claim.job_id, **values)
 
 
 def metric(step: int, *, valid: float | None = 9.0) -> MetricRow:

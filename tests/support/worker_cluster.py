@@ -9,8 +9,9 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -35,8 +36,7 @@ from versemill_workers.supervisor.attempt import Supervisor
 from versemill_workers.trainer import entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from versemill.jobs.views import JobView
 
@@ -53,11 +53,11 @@ SMALL = {
     "training.report_every": 10,
     "generation.length": 12,
 }
-ENDLESS = {
-    "training.epochs": 1_000_000,
-    "training.report_every": 1_000_000,
-    "training.patience": 0,
-}
+SLOW_PLUGINS = Path(__file__).parent / "slow_plugins"
+"""A distribution that workers have, and with which a job takes time but little of a core."""
+LONG = {"sampler": "slow", "training.epochs": 60, "training.patience": 0}
+"""Six seconds and more: time for a checkpoint, and for what is done to the job after it."""
+ENDLESS = LONG | {"training.epochs": 1_000_000, "training.report_every": 1_000_000}
 
 
 def has_ended(process: psutil.Process) -> bool:
@@ -82,14 +82,17 @@ class Cluster:
             "VERSEMILL_BROKER_URL": broker_url,
             "VERSEMILL_CHECKPOINT_SECONDS": "1",
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, (str(SLOW_PLUGINS), os.environ.get("PYTHONPATH")))
+            ),
         }
         self.workers: list[subprocess.Popen[bytes]] = []
         self._started = ExitStack()
 
     def submit(self, **overrides: Any) -> JobView:
         values = SMALL | {key.replace("__", "."): value for key, value in overrides.items()}
-        config = resolve(apply_overrides({}, values), Registry.discover())
+        with _slow_plugins_here():
+            config = resolve(apply_overrides({}, values), Registry.discover())
         submission = Submission(config=config, text=TEXT, plugins=[])
         return service.enqueue(self.store, submission, ANN).job
 
@@ -116,8 +119,9 @@ class Cluster:
         slot = Slot(device="cpu", gpu=None, threads=1)
         supervisor = Supervisor(settings, self.store, claim, slot, context, threading.Event())
         thread = threading.Thread(target=supervisor.run)
-        thread.start()
-        self.until(lambda: self.job(job).step > 0)
+        with _slow_plugins_here():  # a trainer is given this process' path
+            thread.start()
+            self.until(lambda: self.job(job).step > 0)
         assert supervisor._pid is not None
         return psutil.Process(supervisor._pid), thread
 
@@ -207,6 +211,15 @@ class Cluster:
     def _tell(self) -> str:
         logs = "\n".join(self.log(n) for n in range(len(self.workers)))
         return f"{service.jobs(self.store)}\n{logs}"
+
+
+@contextmanager
+def _slow_plugins_here() -> Iterator[None]:
+    sys.path.insert(0, str(SLOW_PLUGINS))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(SLOW_PLUGINS))
 
 
 def command(cluster: Cluster, *arguments: str) -> str:

@@ -20,7 +20,7 @@ from versemill.jobs.execution import checkpoints, recovery
 from versemill.jobs.storage.tables import Worker
 from versemill_workers.slots import BACKOFF_SECONDS
 from versemill_workers.supervisor.attempt import STOP_SECONDS
-from worker_cluster import ENDLESS, Cluster, has_ended
+from worker_cluster import ENDLESS, LONG, Cluster, has_ended
 
 if TYPE_CHECKING:
     from versemill.jobs.views import JobView
@@ -84,24 +84,26 @@ def test_a_worker_leaves_no_files(sqlite_cluster: Cluster) -> None:
     assert list(spool.iterdir()) == []
 
 
-def test_a_killed_trainer_is_resumed_to_the_same_end(cluster: Cluster) -> None:
-    long = {"training.epochs": 300, "training.patience": 0, "model.dropout": 0.2}
-    undisturbed, disturbed = cluster.submit(**long), cluster.submit(**long)
-    cluster.start_worker()
-    cluster.until_state(undisturbed, "succeeded")
-    first = cluster.until_checkpoint(disturbed)
-    cluster.until_training(disturbed).kill()
-    cluster.until(lambda: any("killed by signal 9" in m for m in cluster.messages(disturbed)))
-    cluster.until_checkpoint(disturbed, after=first)
-    ended = cluster.until_state(disturbed, "succeeded")
+def test_a_killed_trainer_is_resumed_to_the_same_end(sqlite_cluster: Cluster) -> None:
+    long = LONG | {"model.dropout": 0.2}
+    undisturbed, disturbed = sqlite_cluster.submit(**long), sqlite_cluster.submit(**long)
+    sqlite_cluster.start_worker()
+    sqlite_cluster.until_state(undisturbed, "succeeded")
+    first = sqlite_cluster.until_checkpoint(disturbed)
+    sqlite_cluster.until_training(disturbed).kill()
+    sqlite_cluster.until(
+        lambda: any("killed by signal 9" in m for m in sqlite_cluster.messages(disturbed))
+    )
+    sqlite_cluster.until_checkpoint(disturbed, after=first)
+    ended = sqlite_cluster.until_state(disturbed, "succeeded")
     assert ended.attempt >= 2
-    assert any(m.startswith("resumed from step") for m in cluster.messages(disturbed))
-    assert_same_end(cluster, undisturbed, disturbed)
+    assert any(m.startswith("resumed from step") for m in sqlite_cluster.messages(disturbed))
+    assert_same_end(sqlite_cluster, undisturbed, disturbed)
 
 
 def test_a_job_killed_before_any_checkpoint_starts_from_scratch(sqlite_cluster: Cluster) -> None:
     sqlite_cluster.environment["VERSEMILL_CHECKPOINT_SECONDS"] = "600"
-    long = {"training.epochs": 100, "training.patience": 0}
+    long = LONG
     undisturbed, disturbed = sqlite_cluster.submit(**long), sqlite_cluster.submit(**long)
     sqlite_cluster.start_worker()
     sqlite_cluster.until_state(undisturbed, "succeeded")
@@ -112,7 +114,7 @@ def test_a_job_killed_before_any_checkpoint_starts_from_scratch(sqlite_cluster: 
 
 
 def test_pause_and_resume_change_nothing(sqlite_cluster: Cluster) -> None:
-    long = {"training.epochs": 300, "training.patience": 0, "cell": "lstm"}
+    long = LONG | {"cell": "lstm"}
     undisturbed, disturbed = sqlite_cluster.submit(**long), sqlite_cluster.submit(**long)
     sqlite_cluster.start_worker()
     sqlite_cluster.until_state(undisturbed, "succeeded")
@@ -187,20 +189,20 @@ def test_what_killed_workers_left_is_removed(sqlite_cluster: Cluster) -> None:
     assert not left.exists()
 
 
-def test_cancel_keeps_a_checkpoint_and_retry_goes_on_from_it(cluster: Cluster) -> None:
-    job = cluster.submit(**ENDLESS)
-    cluster.start_worker()
-    cluster.until_training(job)
+def test_cancel_keeps_a_checkpoint_and_retry_goes_on_from_it(sqlite_cluster: Cluster) -> None:
+    job = sqlite_cluster.submit(**ENDLESS)
+    sqlite_cluster.start_worker()
+    sqlite_cluster.until_training(job)
     asked = time.monotonic()
-    service.request_cancel(cluster.store, job.id, ANN)
-    job = cluster.until_state(job, "cancelled")
+    service.request_cancel(sqlite_cluster.store, job.id, ANN)
+    job = sqlite_cluster.until_state(job, "cancelled")
     assert time.monotonic() - asked < 20
-    (row,) = [r for r in checkpoints.checkpoints(cluster.store, job.id) if r.is_last]
+    (row,) = [r for r in checkpoints.checkpoints(sqlite_cluster.store, job.id) if r.is_last]
     assert row.step == job.step
-    cluster.until(lambda: cluster.trainer() is None)
-    service.retry(cluster.store, job.id, ANN)
-    cluster.until_training(job)
-    assert f"resumed from step {row.step:,}" in cluster.messages(job)
+    sqlite_cluster.until(lambda: sqlite_cluster.trainer() is None)
+    service.retry(sqlite_cluster.store, job.id, ANN)
+    sqlite_cluster.until_training(job)
+    assert f"resumed from step {row.step:,}" in sqlite_cluster.messages(job)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

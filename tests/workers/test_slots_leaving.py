@@ -17,13 +17,13 @@ from worker_cluster import ENDLESS, Cluster
 pytestmark = pytest.mark.timeout(400)
 
 
-def test_a_drained_worker_hands_over_and_ends(cluster: Cluster) -> None:
-    job = cluster.submit(**ENDLESS)
-    leaving = cluster.start_worker("--name", "attic")
-    cluster.until_training(job)
+def test_a_drained_worker_hands_over_and_ends(sqlite_cluster: Cluster) -> None:
+    job = sqlite_cluster.submit(**ENDLESS)
+    leaving = sqlite_cluster.start_worker("--name", "attic")
+    sqlite_cluster.until_training(job)
     done = subprocess.run(
         [sys.executable, "-m", "versemill", "worker", "drain", "attic"],
-        env=cluster.environment | {"VERSEMILL_USER": "ann"},
+        env=sqlite_cluster.environment | {"VERSEMILL_USER": "ann"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -31,13 +31,13 @@ def test_a_drained_worker_hands_over_and_ends(cluster: Cluster) -> None:
     )
     assert (done.returncode, done.stdout) == (0, "drained attic\n"), done.stderr
     assert leaving.wait(60) == 0
-    assert "told to end by ann" in cluster.log()
-    asked, done_so = service.details(cluster.store, job.id).events[-2:]
+    assert "told to end by ann" in sqlite_cluster.log()
+    asked, done_so = service.details(sqlite_cluster.store, job.id).events[-2:]
     assert (asked.actor, asked.message) == ("ann", "drain of worker attic requested")
     assert done_so.message.endswith(", since worker attic ends")
-    queued = cluster.job(job)
+    queued = sqlite_cluster.job(job)
     assert queued.state == "queued"
-    (row,) = [r for r in checkpoints.checkpoints(cluster.store, job.id) if r.is_last]
+    (row,) = [r for r in checkpoints.checkpoints(sqlite_cluster.store, job.id) if r.is_last]
     assert row.step == queued.step
 
 

@@ -55,17 +55,17 @@ def command(cluster: Cluster, *arguments: str, **variables: str) -> str:
 
 
 def test_a_worker_without_its_broker_works_and_keeps_the_secret(
-    cluster: Cluster, nobody: str
+    sqlite_cluster: Cluster, nobody: str
 ) -> None:
-    cluster.environment["VERSEMILL_BROKER_URL"] = f"redis://ann:{ENCODED}@{nobody}/0"
-    job = cluster.submit()
-    worker = cluster.start_worker("--name", "attic")
-    cluster.until(lambda: "does not answer" in cluster.log())
-    cluster.until_state(job, "succeeded")
+    sqlite_cluster.environment["VERSEMILL_BROKER_URL"] = f"redis://ann:{ENCODED}@{nobody}/0"
+    job = sqlite_cluster.submit()
+    worker = sqlite_cluster.start_worker("--name", "attic")
+    sqlite_cluster.until(lambda: "does not answer" in sqlite_cluster.log())
+    sqlite_cluster.until_state(job, "succeeded")
     family = [psutil.Process(worker.pid), *psutil.Process(worker.pid).children(recursive=True)]
     for process in family:
         assert_unsaid(" ".join(process.cmdline()) + process.name())
-    assert nobody in cluster.log(), "addresses may be shown"
+    assert nobody in sqlite_cluster.log(), "addresses may be shown"
     for arguments in (
         ("jobs",),
         ("show", str(job.id)),
@@ -73,13 +73,13 @@ def test_a_worker_without_its_broker_works_and_keeps_the_secret(
         ("doctor",),
         ("jobs", "--json"),
     ):
-        assert_unsaid(command(cluster, *arguments))
-    said = command(cluster, "submit", "--corpus", "starter-en")
+        assert_unsaid(command(sqlite_cluster, *arguments))
+    said = command(sqlite_cluster, "submit", "--corpus", "starter-en")
     assert "did not answer" in said
     assert_unsaid(said)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(60) == 0
-    assert_unsaid(cluster.log())
+    assert_unsaid(sqlite_cluster.log())
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,7 @@ class UnknownNameError(VersemillError, LookupError):
     reasons: ClassVar[Mapping[str, str]] = {
         "job": "no job has this id or name",
         "live worker": "no worker that is alive has this name",
+        "user": "no user of this installation has this name",
         "disabled": "plugins that might have it are disabled",
     }
 
@@ -232,6 +233,33 @@ class JobStateError(VersemillError, RuntimeError):
         "after-failed": "the job after whose success another is to begin has failed",
         "array": "an array is meant where one job is wanted",
         "awaited": "other jobs wait for it",
+    }
+
+
+class ForbiddenError(VersemillError, PermissionError):
+    """Somebody asks for what only others may do."""
+
+    code: ClassVar[str] = "forbidden"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "owner": "it belongs to somebody else, and only admins may do that with it",
+        "admin": "only admins may",
+        "disabled": "a disabled user can add nothing, nor can others in their name",
+        "last-admin": "there would be no admin left",
+    }
+
+
+class LimitError(VersemillError, RuntimeError):
+    """A user has as many jobs as they may have.
+
+    Attributes:
+        user: whose limit it is.
+        limit: how many they may have.
+    """
+
+    code: ClassVar[str] = "limit"
+    reasons: ClassVar[Mapping[str, str]] = {
+        "queued": "of jobs that wait",
+        "urgent": "of urgent jobs that wait or run; does not bind admins",
     }
 
 

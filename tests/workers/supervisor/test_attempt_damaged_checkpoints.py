@@ -12,6 +12,7 @@ from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import checkpoints
 from versemill.jobs.storage.tables import CheckpointChunk, StoredCheckpoint
+from worker_cluster import LONG
 
 if TYPE_CHECKING:
     from versemill.jobs.views import JobView
@@ -33,7 +34,7 @@ def damage(cluster: Cluster, checkpoint_id: int) -> None:
 
 def paused(cluster: Cluster) -> tuple[JobView, list[checkpoints.CheckpointRow]]:
     """A job paused with two checkpoints, in the order in which they are tried."""
-    job = cluster.submit(training__epochs=400, training__patience=0)
+    job = cluster.submit(**LONG)
     cluster.start_worker()
     cluster.until_checkpoint(job)
     service.request_pause(cluster.store, job.id, ANN)
@@ -50,17 +51,19 @@ def assert_whole_curve(cluster: Cluster, job: JobView) -> None:
     assert epochs == list(range(1, job.epoch + 1))
 
 
-def test_with_a_damaged_last_checkpoint_the_job_resumes_from_the_best(cluster: Cluster) -> None:
-    job, (last, best) = paused(cluster)
-    damage(cluster, last.id)
-    service.resume(cluster.store, job.id, ANN)
-    job = cluster.until_state(job, "succeeded")
-    message = cluster.messages(job)
+def test_with_a_damaged_last_checkpoint_the_job_resumes_from_the_best(
+    sqlite_cluster: Cluster,
+) -> None:
+    job, (last, best) = paused(sqlite_cluster)
+    damage(sqlite_cluster, last.id)
+    service.resume(sqlite_cluster.store, job.id, ANN)
+    job = sqlite_cluster.until_state(job, "succeeded")
+    message = sqlite_cluster.messages(job)
     fallen = next(m for m in message if "looking for an older one" in m)
     assert fallen.startswith(f"checkpoint {last.id} (step {last.step:,}) is damaged: ")
     resumed = f"resumed from step {best.step:,}"
     assert any(m.startswith(resumed) for m in message[message.index(fallen) :])
-    assert_whole_curve(cluster, job)
+    assert_whole_curve(sqlite_cluster, job)
 
 
 def test_a_job_whose_checkpoints_are_all_damaged_starts_from_scratch(

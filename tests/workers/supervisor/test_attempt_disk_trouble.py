@@ -18,7 +18,7 @@ import pytest
 from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import checkpoints
-from worker_cluster import ENDLESS, Cluster, has_ended
+from worker_cluster import ENDLESS, LONG, Cluster, has_ended
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def test_a_pause_without_room_leaves_the_last_checkpoint(sqlite_cluster: Cluster
 
 def test_a_final_checkpoint_waits_for_room(sqlite_cluster: Cluster) -> None:
     sqlite_cluster.environment["VERSEMILL_CHECKPOINT_SECONDS"] = "600"
-    job = sqlite_cluster.submit(training__epochs=300, training__patience=0)
+    job = sqlite_cluster.submit(**LONG)
     sqlite_cluster.start_worker()
     with no_room(sqlite_cluster.until_training(job)):
         sqlite_cluster.until(lambda: has_said(sqlite_cluster, job, "File too large; trying again"))

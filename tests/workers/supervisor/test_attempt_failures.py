@@ -27,12 +27,12 @@ def ended_attempt(cluster: Cluster, job: JobView) -> None:
     cluster.until(ended)
 
 
-def test_a_crash_of_native_code(cluster: Cluster) -> None:
-    job = cluster.submit(**ENDLESS)
-    cluster.start_worker("--name", "attic")
-    cluster.until_training(job).send_signal(signal.SIGSEGV)
-    ended_attempt(cluster, job)
-    shown = command(cluster, "show", str(job.id))
+def test_a_crash_of_native_code(sqlite_cluster: Cluster) -> None:
+    job = sqlite_cluster.submit(**ENDLESS)
+    sqlite_cluster.start_worker("--name", "attic")
+    sqlite_cluster.until_training(job).send_signal(signal.SIGSEGV)
+    ended_attempt(sqlite_cluster, job)
+    shown = command(sqlite_cluster, "show", str(job.id))
     died = r"attic: the trainer on attic died at step [\d,]+ \(killed by signal 11 \(SIGSEGV\)\)"
     assert re.search(rf"{died}; trying again \(1 of 5\)$", shown, re.M)
     steps = r"  1  on attic: steps 0 to [\d,]+; "
@@ -40,7 +40,7 @@ def test_a_crash_of_native_code(cluster: Cluster) -> None:
         rf"{steps}failed \(infrastructure\), killed by signal 11 \(SIGSEGV\)$", shown, re.M
     )
     assert re.search(r"^       \| .*", shown, re.M)  # the last lines of what it printed
-    assert "Fatal Python error: Segmentation fault" in command(cluster, "logs", str(job.id))
+    assert "Fatal Python error: Segmentation fault" in command(sqlite_cluster, "logs", str(job.id))
 
 
 ENDS = """
@@ -85,63 +85,60 @@ def plugin(sqlite_cluster: Cluster, tmp_path: Path) -> Cluster:
     return sqlite_cluster
 
 
-@pytest.mark.parametrize(
-    ("window", "message", "how"),
-    [
-        (
-            10,
-            r"the trainer on attic died at step 0 \(exit code 7\); trying again \(1 of 5\)",
-            r"failed \(infrastructure\), exit code 7",
-        ),
-        (
-            11,
-            r"sampler 'ends' of ends 1\.0 raised ValueError: no windows today",
-            r"failed \(user error\), exit code 1",
-        ),
-        (
-            13,
-            r"sampler 'ends' of ends 1\.0 raised SystemExit: 7",
-            r"failed \(user error\), exit code 1",
-        ),
-        (
-            14,
-            r"sampler 'ends' of ends 1\.0 raised FileNotFoundError: .*/no/such/file'",
-            r"failed \(user error\), exit code 1",
-        ),
-        (
-            12,
-            r"out of memory: MemoryError; trying again in 2 s \(1 of 1\)",
-            r"failed \(out of memory\), exit code 1",
-        ),
-    ],
-)
-def test_classes_exit_codes_and_output(
-    plugin: Cluster, window: int, message: str, how: str
-) -> None:
-    (plugin.home / "song.txt").write_text("小船摇呀摇\n摇到月亮桥\n" * 40)
+CLASSES = {
+    10: (
+        r"the trainer on attic died at step 0 \(exit code 7\); trying again \(1 of 5\)",
+        r"failed \(infrastructure\), exit code 7",
+    ),
+    11: (
+        r"sampler 'ends' of ends 1\.0 raised ValueError: no windows today",
+        r"failed \(user error\), exit code 1",
+    ),
+    13: (
+        r"sampler 'ends' of ends 1\.0 raised SystemExit: 7",
+        r"failed \(user error\), exit code 1",
+    ),
+    14: (
+        r"sampler 'ends' of ends 1\.0 raised FileNotFoundError: .*/no/such/file'",
+        r"failed \(user error\), exit code 1",
+    ),
+    12: (
+        r"out of memory: MemoryError; trying again in 2 s \(1 of 1\)",
+        r"failed \(out of memory\), exit code 1",
+    ),
+}
+"""What is told of a job with so long a window, and how its first attempt is shown."""
+
+
+def submit_to_end(cluster: Cluster, window: int) -> JobView:
+    (cluster.home / "song.txt").write_text("小船摇呀摇\n摇到月亮桥\n" * 40)
     settings = SMALL | {"training.window": window}
     del settings["prefixes"]
     options = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
-    command(
-        plugin, "submit", "--corpus", str(plugin.home / "song.txt"), "--sampler", "ends",
-        *options,
-    )  # fmt: skip
-    job = service.find(plugin.store, "@last")
-    plugin.start_worker("--name", "attic")
-    ended_attempt(plugin, job)
-    shown = command(plugin, "show", str(job.id))
-    assert re.search(rf"attic: {message}$", shown, re.M), shown
-    assert re.search(rf"^    1  on attic: no step; {how}$", shown, re.M), shown
-    assert "about to end" in shown
-    assert "about to end\n" in command(plugin, "logs", str(job.id))
+    corpus = str(cluster.home / "song.txt")
+    command(cluster, "submit", "--corpus", corpus, "--sampler", "ends", *options)
+    return service.find(cluster.store, "@last")
 
 
-def test_a_job_of_the_database_that_no_memory_holds_is_not_begun(cluster: Cluster) -> None:
+def test_classes_exit_codes_and_output(plugin: Cluster) -> None:
+    jobs = {window: submit_to_end(plugin, window) for window in CLASSES}
+    plugin.start_worker("--name", "attic")  # one for all: most of what this costs is its start
+    for window, (message, how) in CLASSES.items():
+        job = jobs[window]
+        ended_attempt(plugin, job)
+        shown = command(plugin, "show", str(job.id))
+        assert re.search(rf"attic: {message}$", shown, re.M), shown
+        assert re.search(rf"^    1  on attic: no step; {how}$", shown, re.M), shown
+        assert "about to end" in shown
+        assert "about to end\n" in command(plugin, "logs", str(job.id))
+
+
+def test_a_job_of_the_database_that_no_memory_holds_is_not_begun(sqlite_cluster: Cluster) -> None:
     # Submitting would refuse it; whoever has the database's password need not submit.
-    job = cluster.submit(model__hidden_size=2**31 - 1)
-    cluster.start_worker("--name", "attic")
-    ended_attempt(cluster, job)
-    shown = command(cluster, "show", str(job.id))
+    job = sqlite_cluster.submit(model__hidden_size=2**31 - 1)
+    sqlite_cluster.start_worker("--name", "attic")
+    ended_attempt(sqlite_cluster, job)
+    shown = command(sqlite_cluster, "show", str(job.id))
     message = r"attic: model\.hidden_size = 2147483647 is not allowed: training needs about .* GiB"
     assert re.search(rf"{message}.*; trying again in 2 s \(1 of 1\)$", shown, re.M), shown
     assert "failed (out of memory), exit code 1" in shown

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from versemill.cli.acting_for import acting_for
 from versemill.cli.terminal.output import say, say_text
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ class Installation:
 
     @property
     def principal(self) -> Principal:
-        """Who calls the command."""
+        """Who calls the command, and for whom."""
         from versemill.jobs.service import Principal
 
-        return Principal(self.settings.user)
+        return Principal(self.settings.user, acting_for())
 
     def job(self, key: str) -> JobView:
         """The job meant by id, name or `@last` (one's own newest); raises `UnknownNameError`.

@@ -51,6 +51,7 @@ class _Epochs(_ParamType):
 
 
 EPOCHS = _Epochs()
+PRIORITIES = click.Choice(["low", "normal", "high", "urgent"])
 
 _OPTIONS = (
     click.option(

@@ -6,6 +6,8 @@ import importlib
 
 import click
 
+from versemill.cli import acting_for
+
 SECTIONS: dict[str, dict[str, str]] = {
     "Train": {
         "demo": "commands.demo:demo",
@@ -30,12 +32,14 @@ SECTIONS: dict[str, dict[str, str]] = {
         "wait": "commands.wait:wait",
         "pause": "commands.pause:pause",
         "yield": "commands.yield_:yield_",
+        "priority": "commands.priority:priority",
         "resume": "commands.resume:resume",
         "cancel": "commands.cancel:cancel",
         "retry": "commands.retry:retry",
         "rm": "commands.rm:rm",
     },
     "Set up": {
+        "users": "commands.users:users",
         "corpora": "commands.corpora:corpora",
         "plugins": "commands.plugins:plugins",
         "db": "commands.db:db",
@@ -62,7 +66,7 @@ class Program(click.Group):
         module, _, attribute = _PLACES[cmd_name].partition(":")
         found = getattr(importlib.import_module(f"versemill.cli.{module}"), attribute)
         assert isinstance(found, click.Command)  # noqa: S101 - the table above is ours
-        return found
+        return acting_for.with_option(found) if cmd_name in acting_for.COMMANDS else found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

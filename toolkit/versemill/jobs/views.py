@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from versemill.jobs.devices import Device
     from versemill.jobs.notices import WaitingReason
-    from versemill.jobs.states import FailureClass, Outcome, Request, State
+    from versemill.jobs.states import FailureClass, Outcome, Priority, Request, Role, State
     from versemill.plugins.record import PluginRecord
     from versemill.plugins.requirements import OfferedPlugin, Requirement
 
@@ -38,6 +38,7 @@ class JobView(View):
     owner: str
     state: State
     state_shown: str
+    priority: Priority
     request: Request
     recipe: str
     corpus: str
@@ -86,6 +87,34 @@ class ArrayView(View):
     def jobs(self) -> int:
         """How many members it has."""
         return sum(self.counts.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserView(View):
+    """A user, with what they have; limits are None where there is none.
+
+    Attributes:
+        disabled: whether their jobs are held, and they may add none.
+        running: number of jobs that run.
+        queued: number of jobs that wait.
+        urgent: number of urgent jobs that wait or run.
+        running_limit: most jobs that run at once.
+        queued_limit: most jobs that wait.
+        gpu_limit: most GPUs held at once.
+        urgent_limit: most urgent jobs that wait or run; does not bind admins.
+    """
+
+    name: str
+    role: Role
+    disabled: bool
+    running: int
+    queued: int
+    urgent: int
+    running_limit: int | None
+    queued_limit: int | None
+    gpu_limit: int | None
+    urgent_limit: int | None
+    created_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-PRELOADED = ["versemill_workers.trainer.process", "pydantic"]
-"""What the fork server imports before it forks: torch and our code that needs it, no plugins.
-
-Pydantic would otherwise be imported by every trainer as it validates its job.
-"""
+PRELOADED = ["versemill_workers.trainer.preloaded"]
+"""What the fork server imports before it forks."""
 
 
 def report_machine(pipe: Connection, device: str, environment: dict[str, str]) -> None:

@@ -18,6 +18,7 @@ from command_line import TINY_OPTIONS, environment, run_process
 from processes import started
 from versemill.jobs import service
 from versemill.jobs.storage.unit_of_work import Store
+from worker_cluster import SLOW_PLUGINS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,8 +29,11 @@ START = "from versemill.cli import main; print('started', flush=True); main()"
 
 
 @pytest.fixture
-def start(home: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts a command, whose interpreter is then known to have come up. It ends with the test."""
+    monkeypatch.setenv("PYTHONPATH", str(SLOW_PLUGINS))
     with ExitStack() as commands:
 
         def start(*arguments: str, before: tuple[str, ...] = ()) -> subprocess.Popen[str]:
@@ -86,7 +90,8 @@ def test_an_interrupt_that_is_ignored_stays_ignored(start: Any) -> None:
     assert end(process)[0] == 0
 
 
-ENDLESS = ("training.epochs=100000", "training.report_every=100000", "training.patience=0")
+ENDLESS = ("training.epochs=100000", "training.report_every=100000", "training.patience=0",
+           "sampler=slow")  # fmt: skip
 LONG = (*TINY_OPTIONS, *(word for setting in ENDLESS for word in ("--set", setting)))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from job_queue import lyric, metric
-from people import ANN, BOB
+from people import ANN
 from versemill.errors import JobStateError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
@@ -45,7 +45,7 @@ class TestRequests:
         assert asked() is Request.NONE
         service.request_yield(queue.store, claim.job_id, ANN)
         assert asked() is Request.YIELD
-        service.request_cancel(queue.store, claim.job_id, BOB)
+        service.request_cancel(queue.store, claim.job_id, ANN)
         assert asked() is Request.CANCEL
         service.request_pause(queue.store, claim.job_id, ANN)
         assert asked() is Request.CANCEL

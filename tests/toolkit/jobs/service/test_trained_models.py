@@ -12,7 +12,7 @@ from small_runs import PARTS, REGISTRY, config
 from versemill.checkpoints import file as checkpoint_file
 from versemill.errors import CheckpointError
 from versemill.jobs.service.trained_models import choose_checkpoint
-from versemill.jobs.states import Request, State
+from versemill.jobs.states import Priority, Request, State
 from versemill.jobs.views import CheckpointView, JobView
 from versemill.nn.machine import KernelPlan
 from versemill.training.run import Training
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 JOB = JobView(
     id=3, name="three", owner="ann", state=State.RUNNING, state_shown="running",
+    priority=Priority.NORMAL,
     request=Request.NONE, recipe="default", corpus="x", cell="gru", attempt=1, step=9, epoch=1,
     epochs=2, train_perplexity=None, valid_perplexity=None, characters_per_second=None,
     seconds_left=None, error=None, created_at=NOW, finished_at=None, worker="attic",

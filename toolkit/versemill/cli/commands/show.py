@@ -55,7 +55,7 @@ def _figures(details: JobDetails) -> list[str]:
     job = details.job
     lines = [
         f"job {job.id} ({job.name}): {job.state_shown}",
-        f"  owner      {job.owner}, created {ago(job.created_at)}",
+        f"  owner      {job.owner}, created {ago(job.created_at)}, priority {job.priority}",
         f"  epoch      {job.epoch} of {job.epochs}, step {job.step:,}",
         f"  training   perplexity {perplexity(job.train_perplexity)} per character "
         "(on the training text)",

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from versemill.cli.array_options import varied
-from versemill.cli.job_options import job_options, job_source
+from versemill.cli.job_options import PRIORITIES, job_options, job_source
 from versemill.cli.terminal.output import say
 from versemill.cli.timing_options import timing, timing_options
 
 if TYPE_CHECKING:
     from versemill.cli.installation import Installation
     from versemill.cli.job_options import JobSource
-    from versemill.jobs.service import Timing, Varied
+    from versemill.jobs.service import SubmitOptions, Varied
 
 
 @click.command()
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     help="A job for each value, or for 1..5; repeatable: each combination.",
 )
 @timing_options
+@click.option(
+    "--priority",
+    type=PRIORITIES,
+    default="normal",
+    show_default=True,
+    help="How urgent it is; urgent for admins, and for members up to a limit.",
+)
 @click.option("--follow", is_flag=True, help="Show the progress; Ctrl-C leaves the job alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print the job as a JSON object.")
 @click.pass_context
@@ -37,6 +44,7 @@ def submit(
     /,
     file: Path | None,
     arrays: tuple[str, ...],
+    priority: str,
     follow: bool,
     as_json: bool,
     **options: Any,
@@ -55,22 +63,24 @@ def submit(
                versemill submit --after lr:any --begin 22:00 --time-limit 2h
     """
     from versemill.cli.installation import installation
+    from versemill.jobs.states import Priority
 
-    source, when, values = job_source(file, options), timing(options), [*map(varied, arrays)]
+    source, values = job_source(file, options), [*map(varied, arrays)]
+    choices: SubmitOptions = {"priority": Priority(priority), "timing": timing(options)}
     if values and follow:
         raise click.UsageError(
             "--follow shows one job, --array makes several; see `versemill wait`."
         )
     with installation() as here:
         if values:
-            _submit_array(here, source, when, values, as_json=as_json)
+            _submit_array(here, source, choices, values, as_json=as_json)
             return
-        code = _submit_one(here, source, when, follow=follow, as_json=as_json)
+        code = _submit_one(here, source, choices, follow=follow, as_json=as_json)
     ctx.exit(code)
 
 
 def _submit_one(
-    here: Installation, source: JobSource, when: Timing, *, follow: bool, as_json: bool
+    here: Installation, source: JobSource, choices: SubmitOptions, *, follow: bool, as_json: bool
 ) -> int:
     """Queues one job, and returns the exit code."""
     from versemill.cli.installation import note_all, note_waiting
@@ -83,8 +93,8 @@ def _submit_one(
         here.principal,
         here.sources(source.named),
         based_on=here.job_id(source.base),
-        timing=when,
         wake=here.wake,
+        **choices,
     )
     note_all(queued.notices)
     job = queued.job
@@ -105,7 +115,12 @@ def _submit_one(
 
 
 def _submit_array(
-    here: Installation, source: JobSource, when: Timing, values: list[Varied], *, as_json: bool
+    here: Installation,
+    source: JobSource,
+    choices: SubmitOptions,
+    values: list[Varied],
+    *,
+    as_json: bool,
 ) -> None:
     from versemill.cli.installation import note_all, note_waiting
     from versemill.cli.terminal.streams import despite_lost_output
@@ -119,8 +134,8 @@ def _submit_array(
         here.principal,
         here.sources(source.named),
         based_on=here.job_id(source.base),
-        timing=when,
         wake=here.wake,
+        **choices,
     )
     note_all(queued.notices)
     first, last = queued.jobs[0], queued.jobs[-1]

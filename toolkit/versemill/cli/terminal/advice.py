@@ -89,6 +89,23 @@ ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
         ("job-state", "corpus-needed"): (
             "wait until they are over, or cancel them first: `versemill cancel {job_ids}`"
         ),
+        ("forbidden", "owner"): "`versemill users list` shows who is admin",
+        ("forbidden", "admin"): "`versemill users list` shows who is admin",
+        ("forbidden", "disabled"): "an admin can lift it: `versemill users enable {user}`",
+        ("forbidden", "last-admin"): (
+            "make another user admin first: `versemill users set NAME --role admin`"
+        ),
+        ("limit", "queued"): (
+            "wait until one of them starts, or have an admin raise it: "
+            "`versemill users limit {user} --queued N`"
+        ),
+        ("limit", "urgent"): (
+            "take --priority high, or have an admin raise it: "
+            "`versemill users limit {user} --urgent N`"
+        ),
+        ("unknown-name", "user"): (
+            "`versemill users list` lists them, `versemill users add NAME` adds one"
+        ),
     }
 )
 """What to do about an error, by its code and reason; in braces, its attributes."""

@@ -75,6 +75,12 @@ def suitable(
     }
 
 
+def machines_of(devices: Sequence[Device]) -> list[str] | None:
+    """The kinds of machine that devices are; None where one of them is not known yet."""
+    known = [device.machine for device in devices if device.machine is not None]
+    return known if len(known) == len(devices) else None
+
+
 def choose(
     uow: UnitOfWork, worker: WorkerRecord, devices: Sequence[Device], only: int | None
 ) -> Choice | None:
@@ -85,8 +91,7 @@ def choose(
     """
     session = uow.session
     fits = suitable(session, worker, devices)
-    known = [device.machine for device in devices if device.machine is not None]
-    machines = known if len(known) == len(devices) else None
+    machines = machines_of(devices)
     heads = queue_heads(session, requirements=fits, machines=machines, only=only)
     if not heads:
         return None

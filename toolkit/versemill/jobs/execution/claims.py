@@ -13,8 +13,8 @@ from sqlalchemy import insert, select, update
 
 from versemill.errors import FencedError
 from versemill.jobs.devices import ANY_CPU, CPU
-from versemill.jobs.execution.admission import choose, started, suitable
-from versemill.jobs.execution.queue_heads import queue_heads
+from versemill.jobs.execution.admission import choose, machines_of, started, suitable
+from versemill.jobs.execution.queue_heads import any_waits, queue_heads
 from versemill.jobs.execution.transitions import close_attempt, move
 from versemill.jobs.states import (
     LEASE_SECONDS,
@@ -95,11 +95,10 @@ def runnable(
 ) -> bool:
     """Whether a claim by this worker might find a job; cheap, and says nothing of limits."""
     with store.reading() as session:
-        fits = suitable(session, worker, devices)
-        heads = queue_heads(
-            session, requirements=fits, machines=_machines(devices), only=only, limit=1
-        )
-    return bool(heads)
+        fits, machines = suitable(session, worker, devices), machines_of(devices)
+        if only is None:
+            return any_waits(session, requirements=fits, machines=machines)
+        return bool(queue_heads(session, requirements=fits, machines=machines, only=only))
 
 
 def claim(
@@ -137,11 +136,6 @@ def claim(
                 return claimed
         uow.commit()  # a device may be kept free now
     return None
-
-
-def _machines(devices: Sequence[Device]) -> list[str] | None:
-    known = [device.machine for device in devices if device.machine is not None]
-    return known if len(known) == len(devices) else None
 
 
 def _take(uow: UnitOfWork, choice: Choice, worker: WorkerRecord) -> Claim | None:

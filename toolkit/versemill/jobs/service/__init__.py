@@ -34,6 +34,7 @@ from versemill.jobs.service.members import (
     recent_arrays,
 )
 from versemill.jobs.service.principal import Principal
+from versemill.jobs.service.priorities import set_priority
 from versemill.jobs.service.restarting import resume, resume_or_retry, retry
 from versemill.jobs.service.steering import (
     drain,
@@ -42,7 +43,7 @@ from versemill.jobs.service.steering import (
     request_pause,
     request_yield,
 )
-from versemill.jobs.service.submission import Submission, enqueue, prepare, submit
+from versemill.jobs.service.submission import Submission, SubmitOptions, enqueue, prepare, submit
 from versemill.jobs.service.texts import (
     CorpusFromPath,
     FoundText,
@@ -55,6 +56,13 @@ from versemill.jobs.service.texts import (
     offered_corpora,
 )
 from versemill.jobs.service.timing import After, Timing, in_words
+from versemill.jobs.service.users import (
+    add_user,
+    list_users,
+    set_disabled,
+    set_limits,
+    set_role,
+)
 from versemill.jobs.service.waking import Queued, Wake
 from versemill.jobs.service.why_waiting import live_workers, waiting
 
@@ -69,12 +77,14 @@ __all__ = [
     "Queued",
     "QueuedArray",
     "Submission",
+    "SubmitOptions",
     "TextSources",
     "Timing",
     "Varied",
     "Wake",
     "add_corpus",
     "add_corpus_from_path",
+    "add_user",
     "array_named",
     "corpus_text",
     "curve",
@@ -89,6 +99,7 @@ __all__ = [
     "in_words",
     "jobs",
     "list_corpora",
+    "list_users",
     "live_workers",
     "lyrics",
     "named_text",
@@ -104,6 +115,10 @@ __all__ = [
     "resume",
     "resume_or_retry",
     "retry",
+    "set_disabled",
+    "set_limits",
+    "set_priority",
+    "set_role",
     "submit",
     "submit_array",
     "text_by_hash",

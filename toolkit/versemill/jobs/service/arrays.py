@@ -6,26 +6,28 @@ import itertools
 import math
 import uuid
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from sqlalchemy import select, update
 
 from versemill.config.recipes import SECTIONS, apply_overrides
 from versemill.errors import ConfigError
-from versemill.jobs.service.corpora import keep_text, store_text_early, user_id
+from versemill.jobs.service.corpora import keep_text, store_text_early
 from versemill.jobs.service.dependencies import awaited, still_awaited
 from versemill.jobs.service.listings import array_view
+from versemill.jobs.service.queueing import check_may_queue
+from versemill.jobs.service.rights import owner_account
 from versemill.jobs.service.submission import (
     NewJob,
     SharedWork,
     Submission,
+    SubmitOptions,
     checked_name,
     commit_new,
     insert_job,
     name_automatically,
     prepare,
 )
-from versemill.jobs.service.timing import AT_ONCE, Timing
 from versemill.jobs.service.waking import no_wake
 from versemill.jobs.storage.tables import Job
 from versemill.normalisation import spellings
@@ -80,8 +82,8 @@ def submit_array(
     sources: TextSources,
     *,
     based_on: int | None = None,
-    timing: Timing = AT_ONCE,
     wake: Wake = no_wake,
+    **options: Unpack[SubmitOptions],
 ) -> QueuedArray:
     """Submits a job for every combination of values: all of them or none.
 
@@ -93,8 +95,8 @@ def submit_array(
         principal: who submits, and owns the jobs.
         sources: what their text may be read from; it is read once.
         based_on: a job whose settings and text they have, but for what `table` and `varied` say.
-        timing: of every member.
         wake: called after the commit, to tell workers.
+        options: of every member.
 
     Raises:
         ConfigError: there are no combinations or too many, or a name or value is not allowed.
@@ -106,7 +108,7 @@ def submit_array(
     for values in combinations:
         changed = apply_overrides(table, values)
         submission = prepare(store, changed, sources, based_on=based_on, shared=shared)
-        submissions.append(replace(submission, timing=timing))
+        submissions.append(replace(submission, **options))
     return _enqueue(store, submissions, combinations, principal, wake)
 
 
@@ -154,12 +156,13 @@ def _enqueue(
         for text in {id(each.text): each.text for each in submissions}.values():
             keep_text(uow, text, hashes[id(text)])
         unmet = still_awaited(uow, after)
-        owner_id = user_id(uow, principal.name)
+        owner = owner_account(uow, principal)
+        check_may_queue(uow, owner, principal, first.priority, jobs=len(submissions))
         members = [
             NewJob(
                 submission=each,
                 name=None,
-                owner_id=owner_id,
+                owner_id=owner.id,
                 content_hash=hashes[id(each.text)],
                 after=unmet,
                 array_values=dict(values),

@@ -10,10 +10,12 @@ from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import aliased
 
 from versemill.errors import ConfigError, JobStateError, UnknownNameError
+from versemill.jobs.service.queueing import require_enabled
+from versemill.jobs.service.rights import owner_account, require_owner
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Job, NamedCorpus, StoredText, User
 from versemill.jobs.views import AddedCorpus, CorpusView
-from versemill.normalisation import prepared, prepared_name, spellings
+from versemill.normalisation import prepared, spellings
 from versemill.text.corpus import Text
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def add_corpus(
 
     Raises:
         ConfigError: the name is malformed.
+        ForbiddenError: somebody else has added a corpus of this name, or the principal is disabled.
     """
     name = prepared(name, "corpus name")
     if not _NAME.fullmatch(name):
@@ -55,8 +58,12 @@ def add_corpus(
     content_hash = store_text_early(store, text)
     with store.unit_of_work() as uow:
         uow.lock("texts")
+        owner = owner_account(uow, principal)
+        require_enabled(owner)
         name = _stored_name(uow.session, name)
         before = uow.scalar(select(NamedCorpus.content_hash).where(NamedCorpus.name == name))
+        if before != content_hash:
+            _require_own(uow, name, principal, "replace")
         keep_text(uow, text, content_hash)
         kept_by = 0
         if before != content_hash:
@@ -64,7 +71,7 @@ def add_corpus(
                 "name": name,
                 "content_hash": content_hash,
                 "source": source,
-                "added_by": user_id(uow, principal.name),
+                "added_by": owner.id,
                 "added_at": db_now(),
             }
             uow.put(NamedCorpus, [values], key=["name"])
@@ -76,7 +83,7 @@ def add_corpus(
     return AddedCorpus(corpus=corpus, replaced=before not in {None, content_hash}, kept_by=kept_by)
 
 
-def remove_corpus(store: Store, name: str, principal: Principal) -> None:  # noqa: ARG001
+def remove_corpus(store: Store, name: str, principal: Principal) -> None:
     """Removes a named corpus; jobs that are over keep its text.
 
     Args:
@@ -86,16 +93,17 @@ def remove_corpus(store: Store, name: str, principal: Principal) -> None:  # noq
 
     Raises:
         UnknownNameError: there is no such corpus.
+        ForbiddenError: somebody else has added it.
         JobStateError: jobs that are not over were submitted with it.
     """
     with store.unit_of_work() as uow:
         uow.lock("texts")
         name = _stored_name(uow.session, name)
-        gone = delete(NamedCorpus).where(NamedCorpus.name == name)
-        content_hash = uow.execute(gone.returning(NamedCorpus.content_hash)).scalar_one_or_none()
+        content_hash = _require_own(uow, name, principal, "remove")
         if content_hash is None:
             known = uow.session.scalars(select(NamedCorpus.name)).all()
             raise UnknownNameError("corpus", name, known)
+        uow.execute(delete(NamedCorpus).where(NamedCorpus.name == name))
         needed = [job for job in _jobs_with(uow, name, content_hash) if not job.state.ended]
         if needed:
             raise JobStateError(
@@ -105,6 +113,16 @@ def remove_corpus(store: Store, name: str, principal: Principal) -> None:  # noq
             )
         drop_unused_text(uow, content_hash)
         uow.commit()
+
+
+def _require_own(uow: UnitOfWork, name: str, principal: Principal, doing: str) -> str | None:
+    """The content hash of a corpus that the principal may change; None if there is none."""
+    query = select(NamedCorpus.content_hash, NamedCorpus.added_by).where(NamedCorpus.name == name)
+    found = uow.session.execute(query).first()
+    if found is None:
+        return None
+    require_owner(uow.session, found.added_by, principal, doing, f"corpus {name!r}")
+    return str(found.content_hash)
 
 
 def _jobs_with(uow: UnitOfWork, name: str, content_hash: str) -> Sequence[Row[int, str, State]]:
@@ -229,17 +247,3 @@ def _stored_name(session: Session, name: str) -> str:
         return name
     stored = session.scalars(select(NamedCorpus.name).where(NamedCorpus.name.in_(names))).all()
     return next((each for each in names if each in stored), names[0])
-
-
-def user_id(uow: UnitOfWork, name: str) -> int:
-    """The id of a user, who exists from the first thing they do."""
-    name = prepared_name(name, "user")
-    query = select(User.id).where(User.name == name)
-    found = uow.scalar(query)
-    for spelling in spellings(name)[1:]:
-        found = uow.scalar(select(User.id).where(User.name == spelling)) if found is None else found
-    if found is None:
-        uow.insert_if_absent(User, {"name": name}, key="name")
-        found = uow.scalar(query)
-    assert found is not None  # noqa: S101 - inserted by us or by somebody else
-    return found

@@ -65,7 +65,7 @@ def find(store: Store, key: str, principal: Principal | None = None) -> JobView:
     names = spellings(key)
     wanted: dict[str, Any] = {"names": names}
     if key == "@last":
-        owners = None if principal is None else spellings(principal.name)
+        owners = None if principal is None else spellings(principal.owner)
         wanted = {"owners": owners, "limit": 1}
     elif key.isascii() and key.isdigit():
         wanted = {"job_id": min(int(key), 2**31 - 1)}

@@ -12,7 +12,7 @@ from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Job
 
 if TYPE_CHECKING:
-    from versemill.jobs.states import Request, State
+    from versemill.jobs.states import Priority, Request, State
     from versemill.jobs.storage.unit_of_work import UnitOfWork
 
 
@@ -21,7 +21,9 @@ class LockedJob(NamedTuple):
 
     id: int
     name: str
+    owner_id: int
     state: State
+    priority: Priority
     request: Request
     attempt: int
     epoch: int
@@ -39,7 +41,9 @@ def lock_job(uow: UnitOfWork, job_id: int) -> LockedJob:
     query = select(
         Job.id,
         Job.name,
+        Job.owner_id,
         Job.state,
+        Job.priority,
         Job.request,
         Job.attempt,
         Job.epoch,
@@ -49,7 +53,7 @@ def lock_job(uow: UnitOfWork, job_id: int) -> LockedJob:
     found = uow.session.execute(query.with_for_update()).first()
     if found is None:
         raise UnknownNameError("job", str(job_id), ())
-    return LockedJob(*found)
+    return LockedJob._make(found)
 
 
 def move_locked(

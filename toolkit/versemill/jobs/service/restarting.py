@@ -9,6 +9,8 @@ from sqlalchemy import case, delete, select
 from versemill.errors import ConfigError, JobStateError
 from versemill.jobs.service.listings import job_view
 from versemill.jobs.service.locked_job import LockedJob, lock_job, move_locked
+from versemill.jobs.service.queueing import check_may_queue
+from versemill.jobs.service.rights import account, require_owner
 from versemill.jobs.service.steering import request_pause
 from versemill.jobs.service.waking import Queued, no_wake
 from versemill.jobs.states import State
@@ -65,12 +67,15 @@ def resume(
         wake: called after the commit, to tell workers.
 
     Raises:
+        ForbiddenError: it is somebody else's, or its owner is disabled.
+        LimitError: its owner has as many jobs as their limit allows.
         JobStateError: it is neither paused nor, with `epochs`, succeeded.
         ConfigError: `epochs` is not beyond what it has already trained.
         UnknownNameError: no such job.
     """
     with store.unit_of_work() as uow:
         job = lock_job(uow, job_id)
+        require_owner(uow.session, job.owner_id, principal, "resume", job.label)
         if more_epochs is not None:
             epochs = job.epochs + more_epochs
         if job.state is State.SUCCEEDED and epochs is None:
@@ -116,11 +121,14 @@ def retry(
         wake: called after the commit, to tell workers.
 
     Raises:
+        ForbiddenError: it is somebody else's, or its owner is disabled.
+        LimitError: its owner has as many jobs as their limit allows.
         JobStateError: it has neither failed nor been cancelled.
         UnknownNameError: no such job.
     """
     with store.unit_of_work() as uow:
         job = lock_job(uow, job_id)
+        require_owner(uow.session, job.owner_id, principal, "retry", job.label)
         if job.state not in {State.FAILED, State.CANCELLED}:
             raise JobStateError(
                 f"{job.label} is {job.state}; only failed and cancelled jobs can be retried"
@@ -185,13 +193,14 @@ def _requeue(
     accept_change: bool,
 ) -> JobView:
     """Queues the job, commits, and returns the job as it is then."""
+    check_may_queue(uow, account(uow.session, job.owner_id), principal, job.priority)
     turn = case((Job.begin_at > db_now(), Job.begin_at), else_=db_now())
     fresh = {"queued_at": turn, "available_at": turn, "retries_from": job.attempt}
     values = {**fresh, "accepted_by": None, **values}
     if accept_change:
         values |= _accepted(uow, job, principal)
         message += _ACCEPTED
-    move_locked(uow, job, State.QUEUED, actor=principal.name, message=message, values=values)
+    move_locked(uow, job, State.QUEUED, actor=principal.actor, message=message, values=values)
     view = job_view(uow.session, job.id)
     uow.commit()
     return view
@@ -201,7 +210,7 @@ def _accepted(uow: UnitOfWork, job: LockedJob, principal: Principal) -> dict[str
     """Lets any version of its plugins go on with it; an event says which when one does."""
     return {
         "requirements": _requirements(uow, job, any_version(_plugins(uow, job))),
-        "accepted_by": principal.name,
+        "accepted_by": principal.actor,
     }
 
 

@@ -11,6 +11,7 @@ from versemill.jobs.execution.transitions import close_attempt, note
 from versemill.jobs.service.corpora import drop_unused_text
 from versemill.jobs.service.dependencies import refuse_if_awaited
 from versemill.jobs.service.locked_job import LockedJob, lock_job, move_locked
+from versemill.jobs.service.rights import require_admin, require_owner
 from versemill.jobs.service.why_waiting import live_workers
 from versemill.jobs.states import FailureClass, Outcome, Request, State
 from versemill.jobs.storage.tables import Job, Worker
@@ -29,6 +30,7 @@ def request_cancel(store: Store, job_id: int, principal: Principal) -> State:
         The job's state now.
 
     Raises:
+        ForbiddenError: it is somebody else's, and the principal is no admin.
         JobStateError: it has already succeeded or failed.
         UnknownNameError: no such job.
     """
@@ -51,7 +53,7 @@ def request_yield(store: Store, job_id: int, principal: Principal) -> State:
     return _ask(store, job_id, principal, Request.YIELD, State.QUEUED)
 
 
-def remove(store: Store, job_id: int, principal: Principal) -> None:  # noqa: ARG001 - roles come
+def remove(store: Store, job_id: int, principal: Principal) -> None:
     """Deletes a job and all that belongs to it.
 
     Args:
@@ -60,12 +62,14 @@ def remove(store: Store, job_id: int, principal: Principal) -> None:  # noqa: AR
         principal: who wants it.
 
     Raises:
+        ForbiddenError: it is somebody else's, and the principal is no admin.
         JobStateError: it is running, or others wait for it.
         UnknownNameError: no such job.
     """
     with store.unit_of_work() as uow:
         uow.lock("texts")
         job = lock_job(uow, job_id)
+        require_owner(uow.session, job.owner_id, principal, "remove", job.label)
         if job.state is State.RUNNING:
             raise JobStateError(
                 f"{job.label} is running and cannot be removed", reason="running", job_id=job_id
@@ -84,8 +88,11 @@ def drain(store: Store, name: str, principal: Principal) -> list[WorkerView]:
         The workers. Each looks every two seconds at least, and is off the list once it has ended.
 
     Raises:
+        ForbiddenError: the principal is no admin.
         UnknownNameError: no live worker is called so.
     """
+    with store.reading() as session:
+        require_admin(session, principal, "drain workers")
     alive = live_workers(store)
     names = spellings(name)
     found = [worker for worker in alive if worker.name in names or worker.id == name]
@@ -94,13 +101,13 @@ def drain(store: Store, name: str, principal: Principal) -> list[WorkerView]:
         raise UnknownNameError("live worker", name, known)
     ids = [worker.id for worker in found]
     with store.unit_of_work() as uow:
-        uow.execute(update(Worker).where(Worker.id.in_(ids)).values(drained_by=principal.name))
+        uow.execute(update(Worker).where(Worker.id.in_(ids)).values(drained_by=principal.actor))
         held = select(Job.id).where(Job.state == State.RUNNING, Job.worker_id.in_(ids))
         for job_id in uow.session.scalars(held).all():
             note(
                 uow,
                 job_id,
-                actor=principal.name,
+                actor=principal.actor,
                 message=f"drain of worker {found[0].name} requested",
             )
         uow.commit()
@@ -110,6 +117,7 @@ def drain(store: Store, name: str, principal: Principal) -> list[WorkerView]:
 def _ask(store: Store, job_id: int, principal: Principal, request: Request, end: State) -> State:
     with store.unit_of_work() as uow:
         job = lock_job(uow, job_id)
+        require_owner(uow.session, job.owner_id, principal, request, job.label)
         if job.state is end:
             return end
         if job.state.ended or (job.state is State.PAUSED and end is State.QUEUED):
@@ -129,7 +137,7 @@ def _set_request(uow: UnitOfWork, job: LockedJob, principal: Principal, request:
         Job.id == job.id, Job.state == State.RUNNING, Job.request.in_(request.weaker)
     )
     if uow.execute(asked.values(request=request).returning(Job.id)).first() is not None:
-        note(uow, job.id, actor=principal.name, message=f"{request} requested")
+        note(uow, job.id, actor=principal.actor, message=f"{request} requested")
 
 
 def _stop_now(
@@ -147,4 +155,4 @@ def _stop_now(
             failure=FailureClass.INFRASTRUCTURE,
             outcome=Outcome.LEASE_EXPIRED,
         )
-    move_locked(uow, job, end, actor=principal.name, message=message, values={})
+    move_locked(uow, job, end, actor=principal.actor, message=message, values={})

@@ -7,7 +7,7 @@ import re
 import uuid
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,13 +16,15 @@ from versemill.errors import ConfigError, DatabaseError
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.notices import UnknownCharacters
 from versemill.jobs.service.base_settings import settings_of
-from versemill.jobs.service.corpora import keep_text, store_text_early, text_by_hash, user_id
+from versemill.jobs.service.corpora import keep_text, store_text_early, text_by_hash
 from versemill.jobs.service.dependencies import awaited, keep_dependencies, still_awaited
 from versemill.jobs.service.listings import job_view
+from versemill.jobs.service.queueing import check_may_queue
+from versemill.jobs.service.rights import owner_account
 from versemill.jobs.service.texts import FROM_STDIN, FoundText, find_text
 from versemill.jobs.service.timing import AT_ONCE, Timing, in_words
 from versemill.jobs.service.waking import Queued, no_wake
-from versemill.jobs.states import State
+from versemill.jobs.states import Priority, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Job
@@ -64,6 +66,7 @@ class Submission:
         text: the corpus's text, stored once per content.
         plugins: records of all plugins that it uses (`Selection.records`).
         name: unique; None to have one made up from corpus, cell and id.
+        priority: how urgent it is.
         timing: when it may begin, and how long it may run.
         notices: what there is to tell of how it was put together.
     """
@@ -72,8 +75,16 @@ class Submission:
     text: Text
     plugins: Sequence[PluginRecord]
     name: str | None = None
+    priority: Priority = Priority.NORMAL
     timing: Timing = AT_ONCE
     notices: tuple[Notice, ...] = ()
+
+
+class SubmitOptions(TypedDict, total=False):
+    """Fields of `Submission` that no job table says."""
+
+    priority: Priority
+    timing: Timing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +125,11 @@ def submit(
     sources: TextSources,
     *,
     based_on: int | None = None,
-    timing: Timing = AT_ONCE,
     wake: Wake = no_wake,
+    **options: Unpack[SubmitOptions],
 ) -> Queued:
     """From a job table to a stored job: `prepare`, then `enqueue`; see both."""
-    submission = replace(prepare(store, table, sources, based_on=based_on), timing=timing)
+    submission = replace(prepare(store, table, sources, based_on=based_on), **options)
     return enqueue(store, submission, principal, wake=wake)
 
 
@@ -198,6 +209,8 @@ def enqueue(
 
     Raises:
         ConfigError: the name is malformed or taken.
+        ForbiddenError: the owner is disabled, or the principal may not submit for them.
+        LimitError: the owner has as many jobs as their limit allows.
         UnknownNameError: it is to begin after a job that is not there.
         JobStateError: it is to begin after the success of a job that has failed.
     """
@@ -205,12 +218,17 @@ def enqueue(
     after = awaited(store, submission.timing.after, principal)
     content_hash = store_text_early(store, submission.text)
     with store.unit_of_work() as uow:
+        # All three lock, and always in this order.
+        keep_text(uow, submission.text, content_hash)
+        unmet = still_awaited(uow, after)
+        owner = owner_account(uow, principal)
+        check_may_queue(uow, owner, principal, submission.priority)
         new = NewJob(
             submission=submission,
             name=name,
-            owner_id=user_id(uow, principal.name),
-            content_hash=keep_text(uow, submission.text, content_hash),
-            after=still_awaited(uow, after),
+            owner_id=owner.id,
+            content_hash=content_hash,
+            after=unmet,
         )
         job_id = insert_job(uow, new, principal)
         if name is None:
@@ -261,6 +279,7 @@ def insert_job(uow: UnitOfWork, new: NewJob, principal: Principal) -> int:
     values: dict[str, Any] = {
         "name": new.name or str(uuid.uuid4()),
         "owner_id": new.owner_id,
+        "priority": submission.priority,
         "state": State.QUEUED,
         "config": config.to_json(),
         "plugins": records_to_json(submission.plugins),
@@ -283,7 +302,7 @@ def insert_job(uow: UnitOfWork, new: NewJob, principal: Principal) -> int:
         uow.execute(this.values(begin_at=db_now(timing.begin_in)))
         uow.execute(this.values(queued_at=Job.begin_at, available_at=Job.begin_at))
     keep_dependencies(uow, job_id, new.after)
-    note(uow, job_id, actor=principal.name, message=_submitted(new), end=State.QUEUED)
+    note(uow, job_id, actor=principal.actor, message=_submitted(new), end=State.QUEUED)
     return int(job_id)
 
 

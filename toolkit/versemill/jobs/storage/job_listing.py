@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from versemill.jobs.states import Request, State
+from versemill.jobs.states import Priority, Request, State
 from versemill.jobs.storage.revisions import HEAD
 from versemill.jobs.views import ArrayView, JobView
 from versemill.normalisation import spellings
@@ -28,10 +28,11 @@ _NOW = {
     "postgresql": "clock_timestamp()",
 }
 _SELECT = """
-SELECT jobs.id, jobs.name, users.name AS owner, jobs.state, jobs.request, jobs.recipe, jobs.corpus,
-       jobs.cell, jobs.attempt, jobs.step, jobs.epoch, jobs.epochs, jobs.train_perplexity,
-       jobs.valid_perplexity, jobs.characters_per_second, jobs.seconds_left, jobs.error,
-       jobs.created_at, jobs.finished_at, attempts.worker_name AS worker,
+SELECT jobs.id, jobs.name, users.name AS owner, jobs.state, jobs.priority, jobs.request,
+       jobs.recipe, jobs.corpus, jobs.cell, jobs.attempt, jobs.step, jobs.epoch, jobs.epochs,
+       jobs.train_perplexity, jobs.valid_perplexity, jobs.characters_per_second,
+       jobs.seconds_left, jobs.error, jobs.created_at, jobs.finished_at,
+       attempts.worker_name AS worker,
        jobs.array_name AS array, jobs.array_values, jobs.begin_at, jobs.time_limit,
        jobs.lease_until < {now} AS expired
 FROM jobs
@@ -158,6 +159,7 @@ def view(row: Mapping[str, Any]) -> JobView:
     expired = columns.pop("expired")
     request, state = Request(columns["request"]), State(columns["state"])
     shown = "interrupted" if expired else _SHOWN.get(request, state.value)
+    columns["priority"] = Priority(columns["priority"])
     columns |= {"request": request, "state": state, "state_shown": shown}
     for column in ("created_at", "finished_at", "begin_at"):
         columns[column] = _utc(columns[column])

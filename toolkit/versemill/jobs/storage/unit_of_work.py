@@ -31,7 +31,11 @@ if TYPE_CHECKING:
 
     from versemill.jobs.storage.tables import Base
 
-LOCKS = {"claims": 0x7665_7273_6501, "texts": 0x7665_7273_6502}
+LOCKS = {
+    "claims": 0x7665_7273_6501,
+    "texts": 0x7665_7273_6502,
+    "users": 0x7665_7273_6503,
+}
 """Advisory locks on PostgreSQL. SQLite needs none: one transaction writes at a time."""
 
 _BEGIN_SECONDS = 5.0
@@ -62,7 +66,7 @@ class UnitOfWork:
         """First column of the first row, or None."""
         return self.session.scalar(statement)
 
-    def lock(self, name: Literal["claims", "texts"], *, shared: bool = False) -> None:
+    def lock(self, name: Literal["claims", "texts", "users"], *, shared: bool = False) -> None:
         """Waits until nobody else holds the lock (or, shared, holds it alone); freed at the end."""
         if self._dialect == "postgresql":
             function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
@@ -84,9 +88,8 @@ class UnitOfWork:
     ) -> None:
         """Inserts rows, replacing those with the same key, so that writing twice does no harm."""
         for row in rows:
-            changed = {name: value for name, value in row.items() if name not in key}
-            statement = _insert(self._dialect, table.__table__).values(dict(row))
-            self.execute(statement.on_conflict_do_update(index_elements=list(key), set_=changed))
+            statement = _put(self._dialect, table.__table__, tuple(row), tuple(key))
+            self.execute(statement, row)
 
 
 def _insert(dialect: str, table: Table) -> PostgreSQLInsert | SQLiteInsert:
@@ -98,6 +101,14 @@ def _insert(dialect: str, table: Table) -> PostgreSQLInsert | SQLiteInsert:
     from sqlalchemy.dialects import sqlite
 
     return sqlite.insert(table)
+
+
+@cache
+def _put(dialect: str, table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> Executable:
+    """Inserts or replaces. Building it costs more than running it."""
+    statement = _insert(dialect, table)
+    changed = {name: statement.excluded[name] for name in columns if name not in key}
+    return statement.on_conflict_do_update(index_elements=list(key), set_=changed)
 
 
 @cache
