@@ -27,6 +27,7 @@ from versemill.evaluation.perplexity import evaluation
 from versemill.generation.model import TrainedModel
 from versemill.nn.network import detached
 from versemill.nn.seeds import derived
+from versemill.phrases import counted
 from versemill.plugins.run_events import EpochReport, Event, Finished, HeldOut, Lyric, Progress
 from versemill.training.assembly import assemble
 from versemill.training.early_stopping import EarlyStopping
@@ -98,6 +99,7 @@ class Training:
         self._checked = 0  # losses of this epoch known to be finite
         self._states: States = self._zero_states()
         self._stopping = EarlyStopping(config.training.patience)
+        self._ended_by: str | None = None
         if state is not None:
             self.accepted = refuse_another_run(state, made, accept_change=accept_change)
             self._restore(state)
@@ -106,8 +108,19 @@ class Training:
         """Trains from the present position to the end, yielding at least every 0.5 s."""
         while not self._done():
             yield from self._train_epoch()
-            yield (yield from self._finish_epoch())
+            if self._ended_by is None:
+                yield (yield from self._finish_epoch())
         yield (yield from self._finish())
+
+    def end_early(self, reason: str) -> None:
+        """Has the run end at this step as it would at its last one; may be called at any yield.
+
+        An epoch in progress is left as it is; one that is being validated is finished.
+
+        Args:
+            reason: for `Finished`.
+        """
+        self._ended_by = reason
 
     @property
     def step(self) -> int:
@@ -136,6 +149,8 @@ class Training:
             if self._clock.due():
                 self._check_losses()
                 yield self._progress("training")
+                if self._ended_by is not None:
+                    return
         self._check_losses()
 
     def _train_step(self, ids_TB: Tensor) -> None:
@@ -208,7 +223,20 @@ class Training:
         )
 
     def _done(self) -> bool:
-        return self._epoch >= self.config.training.epochs or self._stopping.stopped
+        return (
+            self._epoch >= self.config.training.epochs
+            or self._stopping.stopped
+            or self._ended_by is not None
+        )
+
+    def _reason(self) -> str | None:
+        """Why it ended before its planned epochs; None if it did not."""
+        if self._epoch >= self.config.training.epochs:
+            return None
+        if self._stopping.stopped:
+            number = counted(self._stopping.validations_without_improvement, "validation")
+            return f"no improvement in {number}"
+        return self._ended_by
 
     def _finish(self) -> Generator[Progress, None, Finished]:
         """Measures the best weights by the reported procedure, once."""
@@ -225,6 +253,7 @@ class Training:
             epoch=self._epoch,
             best_epoch=self._stopping.best_epoch or self._epoch,
             stopped_early=self._epoch < self.config.training.epochs,
+            reason=self._reason(),
             held_out=held_out,
         )
 

@@ -214,4 +214,4 @@ def test_a_submission_takes_its_timing_along(queue: JobQueue) -> None:
     job = service.enqueue(queue.store, timed, ANN).job
     assert job.time_limit == 5400.0
     messages = [event.message for event in service.details(queue.store, job.id).events]
-    assert messages == ["submitted; time limit 1 hour 30 minutes"]
+    assert messages == ["submitted; time limit 1 h 30 min"]

@@ -156,6 +156,7 @@ def _array(array: ArrayView) -> tuple[object, ...]:
 def _members(found: list[JobView]) -> str:
     """Members of an array, with the settings in which they differ."""
     from versemill.cli.terminal.tables import duration, perplexity, table
+    from versemill.cli.terminal.wording import settings_line
 
     rows = [
         (
@@ -171,8 +172,3 @@ def _members(found: list[JobView]) -> str:
         for job in found
     ]
     return table(_MEMBERS, rows, right="ID EPOCH TRAINING VALIDATION LEFT")
-
-
-def settings_line(values: dict[str, Any]) -> str:
-    """Settings in one line: `training.seed=1 model.layers=2`."""
-    return " ".join(f"{key}={value}" for key, value in values.items())

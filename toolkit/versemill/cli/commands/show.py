@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from versemill.cli.terminal.output import say
-from versemill.phrases import counted
+from versemill.cli.terminal.wording import settings_line
+from versemill.phrases import counted, exact_duration
 
 if TYPE_CHECKING:
-    from versemill.jobs.views import AttemptView, JobDetails
+    from versemill.jobs.views import AttemptView, JobDetails, JobView
 
 _FAILURES = {"user": "user error", "out_of_memory": "out of memory"}
 
@@ -65,14 +66,30 @@ def _figures(details: JobDetails) -> list[str]:
         left = duration(job.seconds_left)
         pace = f"{speed(job.characters_per_second)} characters/s, {left} left"
         lines.append(f"  worker     {job.worker}, {pace}")
+    lines += _wishes(job)
     if details.accepted_by is not None:
         lines.append(f"  accepted   a change of its plugins, by {details.accepted_by}")
     if details.waiting is not None:
         lines.append(f"  waits      {notice_text(details.waiting, job_id=job.id)}")
     if job.error is not None:
         lines.append(f"  error      {failure_text(job, details)}")
+    reason = (details.result or {}).get("reason")
+    if reason is not None:
+        lines.append(f"  ended      early: {reason}")
     for part, held_out in (details.result or {}).get("held_out", {}).items():
         lines.append(f"  result     {held_out_line(part, held_out)}")
+    return lines
+
+
+def _wishes(job: JobView) -> list[str]:
+    """The array that it belongs to, and what its owner has said of its beginning and end."""
+    lines = []
+    if job.array is not None:
+        lines.append(f"  array      {job.array}: {settings_line(job.array_values or {})}")
+    if job.begin_at is not None:
+        lines.append(f"  begin      not before {job.begin_at.astimezone():%Y-%m-%d %H:%M %Z}")
+    if job.time_limit is not None:
+        lines.append(f"  limit      {exact_duration(job.time_limit)} of device time")
     return lines
 
 

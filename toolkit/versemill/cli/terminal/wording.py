@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from versemill.cli.terminal.tables import duration, perplexity, speed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from versemill.jobs.states import State
     from versemill.jobs.views import CurvePoint, JobView, LyricView
 
@@ -24,6 +26,11 @@ def ending(job: JobView) -> str:
 def label(job: JobView) -> str:
     """How messages name a job."""
     return f"job {job.id} ({job.name})"
+
+
+def settings_line(values: Mapping[str, Any]) -> str:
+    """Settings in one line: `training.seed=1 model.layers=2`."""
+    return " ".join(f"{key}={value}" for key, value in values.items())
 
 
 def asked(job: JobView, state: State, participle: str) -> str:

@@ -55,7 +55,7 @@ from versemill.jobs.service.texts import (
     named_text,
     offered_corpora,
 )
-from versemill.jobs.service.timing import After, Timing, in_words
+from versemill.jobs.service.timing import After, Timing
 from versemill.jobs.service.users import (
     add_user,
     list_users,
@@ -96,7 +96,6 @@ __all__ = [
     "find_one",
     "find_text",
     "folded",
-    "in_words",
     "jobs",
     "list_corpora",
     "list_users",

@@ -22,13 +22,14 @@ from versemill.jobs.service.listings import job_view
 from versemill.jobs.service.queueing import check_may_queue
 from versemill.jobs.service.rights import owner_account
 from versemill.jobs.service.texts import FROM_STDIN, FoundText, find_text
-from versemill.jobs.service.timing import AT_ONCE, Timing, in_words
+from versemill.jobs.service.timing import AT_ONCE, Timing
 from versemill.jobs.service.waking import Queued, no_wake
 from versemill.jobs.states import Priority, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Job
 from versemill.normalisation import prepared, spellings
+from versemill.phrases import exact_duration
 from versemill.plugins.record import records_to_json
 from versemill.plugins.requirements import at_least
 
@@ -311,7 +312,7 @@ def _submitted(new: NewJob) -> str:
     limit = new.submission.timing.time_limit
     said = ["submitted" if new.array is None else f"submitted in array {new.array}"]
     said += [f"to begin after job {job_id} ({how})" for job_id, how in new.after.items()]
-    said += [] if limit is None else [f"time limit {in_words(limit)}"]
+    said += [] if limit is None else [f"time limit {exact_duration(limit)}"]
     return "; ".join(said)
 
 

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from versemill.errors import ConfigError
-from versemill.phrases import counted
 
 Condition = Literal["succeeded", "any"]
 """How the other job has to end: with success, or in whatever way."""
 
 _LATEST = 10 * 366 * 86400.0  # seconds; a date beyond it is a slip
-_UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,13 +55,3 @@ class Timing:
 
 
 AT_ONCE = Timing()
-
-
-def in_words(seconds: float) -> str:
-    """A length of time as it was meant: `2 hours`, `1 hour 30 minutes`."""
-    rest, parts = max(1, round(seconds)), []
-    for unit, size in _UNITS:
-        number, rest = divmod(rest, size)
-        if number:
-            parts.append(counted(number, unit))
-    return " ".join(parts)
