@@ -97,12 +97,6 @@ class Cluster:
         submission = Submission(config=config, text=TEXT, plugins=[], timing=timing)
         return service.enqueue(self.store, submission, ANN).job
 
-    def set_time_limit(self, job: JobView, seconds: float) -> None:
-        """Changes the limit of a job that does not run."""
-        with self.store.unit_of_work() as uow:
-            uow.execute(update(Job).where(Job.id == job.id).values(time_limit=seconds))
-            uow.commit()
-
     def start_worker(self, *arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
         with (self.home / f"worker-{len(self.workers)}.log").open("wb") as log:
             command = [sys.executable, "-m", "versemill_workers", "--slots", "1", *arguments]

@@ -223,6 +223,7 @@ class JobStateError(VersemillError, RuntimeError):
     code: ClassVar[str] = "job-state"
     reasons: ClassVar[Mapping[str, str]] = {
         "finished": "it has trained all its epochs",
+        "time-limit": "it has ended at its time limit",
         "over": "it has failed or was cancelled",
         "running": "it is being trained",
         "held": "a worker elsewhere is training it",

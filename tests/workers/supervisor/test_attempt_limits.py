@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from people import ANN
+from versemill.errors import JobStateError
 from versemill.jobs import service
 from versemill.jobs.service import Timing
 from worker_cluster import ENDLESS, SMALL, Cluster, command
@@ -44,19 +46,23 @@ def test_a_time_limit_ends_a_job_as_its_last_step_would(sqlite_cluster: Cluster)
     )
 
 
-def test_a_time_limit_counts_all_attempts(sqlite_cluster: Cluster) -> None:
+def test_a_time_limit_counts_all_attempts_and_can_be_raised(sqlite_cluster: Cluster) -> None:
     job = sqlite_cluster.submit(timing=Timing(time_limit=3600), **ENDLESS)
     sqlite_cluster.start_worker()
     sqlite_cluster.until_training(job)
     sqlite_cluster.until_checkpoint(job)
     command(sqlite_cluster, "pause", str(job.id))
     paused = sqlite_cluster.until_state(job, "paused")
-    sqlite_cluster.set_time_limit(job, 0.5)  # less than it has had
-    command(sqlite_cluster, "resume", str(job.id))
+    # Less than it has had, so that it ends where it is.
+    command(sqlite_cluster, "resume", str(job.id), "--time-limit", "1s")
     ended = sqlite_cluster.until_state(job, "succeeded")
-    assert ended.step >= paused.step
-    (_, last) = details(sqlite_cluster, job.id).attempts
-    assert last.first_step == paused.step
+    with pytest.raises(JobStateError, match="has a time limit of 1 s") as caught:
+        service.resume(sqlite_cluster.store, job.id, ANN)
+    assert caught.value.reason == "time-limit"
+    command(sqlite_cluster, "resume", str(job.id), "--time-limit", "1h")
+    sqlite_cluster.until(lambda: sqlite_cluster.job(job).step > ended.step)
+    first_steps = [attempt.first_step for attempt in details(sqlite_cluster, job.id).attempts]
+    assert first_steps == [0, paused.step, ended.step]
 
 
 def test_patience_is_told(sqlite_cluster: Cluster) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from versemill.cli.job_options import EPOCHS, changed_epochs
+from versemill.cli.timing_options import duration
 
 if TYPE_CHECKING:
     from versemill.cli.job_options import EpochsChange
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("job")
 @click.option("--epochs", type=EPOCHS, help="New total of epochs, or +N more.")
+@click.option("--time-limit", metavar="TIME", help="New limit of device time in all: 2h, 30m.")
 @click.option("--inexact", is_flag=True, help="Even on a machine that computes in another way.")
 @click.option("--accept-change", is_flag=True, help="Even with other versions of its plugins.")
 @click.pass_context
@@ -23,13 +25,14 @@ def resume(
     /,
     job: str,
     epochs: EpochsChange | None,
+    time_limit: str | None,
     inexact: bool,
     accept_change: bool,
 ) -> None:
     """Carry on a paused job, or a finished one.
 
-    A finished one needs more epochs. Workers take it up when its turn has come. The name of an
-    array means all its jobs.
+    A finished one needs more epochs, and one that its time limit ended a higher limit. Workers
+    take it up when its turn has come. The name of an array means all its jobs.
 
     \b
     Example:  versemill resume my-job --epochs +50
@@ -38,6 +41,7 @@ def resume(
     from versemill.cli.steering import requeue
     from versemill.jobs import service
 
+    limit = None if time_limit is None else duration(time_limit, "--time-limit")
     with installation() as here:
         code = requeue(
             here,
@@ -47,6 +51,7 @@ def resume(
                 found.id,
                 here.principal,
                 inexact=inexact,
+                time_limit=limit,
                 accept_change=accept_change,
                 wake=here.wake,
                 **changed_epochs(epochs),

@@ -68,6 +68,9 @@ ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
             "again"
         ),
         ("job-state", "finished"): "give more with `versemill resume {job_id} --epochs +N`",
+        ("job-state", "time-limit"): (
+            "give it more than it has had with `versemill resume {job_id} --time-limit TIME`"
+        ),
         ("job-state", "over"): "`versemill retry {job_id}` tries it again",
         ("job-state", "running"): "`versemill cancel {job_id}` first",
         ("job-state", "held"): (
