@@ -2,7 +2,8 @@
 
 The trainer sends: `progress`, `report`, `checkpoint`, `remark` (an event of the job, no sign that
 it trains), `unreadable` (the checkpoint to go on from), `plugin_mismatch` (its plugins are not
-those that the job needs), `finished`, `stopped`, `failed`.
+those that the job needs), `provenance` (with what it computes, once), `finished`, `stopped`,
+`failed`.
 The supervisor sends: `alive`, `stored` (a checkpoint is durable), `stop` (checkpoint, then end),
 `halt` (checkpoint, then wait: for `stop`, or for `go_on`), `time_up` (end as at the last step).
 """

@@ -136,6 +136,8 @@ class AttemptView(View):
         failure: the class of its failure, if it failed.
         exit: how its trainer ended, such as `killed by signal 9 (SIGKILL)`.
         last_words: the last lines its trainer printed, if it failed.
+        provenance: with what it computes: versions of packages, kernel plan, device, plugins and
+            seed; None before it has begun.
     """
 
     number: int
@@ -148,6 +150,7 @@ class AttemptView(View):
     first_step: int | None
     last_step: int | None
     last_words: tuple[str, ...]
+    provenance: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from versemill.config.job import JobConfig
     from versemill.nn.machine import KernelPlan
     from versemill.nn.network import LanguageModel, States
+    from versemill.plugins.record import PluginRecord
     from versemill.plugins.registry import Registry
     from versemill.text.splitting import Parts
 
@@ -126,6 +127,11 @@ class Training:
     def step(self) -> int:
         """Optimizer steps done."""
         return self._step
+
+    @property
+    def plugins(self) -> tuple[PluginRecord, ...]:
+        """Those that decide its numbers: cell, sampler and tokenizer."""
+        return tuple(selected.record for selected in self._made.selection.numerical)
 
     def trained(self) -> TrainedModel:
         """The model as it is now. Shares weights with the run: use it between two steps."""
@@ -350,7 +356,7 @@ class Training:
             content_hash=made.parts.content_hash,
             text_hash=made.text_hash,
             unseen_share=made.text.unseen_share,
-            plugins=tuple(selected.record for selected in made.selection.numerical),
+            plugins=self.plugins,
         )
 
     def _restore(self, state: TrainingState) -> None:

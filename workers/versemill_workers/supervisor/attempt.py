@@ -274,7 +274,9 @@ class Supervisor:
             return
         self._received_at = time.monotonic()
         self._step = message.get("step", self._step)
-        if kind == "progress":
+        if kind == "provenance":
+            self._buffer.provenance(message | {"device": self._claim.device.name})
+        elif kind == "progress":
             self._buffer.progress(message)
         elif kind == "report":
             self._buffer.report(message)

@@ -41,6 +41,7 @@ from versemill.text.splitting import split
 from versemill.training.run import Training
 from versemill_workers.protocol import Order, TrainerConnection
 from versemill_workers.trackers.feeding import Tracking
+from versemill_workers.trainer.provenance import provenance
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -157,6 +158,7 @@ class _Trainer:
         self._from_step = 0 if state is None else state.step
         self._reported = 0 if state is None else state.step - state.position
         self._run = self._prepare(state)
+        self._supervisor.send("provenance", **provenance(self._run))
         if self._run.accepted:
             changes = "; ".join(self._run.accepted)
             self._remark(f"goes on changed, as {order.accepted_by} accepted: {changes}")

@@ -19,20 +19,30 @@ _FAILURES = {"user": "user error", "out_of_memory": "out of memory"}
 @click.command()
 @click.argument("job")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
-def show(job: str, as_json: bool) -> None:
+@click.option("--toml", "as_toml", is_flag=True, help="A job file that resubmits it exactly.")
+def show(job: str, as_json: bool, as_toml: bool) -> None:
     """Tell everything about a job.
 
     Its figures, its settings, and what happened to it.
 
     \b
-    Example:  versemill show @last
+    Examples:  versemill show @last
+               versemill show 7 --toml > again.toml
     """
     from versemill.cli.installation import installation
     from versemill.cli.terminal.tables import print_json
     from versemill.jobs import service
 
+    if as_json and as_toml:
+        raise click.UsageError("--json and --toml exclude each other.")
     with installation() as here:
         details = service.details(here.store, here.job(job).id)
+        table = service.job_table(here.store, details.job.id) if as_toml else {}
+    if as_toml:
+        from versemill.cli.terminal.job_file import job_file
+
+        click.echo(job_file(table, details).encode(), nl=False)
+        return
     if as_json:
         print_json(details.to_json() | _waiting(details))
         return
@@ -105,6 +115,8 @@ def held_out_line(part: str, figures: dict[str, Any]) -> str:
 
 
 def _settings(details: JobDetails) -> list[str]:
+    from versemill.cli.terminal.job_file import provenance_lines
+
     config = details.config
     lines = [
         "settings",
@@ -115,6 +127,8 @@ def _settings(details: JobDetails) -> list[str]:
         values = ", ".join(f"{key} = {value}" for key, value in config[section].items())
         lines.append(f"  {section:<10} {values}")
     lines.append(f"  text hash  {details.content_hash}")
+    for attempt in details.attempts[-1:]:
+        lines += [f"  computed   {line}" for line in provenance_lines(attempt.provenance or {})]
     if details.requirements:
         lines.append(f"  needs      {', '.join(map(str, details.requirements))}")
     return lines

@@ -14,7 +14,7 @@ from versemill.jobs.storage.tables import Attempt, Job, LyricText, Metric, Store
 from versemill.plugins.requirements import at_least
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from versemill.jobs.execution.claims import Claim
     from versemill.jobs.states import Request
@@ -67,6 +67,7 @@ def record(
     lyrics: Sequence[LyricRow] = (),
     remarks: Sequence[str] = (),
     output: str | None = None,
+    provenance: Mapping[str, Any] | None = None,
 ) -> Request:
     """Writes what training has yielded, in one transaction; writing it twice does no harm.
 
@@ -80,6 +81,7 @@ def record(
         lyrics: texts of new reports.
         remarks: what else has happened; appended to the events.
         output: what the trainer has written so far, as a whole; the last 64 KiB are kept.
+        provenance: with what it computes, JSON values.
 
     Returns:
         What people want of the job now.
@@ -95,6 +97,8 @@ def record(
             attempt["first_step"] = func.coalesce(Attempt.first_step, 0)
         if output is not None:
             attempt["output"] = _tail(output)
+        if provenance is not None:
+            attempt["provenance"] = dict(provenance)
         if attempt:
             uow.execute(_this_attempt(claim).values(attempt))
         mine = {"job_id": claim.job_id, "attempt": claim.attempt}

@@ -9,6 +9,7 @@ reading) is imported inside functions.
 from __future__ import annotations
 
 from versemill.jobs.service.arrays import QueuedArray, Varied, submit_array
+from versemill.jobs.service.base_settings import job_table
 from versemill.jobs.service.corpora import (
     add_corpus,
     corpus_text,
@@ -96,6 +97,7 @@ __all__ = [
     "find_one",
     "find_text",
     "folded",
+    "job_table",
     "jobs",
     "list_corpora",
     "list_users",

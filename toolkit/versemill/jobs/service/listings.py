@@ -240,6 +240,7 @@ def _attempts(session: Session, job_id: int) -> tuple[AttemptView, ...]:
         Attempt.exit,
         Attempt.first_step,
         Attempt.last_step,
+        Attempt.provenance,
         case((Attempt.failure.is_not(None), Attempt.output), else_="").label("output"),
     ).where(Attempt.job_id == job_id)
     rows = session.execute(query.order_by(Attempt.number)).mappings()

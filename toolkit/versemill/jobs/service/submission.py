@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 _INVISIBLE = r"\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
 _NAME = re.compile(rf"(?![@-])(?!\d+$)[^{_INVISIBLE}/\\]{{1,100}}")
+_STORED_TEXT = re.compile(r"sha256:([0-9a-f]{64})")
 _NAME_RULE = (
     "1 to 100 characters without spaces, slashes or invisible ones, not only digits, "
     "not beginning with '@' or '-'"
@@ -134,6 +135,21 @@ def submit(
     return enqueue(store, submission, principal, wake=wake)
 
 
+def stored_text(table: Mapping[str, Any]) -> str | None:
+    """The content hash of the stored text that a job table names; None if it names none.
+
+    Raises:
+        ConfigError: it is no content hash.
+    """
+    value = table.get("text")
+    if value is None:
+        return None
+    found = _STORED_TEXT.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
+        raise ConfigError("text", value, "sha256: and the 64 digits of a stored text")
+    return found[1]
+
+
 def prepare(
     store: Store,
     table: Mapping[str, Any],
@@ -169,6 +185,7 @@ def prepare(
         base = settings_of(store, based_on)
         stored = None if "corpus" in table else base.content_hash
         table = base.with_changes(table)
+    stored = stored_text(table) or stored
     name = validated(_Named, {"name": table.get("name")}, where="").name
     config = resolve(table, registry)
     place = str(table.get("corpus", config.corpus))
