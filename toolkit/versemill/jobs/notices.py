@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from versemill.jobs.devices import in_gigabytes
 from versemill.jobs.json_values import View
 from versemill.phrases import counted, listed
-from versemill.text.unknown_characters import described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from versemill.text.unknown_characters import UnknownCharacter
 
 _FILES_SHOWN = 3
-_JOBS_SHOWN = 3
+_JOBS_SHOWN = 5
+_WORKERS_SHOWN = 3
+_FOREIGN_BYTES = 100_000_000  # less is what a driver itself takes
 
 
 class Notice(View):
@@ -117,6 +119,8 @@ class UnknownCharacters(Notice):
     characters: tuple[UnknownCharacter, ...]
 
     def __str__(self) -> str:
+        from versemill.text.unknown_characters import described
+
         return (
             "characters of its prefixes or stop texts that the training text does not have: "
             f"{described(self.characters)}"
@@ -244,7 +248,8 @@ class WaitsForJobs(WaitingReason):
     """It is to begin after others.
 
     Attributes:
-        jobs: those that have not ended as they should, the hopeless ones first.
+        jobs: those that have not ended as they should, the hopeless ones first; none if it is
+            held for a reason that is not known.
     """
 
     code: ClassVar[str] = "waits-for-jobs"
@@ -256,21 +261,12 @@ class WaitsForJobs(WaitingReason):
         return tuple(job for job in self.jobs if job.hopeless)
 
     def __str__(self) -> str:
+        if not self.jobs:
+            return "it is held"
         named = (self.hopeless or self.jobs)[:_JOBS_SHOWN]
         others = len(self.jobs) - len(named)
         more = f", and for {others:,} more" if others else ""
         return f"waits for {', and for '.join(map(str, named))}{more}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BeginsLater(WaitingReason):
-    """Its owner wants it to begin later."""
-
-    code: ClassVar[str] = "begins-later"
-    begin_at: datetime
-
-    def __str__(self) -> str:
-        return f"held until {self.begin_at.astimezone():%Y-%m-%d %H:%M %Z}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -301,3 +297,199 @@ class WorkersBusy(WaitingReason):
 
     def __str__(self) -> str:
         return f"every worker is busy ({counted(self.slots, 'slot')}): the job waits its turn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BehindOthers(WaitingReason):
+    """Other jobs start before it.
+
+    Attributes:
+        jobs: how many.
+        owners: of how many owners, its own among them if some are.
+    """
+
+    code: ClassVar[str] = "behind-others"
+    jobs: int
+    owners: int
+
+    def __str__(self) -> str:
+        return f"behind {counted(self.jobs, 'job')} of {counted(self.owners, 'owner')}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningLimit(WaitingReason):
+    """Its owner has as many jobs running as they may have.
+
+    Attributes:
+        limit: how many that is.
+    """
+
+    code: ClassVar[str] = "running-limit"
+    owner: str
+    limit: int
+
+    def __str__(self) -> str:
+        if not self.limit:
+            return f"{self.owner} may have no job running (running limit of 0)"
+        return f"the running limit of {self.limit} of {self.owner} is reached"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuLimit(WaitingReason):
+    """With it its owner would hold more of the GPUs than they may.
+
+    Attributes:
+        limit: how many GPUs they may hold at once.
+        held: how many their jobs hold now.
+        needed: the share of a GPU that it would hold.
+    """
+
+    code: ClassVar[str] = "gpu-limit"
+    owner: str
+    limit: int
+    held: float
+    needed: float
+
+    def __str__(self) -> str:
+        return (
+            f"the GPU limit of {self.limit} of {self.owner} is reached: {self.held:.3g} held, "
+            f"{self.needed:.3g} more needed"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnerDisabled(WaitingReason):
+    """Its owner is disabled."""
+
+    code: ClassVar[str] = "owner-disabled"
+    owner: str
+
+    def __str__(self) -> str:
+        return f"its owner {self.owner} is disabled: their jobs are held"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldUntil(WaitingReason):
+    """Its owner wants it to begin later."""
+
+    code: ClassVar[str] = "held-until"
+    at: datetime
+
+    def __str__(self) -> str:
+        local = self.at.astimezone()
+        return f"held until {local:%Y-%m-%d %H:%M}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkersTaken(WaitingReason):
+    """All live workers are ending, or are there for one other job."""
+
+    code: ClassVar[str] = "workers-taken"
+    workers: tuple[str, ...]
+
+    def __str__(self) -> str:
+        names = listed(self.workers, _WORKERS_SHOWN)
+        return f"every live worker is ending, or works for one other job ({names})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnfitDevice(View):
+    """A device that never suits a job.
+
+    Attributes:
+        why: in words.
+    """
+
+    worker: str
+    device: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.device} of worker {self.worker}: {self.why}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoDevice(WaitingReason):
+    """No device of a live worker suits it.
+
+    Attributes:
+        devices: why each does not; a few of many.
+    """
+
+    code: ClassVar[str] = "no-device"
+    devices: tuple[UnfitDevice, ...]
+
+    def __str__(self) -> str:
+        return f"no worker can run this: {'; '.join(map(str, self.devices))}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoMemory(WaitingReason):
+    """No GPU that suits it has enough memory free. Sizes are bytes.
+
+    Attributes:
+        needed: what it is estimated to take.
+        free: the most that is free on one, and not promised to a job that runs there.
+        foreign: what processes outside the queue use there.
+    """
+
+    code: ClassVar[str] = "no-memory"
+    needed: int
+    free: int
+    device: str
+    worker: str
+    foreign: int
+
+    def __str__(self) -> str:
+        others = ""
+        if self.foreign >= _FOREIGN_BYTES:
+            others = f" ({in_gigabytes(self.foreign)} used by processes outside the queue)"
+        return (
+            f"needs {in_gigabytes(self.needed)}, the largest free is {in_gigabytes(self.free)} on "
+            f"{self.device} of worker {self.worker}{others}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevicesFull(WaitingReason):
+    """Every GPU that suits it has as many jobs as it takes.
+
+    Attributes:
+        alone: whether the job needs a GPU for itself.
+    """
+
+    code: ClassVar[str] = "devices-full"
+    alone: bool
+
+    def __str__(self) -> str:
+        if self.alone:
+            return "needs a GPU for itself, and other jobs run on each that suits it"
+        return "every GPU that suits it has as many jobs as it takes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevicesKept(WaitingReason):
+    """The GPUs with room for it are being kept free for other jobs, whose turn came before.
+
+    Attributes:
+        jobs: their ids.
+    """
+
+    code: ClassVar[str] = "devices-kept"
+    jobs: tuple[int, ...]
+
+    def __str__(self) -> str:
+        noun = "job" if len(self.jobs) == 1 else "jobs"
+        kept = listed([str(job) for job in self.jobs], _JOBS_SHOWN)
+        return f"the GPUs that suit it are kept free for {noun} {kept}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceKept(WaitingReason):
+    """A worker keeps a place for it, which another job is giving up."""
+
+    code: ClassVar[str] = "place-kept"
+    worker: str
+
+    def __str__(self) -> str:
+        return f"a place is kept for it on worker {self.worker}, once another job has given it up"

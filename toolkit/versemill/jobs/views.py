@@ -31,6 +31,11 @@ class JobView(View):
         array_values: the settings in which it differs from other members of its array.
         begin_at: when its owner wants it to begin; None for as soon as possible.
         time_limit: most seconds of device time, over all attempts; None for no limit.
+        device: name of the device that it runs on now.
+        position: of a waiting job in the queue, 1 for the one that is next; None if it does not
+            take part in the queue now.
+        reason: why it waits, in words; None if a free slot may take it at once.
+        expected_start: from when to when it is expected to start; None if nothing is known.
     """
 
     id: int
@@ -59,6 +64,10 @@ class JobView(View):
     array_values: dict[str, Any] | None = None
     begin_at: datetime | None = None
     time_limit: float | None = None
+    device: str | None = None
+    position: int | None = None
+    reason: str | None = None
+    expected_start: tuple[datetime, datetime] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,6 +272,34 @@ class WorkerView(View):
     labels: tuple[str, ...]
     only_job: int | None
     devices: tuple[Device, ...] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceView(View):
+    """A GPU of a live worker.
+
+    Attributes:
+        worker: the worker's name.
+        id: the GPU's UUID.
+        index: as the driver counts.
+        memory: bytes in all; None if not known.
+        free: bytes that were free when it was last measured.
+        jobs: ids of the jobs that run on it, of whichever worker.
+        most_jobs: how many this worker lets run on it.
+        foreign: bytes that processes outside the queue use, by difference.
+        utilisation: percent of the last moment in which it computed; None if not known.
+    """
+
+    worker: str
+    id: str
+    name: str
+    index: int | None
+    memory: int | None
+    free: int | None
+    jobs: tuple[int, ...]
+    most_jobs: int
+    foreign: int
+    utilisation: int | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,12 +11,10 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from packaging.version import InvalidVersion, Version
-
-from versemill.plugins.discovery import is_fingerprint
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from packaging.version import Version
 
     from versemill.config.validation import JSONValue
     from versemill.plugins.record import PluginRecord
@@ -88,6 +86,11 @@ class Requirement:
 
 def parsed_version(version: str) -> Version | None:
     """A version that has an order; None for a content hash, or what is no version."""
+    # Listings that only compare equal versions do not wait for these imports.
+    from packaging.version import InvalidVersion, Version
+
+    from versemill.plugins.discovery import is_fingerprint
+
     if is_fingerprint(version):
         return None
     try:

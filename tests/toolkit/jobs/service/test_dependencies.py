@@ -13,7 +13,7 @@ from people import ANN
 from versemill.errors import ConfigError, JobStateError, UnknownNameError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
-from versemill.jobs.notices import BeginsLater, WaitsForJobs
+from versemill.jobs.notices import HeldUntil, WaitsForJobs
 from versemill.jobs.service import After, Submission, Timing
 from versemill.jobs.service.dependencies import keep_dependencies
 from versemill.jobs.states import State
@@ -155,7 +155,7 @@ def test_pause_and_resume_do_not_let_a_held_job_go(queue: JobQueue) -> None:
     service.retry(queue.store, first.id, ANN)
     worker_api.finish(queue.store, queue.claim(first.id), State.SUCCEEDED, message="for a test")
     assert not held(queue, job)
-    assert isinstance(service.waiting(queue.store, job.id), BeginsLater)
+    assert isinstance(service.waiting(queue.store, job.id), HeldUntil)
     assert not claimable(queue, job)
 
 
@@ -170,8 +170,8 @@ def test_a_job_begins_at_its_time_on_the_databases_clock(queue: JobQueue) -> Non
     assert 3590 < (begin - now).total_seconds() <= 3600
     assert not claimable(queue, job)
     why = service.waiting(queue.store, job.id)
-    assert isinstance(why, BeginsLater)
-    assert str(why) == f"held until {begin.astimezone():%Y-%m-%d %H:%M %Z}"
+    assert isinstance(why, HeldUntil)
+    assert str(why) == f"held until {begin.astimezone():%Y-%m-%d %H:%M}"
     service.request_pause(queue.store, job.id, ANN)
     assert service.resume(queue.store, job.id, ANN).job.begin_at == begin
     assert not claimable(queue, job), "resuming it does not begin it earlier"

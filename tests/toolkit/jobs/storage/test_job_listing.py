@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,9 +17,12 @@ from versemill.jobs.states import State
 from versemill.jobs.storage import job_listing
 from versemill.jobs.storage.database import connect
 from versemill.jobs.storage.unit_of_work import Store
+from versemill.jobs.waiting.queue_listing import with_outlook
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from versemill.jobs.views import JobView
 
 
 @pytest.fixture
@@ -46,9 +50,14 @@ def busy(sqlite_url: str) -> Store:
     ],
 )
 def test_both_ways_list_the_same(busy: Store, sqlite_url: str, wanted: dict[str, Any]) -> None:
-    assert job_listing.jobs(sqlite_url, **wanted) == service.jobs(
-        busy, **({"limit": None} | wanted)
-    )
+    quick = job_listing.jobs(sqlite_url, **wanted, outlook=with_outlook) or []
+    ordinary = service.jobs(busy, **({"limit": None} | wanted))
+    assert [without_times(job) for job in quick] == [without_times(job) for job in ordinary]
+
+
+def without_times(job: JobView) -> JobView:
+    """A job without its expected start, which moves on with the time."""
+    return replace(job, expected_start=None)
 
 
 def test_all_kinds_of_rows_were_compared(busy: Store, sqlite_url: str) -> None:

@@ -44,7 +44,9 @@ def jobs(
     """List jobs, newest first; an array is one line.
 
     TRAINING is perplexity on the training text, which alone only shows memorising; VALIDATION is
-    on text held out (of an array: the best of its jobs). Both are per character.
+    on text held out (of an array: the best of its jobs). Both are per character. WAITS tells the
+    place of a waiting job in the queue, why it waits, and from when to when it is expected to
+    start.
 
     \b
     Examples:  versemill jobs --state running --state queued
@@ -79,8 +81,9 @@ def jobs(
 
 def _folded(database_url: str, wanted: dict[str, Any]) -> Sequence[JobView | ArrayView]:
     from versemill.jobs.storage import job_listing
+    from versemill.jobs.waiting.queue_listing import with_outlook
 
-    found = job_listing.folded(database_url, **wanted)
+    found = job_listing.folded(database_url, **wanted, outlook=with_outlook)
     if found is None:
         from versemill.cli.installation import installation
         from versemill.jobs import service
@@ -93,8 +96,9 @@ def _folded(database_url: str, wanted: dict[str, Any]) -> Sequence[JobView | Arr
 def _found(database_url: str, wanted: dict[str, Any]) -> list[JobView]:
     """Raises `UnknownNameError` where there is no such array."""
     from versemill.jobs.storage import job_listing
+    from versemill.jobs.waiting.queue_listing import with_outlook
 
-    found = job_listing.jobs(database_url, **wanted)
+    found = job_listing.jobs(database_url, **wanted, outlook=with_outlook)
     if found is None or (not found and wanted["array"]):
         from versemill.cli.installation import installation
         from versemill.jobs import service
@@ -109,14 +113,18 @@ def _found(database_url: str, wanted: dict[str, Any]) -> list[JobView]:
 
 def _table(found: Sequence[JobView | ArrayView]) -> str:
     from versemill.cli.terminal.tables import table
-    from versemill.jobs.views import ArrayView
+    from versemill.jobs.views import ArrayView, JobView
 
     rows = [_array(line) if isinstance(line, ArrayView) else _job(line) for line in found]
-    return table(_HEADER, rows, right="ID EPOCH TRAINING VALIDATION LEFT")
+    header: tuple[str, ...] = (*_HEADER, "WAITS")
+    if not any(isinstance(line, JobView) and line.state == "queued" for line in found):
+        header, rows = _HEADER, [row[:-1] for row in rows]
+    return table(header, rows, right="ID EPOCH TRAINING VALIDATION LEFT")
 
 
 def _job(job: JobView) -> tuple[object, ...]:
     from versemill.cli.terminal.tables import ago, duration, perplexity
+    from versemill.cli.terminal.wording import waiting_text
 
     return (
         job.id,
@@ -129,6 +137,7 @@ def _job(job: JobView) -> tuple[object, ...]:
         perplexity(job.valid_perplexity),
         duration(job.seconds_left),
         ago(job.created_at),
+        waiting_text(job),
     )
 
 
@@ -150,6 +159,7 @@ def _array(array: ArrayView) -> tuple[object, ...]:
         perplexity(array.valid_perplexity),
         None,
         ago(array.created_at),
+        None,
     )
 
 

@@ -62,6 +62,7 @@ def _waiting(details: JobDetails) -> dict[str, Any]:
 def _figures(details: JobDetails) -> list[str]:
     from versemill.cli.terminal.advice import failure_text, notice_text
     from versemill.cli.terminal.tables import ago, duration, perplexity, speed
+    from versemill.cli.terminal.wording import expected_start
 
     job = details.job
     lines = [
@@ -75,10 +76,14 @@ def _figures(details: JobDetails) -> list[str]:
     if job.worker is not None:
         left = duration(job.seconds_left)
         pace = f"{speed(job.characters_per_second)} characters/s, {left} left"
-        lines.append(f"  worker     {job.worker}, {pace}")
+        device = "" if job.device in {None, "CPU"} else f" on {job.device}"
+        lines.append(f"  worker     {job.worker}{device}, {pace}")
     lines += _wishes(job)
     if details.accepted_by is not None:
         lines.append(f"  accepted   a change of its plugins, by {details.accepted_by}")
+    if job.position is not None:
+        start = expected_start(job)
+        lines.append(f"  queue      no. {job.position:,}{f', {start}' if start else ''}")
     if details.waiting is not None:
         lines.append(f"  waits      {notice_text(details.waiting, job_id=job.id)}")
     if job.error is not None:

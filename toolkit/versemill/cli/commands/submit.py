@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from versemill.cli.array_options import varied
+from versemill.cli.device_options import device_needs, device_options
 from versemill.cli.job_options import PRIORITIES, job_options, job_source
 from versemill.cli.terminal.output import say
 from versemill.cli.timing_options import timing, timing_options
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @job_options
+@device_options
 @click.option(
     "--array",
     "arrays",
@@ -66,7 +68,11 @@ def submit(
     from versemill.jobs.states import Priority
 
     source, values = job_source(file, options), [*map(varied, arrays)]
-    choices: SubmitOptions = {"priority": Priority(priority), "timing": timing(options)}
+    choices: SubmitOptions = {
+        "needs": device_needs(options),
+        "priority": Priority(priority),
+        "timing": timing(options),
+    }
     if values and follow:
         raise click.UsageError(
             "--follow shows one job, --array makes several; see `versemill wait`."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from versemill.cli.terminal.tables import duration, perplexity, speed
@@ -64,6 +65,27 @@ def status_line(job: JobView) -> str:
     if job.seconds_left is not None:
         parts.append(f"{duration(job.seconds_left)} left")
     return " · ".join(parts)
+
+
+def expected_start(job: JobView, now: datetime | None = None) -> str:
+    """When a waiting job is expected to start; empty where nothing is known."""
+    if job.expected_start is None:
+        return ""
+    now = now or datetime.now(UTC)
+    earliest, latest = ((each - now).total_seconds() for each in job.expected_start)
+    if earliest < 1:
+        return f"starts within {duration(latest)}"
+    return f"starts in {duration(earliest)} to {duration(latest)}"
+
+
+def waiting_text(job: JobView) -> str:
+    """Where a waiting job stands, why it waits, and when it may start; empty for any other."""
+    if job.state != "queued":
+        return ""
+    place = "" if job.position is None else f"no. {job.position:,}"
+    return ": ".join(filter(None, (place, job.reason))) + (
+        f"; {expected_start(job)}" if job.expected_start else ""
+    )
 
 
 def report_line(point: CurvePoint, epochs: int) -> str:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, select
 
-from versemill.jobs.devices import GPU
-from versemill.jobs.execution.scheduling import Limits, Owner, decayed, running_usage
+from versemill.jobs.execution.scheduling import Limits, Owner, RunningJob, decayed, owner_now
 from versemill.jobs.states import Role, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import (
@@ -40,9 +39,12 @@ def owners(session: Session, kind: str, now: datetime) -> dict[int, Owner]:
         kind: `cpu` or `gpu`.
         now: the database's time.
     """
-    running: dict[int, list[Any]] = defaultdict(list)
+    running: dict[int, list[RunningJob]] = defaultdict(list)
     for row in session.execute(_running_query()):
-        running[row.owner_id].append(row)
+        seconds = (now - row.started_at).total_seconds()
+        running[row.owner_id].append(
+            RunningJob(kind=row.device_kind, share=row.share, seconds=seconds)
+        )
     started: dict[int, dict[Priority, float]] = defaultdict(dict)
     for owner_id, priority, at in session.execute(
         select(LastStart.owner_id, LastStart.priority, LastStart.at)
@@ -50,17 +52,11 @@ def owners(session: Session, kind: str, now: datetime) -> dict[int, Owner]:
         started[owner_id][priority] = at.timestamp()
     found = {}
     for row in session.execute(_users_query(), {"kind": kind}):
-        theirs = running[row.id]
         elapsed = (now - row.as_of).total_seconds() if row.as_of else 0.0
-        usage = decayed(row.seconds or 0.0, elapsed) + sum(
-            running_usage(job.share, (now - job.started_at).total_seconds())
-            for job in theirs
-            if job.device_kind == kind
-        )
-        found[row.id] = Owner(
-            usage=usage,
-            running=len(theirs),
-            gpus=sum(job.share for job in theirs if job.device_kind == GPU),
+        found[row.id] = owner_now(
+            decayed(row.seconds or 0.0, elapsed),
+            running[row.id],
+            kind=kind,
             started=started[row.id],
             limits=Limits(
                 running=row.running_limit,

@@ -68,6 +68,7 @@ def record(
     remarks: Sequence[str] = (),
     output: str | None = None,
     provenance: Mapping[str, Any] | None = None,
+    memory_used: int | None = None,
 ) -> Request:
     """Writes what training has yielded, in one transaction; writing it twice does no harm.
 
@@ -82,6 +83,7 @@ def record(
         remarks: what else has happened; appended to the events.
         output: what the trainer has written so far, as a whole; the last 64 KiB are kept.
         provenance: with what it computes, JSON values.
+        memory_used: most bytes of a GPU's memory that the trainer has taken.
 
     Returns:
         What people want of the job now.
@@ -99,6 +101,8 @@ def record(
             attempt["output"] = _tail(output)
         if provenance is not None:
             attempt["provenance"] = dict(provenance)
+        if memory_used is not None:
+            attempt["memory_used"] = memory_used
         if attempt:
             uow.execute(_this_attempt(claim).values(attempt))
         mine = {"job_id": claim.job_id, "attempt": claim.attempt}

@@ -23,8 +23,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from versemill.jobs.devices import GPU
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from versemill.jobs.states import Priority
 
@@ -99,6 +101,51 @@ def decayed(seconds: float, elapsed: float) -> float:
 def running_usage(share: float, elapsed: float) -> float:
     """What a job that runs counts: its seconds so far, and a little from the start."""
     return share * max(elapsed, STARTED_SECONDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningJob:
+    """What the policy knows of a job that runs.
+
+    Attributes:
+        kind: of the device: `cpu` or `gpu`.
+        share: of the device that it holds.
+        seconds: since it was started.
+    """
+
+    kind: str
+    share: float
+    seconds: float
+
+
+def owner_now(
+    used: float,
+    running: Collection[RunningJob],
+    *,
+    kind: str,
+    started: Mapping[Priority, float],
+    limits: Limits,
+    disabled: bool,
+) -> Owner:
+    """An owner as the policy sees them on devices of one kind.
+
+    Args:
+        used: device seconds of that kind charged so far, decayed up to now.
+        running: their jobs that run, on whatever devices.
+        kind: `cpu` or `gpu`.
+        started: when a job of each priority was last started.
+        limits: theirs.
+        disabled: whether their jobs are held.
+    """
+    now_used = sum(running_usage(job.share, job.seconds) for job in running if job.kind == kind)
+    return Owner(
+        usage=used + now_used,
+        running=len(running),
+        gpus=sum(job.share for job in running if job.kind == GPU),
+        started=started,
+        limits=limits,
+        disabled=disabled,
+    )
 
 
 def level(head: Head, owner: Owner, now: float) -> int:

@@ -17,6 +17,7 @@ from versemill.jobs.service.corpora import (
     remove_corpus,
     text_by_hash,
 )
+from versemill.jobs.service.devices_in_use import devices_in_use
 from versemill.jobs.service.listings import (
     curve,
     details,
@@ -66,10 +67,12 @@ from versemill.jobs.service.users import (
 )
 from versemill.jobs.service.waking import Queued, Wake
 from versemill.jobs.service.why_waiting import live_workers, waiting
+from versemill.jobs.waiting.forecasts import Forecaster
 
 __all__ = [
     "After",
     "CorpusFromPath",
+    "Forecaster",
     "FoundText",
     "JobsMeant",
     "NamedByFile",
@@ -90,6 +93,7 @@ __all__ = [
     "corpus_text",
     "curve",
     "details",
+    "devices_in_use",
     "drain",
     "enqueue",
     "find",

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from versemill.config.recipes import SECTIONS, apply_overrides
 from versemill.errors import ConfigError
+from versemill.jobs.devices import ANY_DEVICE
 from versemill.jobs.service.corpora import keep_text, store_text_early
 from versemill.jobs.service.dependencies import awaited, still_awaited
 from versemill.jobs.service.listings import array_view
@@ -27,6 +28,7 @@ from versemill.jobs.service.submission import (
     insert_job,
     name_automatically,
     prepare,
+    with_options,
 )
 from versemill.jobs.service.waking import no_wake
 from versemill.jobs.storage.tables import Job
@@ -103,12 +105,12 @@ def submit_array(
         VersemillError: as for `submission.submit`; nothing was stored.
     """
     combinations = list(_combinations(varied))
-    shared = SharedWork()
+    shared, needs = SharedWork(), options.get("needs", ANY_DEVICE)
     submissions = []
     for values in combinations:
         changed = apply_overrides(table, values)
-        submission = prepare(store, changed, sources, based_on=based_on, shared=shared)
-        submissions.append(replace(submission, **options))
+        submission = prepare(store, changed, sources, based_on=based_on, needs=needs, shared=shared)
+        submissions.append(with_options(submission, options))
     return _enqueue(store, submissions, combinations, principal, wake)
 
 

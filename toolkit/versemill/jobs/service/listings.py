@@ -8,8 +8,9 @@ from sqlalchemy import case, func, select, text
 
 from versemill.errors import UnknownNameError
 from versemill.jobs.execution.checkpoints import checkpoints
-from versemill.jobs.service.why_waiting import waiting
+from versemill.jobs.service.why_waiting import outlook
 from versemill.jobs.storage import job_listing
+from versemill.jobs.storage.plain_sql import SessionSQL
 from versemill.jobs.storage.tables import Attempt, Event, Job, LyricText, Metric, StoredRequirements
 from versemill.jobs.views import (
     ArrayView,
@@ -22,6 +23,7 @@ from versemill.jobs.views import (
     LyricView,
     OutputView,
 )
+from versemill.jobs.waiting.queue_listing import shown, with_outlook
 from versemill.normalisation import prepared_name, spellings
 from versemill.plugins.record import records_from_json
 from versemill.plugins.requirements import from_json
@@ -93,7 +95,8 @@ def jobs(
     """
     wanted = job_listing.conditions(owner=owner, array=array)
     with store.reading() as session:
-        return _found(session, limit=limit, states=states, best_first=best_first, **wanted)
+        found = _found(session, limit=limit, states=states, best_first=best_first, **wanted)
+        return with_outlook(SessionSQL(session), found)
 
 
 def folded(
@@ -106,19 +109,15 @@ def folded(
     """As `jobs`, with an array for all its members: counted, in any of `states`."""
     wanted = job_listing.conditions(owner=owner)
     with store.reading() as session:
+        sql = SessionSQL(session)
         found = _found(session, limit=limit, states=states, folded=True, **wanted)
-        names = job_listing.array_names(found)
-        if not names:
-            return list(found)
-        sql, values = job_listing.arrays_query(names, states)
-        rows = [dict(row) for row in session.execute(text(sql), values).mappings()]
-    return job_listing.with_arrays(found, job_listing.arrays_view(rows))
+        return job_listing.with_arrays(sql, with_outlook(sql, found), states)
 
 
 def details(store: Store, job_id: int) -> JobDetails:
     """A job with its events, attempts and checkpoints; raises `UnknownNameError`."""
     kept = tuple(_checkpoint(row) for row in checkpoints(store, job_id))
-    why = waiting(store, job_id)
+    how = outlook(store, job_id)
     with store.reading() as session:
         job = job_view(session, job_id)
         columns = (Job.config, Job.plugins, Job.content_hash, Job.inexact, Job.machine, Job.result)
@@ -128,8 +127,8 @@ def details(store: Store, job_id: int) -> JobDetails:
             .where(Job.id == job_id)
         ).one()
         return JobDetails(
-            job=job,
-            waiting=why,
+            job=job if how is None else shown(job, how),
+            waiting=None if how is None else how.reason,
             config=more.config,
             plugins=records_from_json(more.plugins),
             content_hash=more.content_hash,

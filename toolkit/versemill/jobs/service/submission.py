@@ -13,6 +13,8 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from versemill.errors import ConfigError, DatabaseError
+from versemill.jobs.devices import ANY_DEVICE, CPU
+from versemill.jobs.execution.memory_learning import corrected
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.notices import UnknownCharacters
 from versemill.jobs.service.base_settings import settings_of
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Update
 
     from versemill.config.job import JobConfig
+    from versemill.jobs.devices import DeviceNeeds
     from versemill.jobs.notices import Notice
     from versemill.jobs.service.principal import Principal
     from versemill.jobs.service.texts import TextSources
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
     from versemill.plugins.selection import Selection
     from versemill.text.corpus import Text
     from versemill.text.splitting import Parts
+    from versemill.training.feasibility import MemoryEstimate
 
 _INVISIBLE = r"\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
 _NAME = re.compile(rf"(?![@-])(?!\d+$)[^{_INVISIBLE}/\\]{{1,100}}")
@@ -68,6 +72,8 @@ class Submission:
         text: the corpus's text, stored once per content.
         plugins: records of all plugins that it uses (`Selection.records`).
         name: unique; None to have one made up from corpus, cell and id.
+        needs: what it needs of a device, with its memory as estimated.
+        shape: digest of what decides how much memory it takes (`gpu_memory.shape`).
         priority: how urgent it is.
         timing: when it may begin, and how long it may run.
         notices: what there is to tell of how it was put together.
@@ -77,14 +83,17 @@ class Submission:
     text: Text
     plugins: Sequence[PluginRecord]
     name: str | None = None
+    needs: DeviceNeeds = ANY_DEVICE
+    shape: str | None = None
     priority: Priority = Priority.NORMAL
     timing: Timing = AT_ONCE
     notices: tuple[Notice, ...] = ()
 
 
 class SubmitOptions(TypedDict, total=False):
-    """Fields of `Submission` that no job table says."""
+    """What no job table says; see `Submission`."""
 
+    needs: DeviceNeeds
     priority: Priority
     timing: Timing
 
@@ -111,13 +120,14 @@ class SharedWork:
             self._texts[key] = find()
         return self._texts[key]
 
-    def checked(self, text: Text, selection: Selection) -> Parts:
-        """The parts of a text that `text` has returned; raises as `feasibility.check` does."""
-        from versemill.training.feasibility import check
+    def checked(self, text: Text, selection: Selection) -> tuple[Parts, MemoryEstimate, int]:
+        """As `feasibility.checked`, of a text that `text` has returned."""
+        from versemill.training.feasibility import checked
 
         key = (id(text), repr(selection.config.text))
-        self._parts[key] = check(text, selection, parts=self._parts.get(key))
-        return self._parts[key]
+        found = checked(text, selection, parts=self._parts.get(key))
+        self._parts[key] = found[0]
+        return found
 
 
 def submit(
@@ -131,8 +141,19 @@ def submit(
     **options: Unpack[SubmitOptions],
 ) -> Queued:
     """From a job table to a stored job: `prepare`, then `enqueue`; see both."""
-    submission = replace(prepare(store, table, sources, based_on=based_on), **options)
-    return enqueue(store, submission, principal, wake=wake)
+    submission = prepare(
+        store, table, sources, based_on=based_on, needs=options.get("needs", ANY_DEVICE)
+    )
+    return enqueue(store, with_options(submission, options), principal, wake=wake)
+
+
+def with_options(submission: Submission, options: SubmitOptions) -> Submission:
+    """A prepared job with what no job table says; `prepare` has its needs already."""
+    return replace(
+        submission,
+        priority=options.get("priority", submission.priority),
+        timing=options.get("timing", submission.timing),
+    )
 
 
 def stored_text(table: Mapping[str, Any]) -> str | None:
@@ -156,6 +177,7 @@ def prepare(
     sources: TextSources,
     *,
     based_on: int | None = None,
+    needs: DeviceNeeds = ANY_DEVICE,
     shared: SharedWork | None = None,
 ) -> Submission:
     """Puts a job together and checks whatever can be checked before it waits in a queue.
@@ -165,6 +187,7 @@ def prepare(
         table: the job as a job file has it, overrides already applied.
         sources: what its text may be read from.
         based_on: a job whose settings and text this one has, but for what `table` says.
+        needs: what it asks of a device; how much memory it takes is estimated here.
         shared: what was found for other jobs that are submitted together with it.
 
     Raises:
@@ -177,6 +200,7 @@ def prepare(
     from versemill.plugins.selection import Selection
     from versemill.text.reading import STANDARD_INPUT
     from versemill.text.unknown_characters import unknown_characters
+    from versemill.training.gpu_memory import gpu_bytes, shape, stepped
 
     shared = shared or SharedWork()
     registry = shared.registry
@@ -199,7 +223,10 @@ def prepare(
     if place == FROM_STDIN:
         config = replace(config, corpus=STANDARD_INPUT)
     selection = Selection(config, registry)
-    parts = shared.checked(found.text, selection)
+    parts, estimate, vocabulary = shared.checked(found.text, selection)
+    characters = len(parts.training)
+    if needs.kind != CPU:
+        needs = replace(needs, memory=stepped(gpu_bytes(estimate, characters)))
     if "prefixes" not in table:
         config = replace(config, prefixes=chosen_prefixes(config, found.text, parts))
     known = set(parts.training).__contains__
@@ -210,6 +237,8 @@ def prepare(
         text=found.text,
         plugins=selection.records(),
         name=name,
+        needs=needs,
+        shape=shape(selection, vocabulary, characters),
         notices=(*found.notices, *unknown_notices),
     )
 
@@ -301,7 +330,12 @@ def insert_job(uow: UnitOfWork, new: NewJob, principal: Principal) -> int:
         "state": State.QUEUED,
         "config": config.to_json(),
         "plugins": records_to_json(submission.plugins),
-        "requirements": keep_requirements(uow, at_least(submission.plugins)),
+        "requirements": keep_requirements(
+            uow,
+            at_least(submission.plugins),
+            corrected(uow.session, submission.needs, submission.shape),
+        ),
+        "shape": submission.shape,
         "recipe": config.recipe,
         "corpus": config.corpus,
         "cell": config.cell,

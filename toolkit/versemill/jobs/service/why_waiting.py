@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
 from versemill.jobs.devices import Device
-from versemill.jobs.notices import (
-    NoWorker,
-    OtherMachines,
-    PluginElsewhere,
-    PluginsMissing,
-    RetryDelayed,
-    WorkersBusy,
-)
-from versemill.jobs.service.why_held import why_held
 from versemill.jobs.states import LEASE_SECONDS, State
 from versemill.jobs.storage.columns import db_now
-from versemill.jobs.storage.tables import Job, StoredRequirements, Worker
+from versemill.jobs.storage.plain_sql import SessionSQL
+from versemill.jobs.storage.tables import Job, Worker
 from versemill.jobs.views import WorkerView
-from versemill.plugins.requirements import from_json, lacking, offered_from_json
+from versemill.jobs.waiting.queue_listing import WaitingJobs
+from versemill.plugins.requirements import offered_from_json
 
 if TYPE_CHECKING:
     from sqlalchemy import RowMapping
 
     from versemill.jobs.notices import WaitingReason
     from versemill.jobs.storage.unit_of_work import Store
-    from versemill.plugins.requirements import Requirement
-
-_OTHERS_NAMED = 3
+    from versemill.jobs.waiting.queue_listing import Outlook
 
 
 def live_workers(store: Store) -> list[WorkerView]:
@@ -70,57 +61,11 @@ def _worker(row: RowMapping) -> WorkerView:
 
 def waiting(store: Store, job_id: int) -> WaitingReason | None:
     """Why a queued job waits; None if a free slot may take it at once."""
-    columns = (
-        Job.machine,
-        Job.inexact,
-        Job.available_at,
-        Job.begin_at,
-        db_now().label("now"),
-        StoredRequirements.requirements,
-    )
-    query = select(*columns).outerjoin(
-        StoredRequirements, StoredRequirements.digest == Job.requirements
-    )
+    found = outlook(store, job_id)
+    return None if found is None else found.reason
+
+
+def outlook(store: Store, job_id: int) -> Outlook | None:
+    """How things stand for a job; None if it does not wait."""
     with store.reading() as session:
-        found = session.execute(query.where(Job.id == job_id, Job.state == State.QUEUED)).first()
-        if found is None:
-            return None
-        held = why_held(session, job_id, begin_at=found.begin_at, now=found.now)
-    return held or _reason(found, live_workers(store))
-
-
-def _reason(found: Any, alive: list[WorkerView]) -> WaitingReason | None:
-    if not alive:
-        return NoWorker()
-    anywhere = found.machine is None or found.inexact
-    able = [w for w in alive if anywhere or w.machines is None or found.machine in w.machines]
-    if not able:
-        return OtherMachines(machine=found.machine)
-    required = from_json(found.requirements or ())
-    equipped = [worker for worker in able if not _lacking(required, worker)]
-    if not equipped:
-        return _lacking_plugins(required, able)
-    if found.available_at > found.now:
-        return RetryDelayed(seconds=(found.available_at - found.now).total_seconds())
-    if all(worker.busy >= worker.slots for worker in equipped):
-        return WorkersBusy(slots=sum(worker.slots for worker in equipped))
-    return None
-
-
-def _lacking(required: tuple[Requirement, ...], worker: WorkerView) -> list[Requirement]:
-    return [] if worker.plugins is None else lacking(required, worker.plugins)
-
-
-def _lacking_plugins(
-    required: tuple[Requirement, ...], workers: list[WorkerView]
-) -> PluginsMissing:
-    """What the best equipped worker lacks, and who has it in another version."""
-    lacks = min((_lacking(required, worker) for worker in workers), key=len)
-    others = [
-        PluginElsewhere(worker=worker.name, plugin=plugin)
-        for lack in lacks
-        for worker in workers
-        for plugin in worker.plugins or ()
-        if (plugin.kind, plugin.name) == (lack.kind, lack.name)
-    ]
-    return PluginsMissing(requirements=tuple(lacks), others=tuple(others[:_OTHERS_NAMED]))
+        return WaitingJobs(SessionSQL(session)).outlooks([job_id]).get(job_id)

@@ -7,32 +7,34 @@ database, `jobs` here through the standard library on SQLite.
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from versemill.jobs.states import Priority, Request, State
+from versemill.jobs.storage.plain_sql import NOW, SQLiteSQL, json_value, utc
 from versemill.jobs.storage.revisions import HEAD
 from versemill.jobs.views import ArrayView, JobView
 from versemill.normalisation import spellings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from versemill.jobs.storage.plain_sql import PlainSQL
+
+Outlook: TypeAlias = "Callable[[PlainSQL, list[JobView]], list[JobView]]"
+"""Adds to jobs how things stand for those that wait."""
+
+T = TypeVar("T")
 
 _SQLITE = "sqlite:///"
-_NOW = {
-    "sqlite": "strftime('%Y-%m-%d %H:%M:%f000', 'now')",  # the text in which times are stored
-    "postgresql": "clock_timestamp()",
-}
 _SELECT = """
 SELECT jobs.id, jobs.name, users.name AS owner, jobs.state, jobs.priority, jobs.request,
        jobs.recipe, jobs.corpus, jobs.cell, jobs.attempt, jobs.step, jobs.epoch, jobs.epochs,
        jobs.train_perplexity, jobs.valid_perplexity, jobs.characters_per_second,
        jobs.seconds_left, jobs.error, jobs.created_at, jobs.finished_at,
-       attempts.worker_name AS worker,
+       attempts.worker_name AS worker, attempts.device_name AS device,
        jobs.array_name AS array, jobs.array_values, jobs.begin_at, jobs.time_limit,
        jobs.lease_until < {now} AS expired
 FROM jobs
@@ -102,7 +104,7 @@ def query(
     if limit is not None:
         end += " LIMIT :limit"
         values["limit"] = limit
-    return _SELECT.format(now=_NOW[dialect]) + where + end, values
+    return _SELECT.format(now=NOW[dialect]) + where + end, values
 
 
 def arrays_query(
@@ -128,7 +130,7 @@ def arrays_view(rows: Iterable[Mapping[str, Any]]) -> dict[str, ArrayView]:
 
 def _array_view(name: str, rows: Sequence[Mapping[str, Any]]) -> ArrayView:
     best = [row["best"] for row in rows if row["best"] is not None]
-    created_at = min(filter(None, (_utc(row["created_at"]) for row in rows)))
+    created_at = min(filter(None, (utc(row["created_at"]) for row in rows)))
     return ArrayView(
         name=name,
         first_id=min(row["first_id"] for row in rows),
@@ -162,109 +164,100 @@ def view(row: Mapping[str, Any]) -> JobView:
     columns["priority"] = Priority(columns["priority"])
     columns |= {"request": request, "state": state, "state_shown": shown}
     for column in ("created_at", "finished_at", "begin_at"):
-        columns[column] = _utc(columns[column])
-    if isinstance(columns["array_values"], str):  # JSON is text in SQLite
-        columns["array_values"] = json.loads(columns["array_values"])
+        columns[column] = utc(columns[column])
+    columns["array_values"] = json_value(columns["array_values"])
     return JobView(**columns)
+
+
+def _as_they_are(_sql: PlainSQL, jobs: list[JobView]) -> list[JobView]:
+    return jobs
 
 
 def jobs(
     database_url: str,
     *,
     limit: int | None = None,
-    states: Iterable[State] | None = None,
+    states: Sequence[State] | None = None,
     owner: str | None = None,
     array: str | None = None,
     best_first: bool = False,
+    outlook: Outlook = _as_they_are,
 ) -> list[JobView] | None:
     """The listing by the quick way.
+
+    Args:
+        database_url: where.
+        limit: at most so many.
+        states: in any of these; None for all.
+        owner: of this owner; None for all.
+        array: members of this array.
+        best_first: by the validation perplexity that was reported last.
+        outlook: adds to waiting jobs how things stand for them, in the same transaction.
 
     Returns:
         The jobs; None where the quick way does not apply: another database than an existing
         SQLite file with our schema, or any trouble, which the ordinary way then explains.
     """
-    wanted = conditions(limit=limit, states=states, owner=owner, array=array, best_first=best_first)
-    with _opened(database_url) as connection:
-        return None if connection is None else _jobs(connection, wanted)
+    wanted = conditions(owner=owner, array=array)
+    wanted |= {"limit": limit, "states": states, "best_first": best_first}
+    return _quickly(database_url, lambda sql: outlook(sql, _jobs(sql, wanted)))
 
 
 def folded(
     database_url: str,
     *,
     limit: int | None = None,
-    states: Iterable[State] | None = None,
+    states: Sequence[State] | None = None,
     owner: str | None = None,
+    outlook: Outlook = _as_they_are,
 ) -> list[JobView | ArrayView] | None:
-    """The listing with a line for each array, by the quick way; None as for `jobs`."""
-    wanted = conditions(limit=limit, states=states, owner=owner) | {"folded": True}
-    with _opened(database_url) as connection:
-        found = None if connection is None else _jobs(connection, wanted)
-        if connection is None or found is None:
-            return None
-        names = array_names(found)
-        if not names:
-            return list(found)
-        try:
-            rows = connection.execute(*arrays_query(names, states)).fetchall()
-        except sqlite3.Error:
-            return None
-    return with_arrays(found, arrays_view(dict(row) for row in rows))
+    """The listing with a line for each array, by the quick way; arguments, None as for `jobs`."""
+    wanted = conditions(owner=owner) | {"limit": limit, "states": states, "folded": True}
+    return _quickly(
+        database_url, lambda sql: with_arrays(sql, outlook(sql, _jobs(sql, wanted)), states)
+    )
 
 
-def conditions(
-    *, owner: str | None = None, array: str | None = None, **others: Any
-) -> dict[str, Any]:
+def conditions(*, owner: str | None = None, array: str | None = None) -> dict[str, Any]:
     """Conditions as `query` takes them: a name means all its spellings."""
     owners = None if owner is None else spellings(owner)
     arrays = None if array is None else spellings(array)
-    return {**others, "owners": owners, "arrays": arrays}
-
-
-def array_names(found: Iterable[JobView]) -> list[str]:
-    """The arrays of these jobs."""
-    return sorted({job.array for job in found if job.array is not None})
+    return {"owners": owners, "arrays": arrays}
 
 
 def with_arrays(
-    found: Iterable[JobView], arrays: Mapping[str, ArrayView]
+    sql: PlainSQL, found: Iterable[JobView], states: Iterable[State] | None = None
 ) -> list[JobView | ArrayView]:
-    """A listing in which an array stands where one of its members was."""
-    return [arrays.get(job.array, job) if job.array is not None else job for job in found]
+    """A listing in which an array stands where one of its members was, counted in `states`."""
+    lines: list[JobView | ArrayView] = list(found)
+    names = sorted({job.array for job in lines if isinstance(job, JobView) and job.array})
+    if not names:
+        return lines
+    arrays = arrays_view(sql.rows(*arrays_query(names, states)))
+    return [
+        arrays.get(job.array, job) if isinstance(job, JobView) and job.array else job
+        for job in lines
+    ]
 
 
-@contextmanager
-def _opened(database_url: str) -> Iterator[sqlite3.Connection | None]:
-    """The SQLite file, read only; None where the quick way does not apply."""
+def _jobs(sql: PlainSQL, wanted: Mapping[str, Any]) -> list[JobView]:
+    return [view(row) for row in sql.rows(*query(sql.dialect, **wanted))]
+
+
+def _quickly(database_url: str, read: Callable[[PlainSQL], list[T]]) -> list[T] | None:
+    """What `read` reads in one transaction; None where the quick way does not apply."""
     path = Path(database_url.removeprefix(_SQLITE))
     if not database_url.startswith(_SQLITE) or "?" in database_url or not path.is_file():
-        yield None
-        return
+        return None
     try:
-        connection = sqlite3.connect(path, isolation_level=None)
-    except sqlite3.Error:
-        yield None
-        return
-    with closing(connection):
-        connection.row_factory = sqlite3.Row
-        yield connection
-
-
-def _jobs(connection: sqlite3.Connection, wanted: Mapping[str, Any]) -> list[JobView] | None:
-    sql, values = query("sqlite", **wanted)
-    try:
-        connection.execute("PRAGMA query_only = ON")
-        revisions = connection.execute("SELECT version_num FROM alembic_version").fetchall()
-        if [tuple(row) for row in revisions] != [(HEAD,)]:
-            return None
-        return [view(dict(row)) for row in connection.execute(sql, values)]
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            if connection.execute("SELECT version_num FROM alembic_version").fetchall() != [
+                (HEAD,)
+            ]:
+                return None
+            connection.row_factory = sqlite3.Row
+            connection.execute("BEGIN")
+            return read(SQLiteSQL(connection))
     except sqlite3.Error:
         return None
-
-
-def _utc(value: str | datetime | None) -> datetime | None:
-    """SQLite's text or PostgreSQL's time as an aware time in UTC."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
-    return value.astimezone(UTC)

@@ -176,6 +176,7 @@ class Job(Base):
         preempted_for: the urgent job for which it gives up its place, while it is asked to.
         place_worker_id: the worker that keeps a place for it, which another job gives up.
         array_values: the settings in which it differs from other members of its array.
+        reservation_id: the reservation for which it leaves its place, while it is asked to.
     """
 
     __tablename__ = "jobs"
@@ -221,6 +222,7 @@ class Job(Base):
     preempted_for: Mapped[int | None]
     place_worker_id: Mapped[str | None] = mapped_column(String(36))
     array_values: Mapped[JSONTable | None]
+    reservation_id: Mapped[int | None]
 
     __table_args__ = (
         CheckConstraint("request IN ('none', 'yield', 'pause', 'cancel')", name="request"),
