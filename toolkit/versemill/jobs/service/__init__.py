@@ -24,6 +24,14 @@ from versemill.jobs.service.listings import (
     output,
     thinned_curve,
 )
+from versemill.jobs.service.notifications import (
+    record_waiting,
+    send_due,
+    send_test,
+    subscribe,
+    subscriptions,
+    unsubscribe,
+)
 from versemill.jobs.service.principal import Principal
 from versemill.jobs.service.priorities import set_priority
 from versemill.jobs.service.restarting import resume, resume_or_retry, retry
@@ -87,6 +95,7 @@ __all__ = [
     "offered_corpora",
     "output",
     "prepare",
+    "record_waiting",
     "remove",
     "remove_corpus",
     "request_cancel",
@@ -95,12 +104,17 @@ __all__ = [
     "resume",
     "resume_or_retry",
     "retry",
+    "send_due",
+    "send_test",
     "set_disabled",
     "set_limits",
     "set_priority",
     "set_role",
     "submit",
+    "subscribe",
+    "subscriptions",
     "text_by_hash",
     "thinned_curve",
+    "unsubscribe",
     "waiting",
 ]
