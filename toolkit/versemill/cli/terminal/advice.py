@@ -92,6 +92,8 @@ ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
         ("job-state", "corpus-needed"): (
             "wait until they are over, or cancel them first: `versemill cancel {job_ids}`"
         ),
+        ("missing-package", ""): "`pip install 'versemill[{extra}]'`",
+        ("unknown-name", "subscription"): "`versemill notify list` lists yours",
         ("forbidden", "owner"): "`versemill users list` shows who is admin",
         ("forbidden", "admin"): "`versemill users list` shows who is admin",
         ("forbidden", "disabled"): "an admin can lift it: `versemill users enable {user}`",

@@ -34,6 +34,13 @@ from versemill.jobs.service.members import (
     find_jobs,
     find_one,
     recent_arrays,
+from versemill.jobs.service.notifications import (
+    record_waiting,
+    send_due,
+    send_test,
+    subscribe,
+    subscriptions,
+    unsubscribe,
 )
 from versemill.jobs.service.principal import Principal
 from versemill.jobs.service.priorities import set_priority
@@ -112,6 +119,7 @@ __all__ = [
     "output",
     "prepare",
     "recent_arrays",
+    "record_waiting",
     "remove",
     "remove_corpus",
     "request_cancel",
@@ -120,13 +128,18 @@ __all__ = [
     "resume",
     "resume_or_retry",
     "retry",
+    "send_due",
+    "send_test",
     "set_disabled",
     "set_limits",
     "set_priority",
     "set_role",
     "submit",
     "submit_array",
+    "subscribe",
+    "subscriptions",
     "text_by_hash",
     "thinned_curve",
+    "unsubscribe",
     "waiting",
 ]
