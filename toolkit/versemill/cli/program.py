@@ -22,6 +22,7 @@ SECTIONS: dict[str, dict[str, str]] = {
         "lyrics": "commands.lyrics:lyrics",
         "logs": "commands.logs:logs",
         "workers": "commands.workers:workers",
+        "stats": "commands.stats:stats",
     },
     "Write and measure": {
         "generate": "commands.generate:generate",
