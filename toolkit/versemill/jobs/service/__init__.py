@@ -24,6 +24,7 @@ from versemill.jobs.service.listings import (
     output,
     thinned_curve,
 )
+from versemill.jobs.service.overview import overview, queue_view
 from versemill.jobs.service.principal import Principal
 from versemill.jobs.service.priorities import set_priority
 from versemill.jobs.service.restarting import resume, resume_or_retry, retry
@@ -86,7 +87,9 @@ __all__ = [
     "named_text",
     "offered_corpora",
     "output",
+    "overview",
     "prepare",
+    "queue_view",
     "remove",
     "remove_corpus",
     "request_cancel",

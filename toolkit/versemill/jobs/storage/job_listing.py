@@ -42,7 +42,7 @@ _SHOWN = {Request.YIELD: "yielding", Request.PAUSE: "pausing", Request.CANCEL: "
 def query(
     dialect: str,
     *,
-    job_id: int | None = None,
+    ids: Sequence[int] | None = None,
     names: Sequence[str] | None = None,
     states: Iterable[State] | None = None,
     owners: Sequence[str] | None = None,
@@ -51,7 +51,6 @@ def query(
     """The statement and its parameters: jobs that meet every condition given, newest first."""
     values: dict[str, Any] = {}
     conditions: list[str] = []
-    ids = None if job_id is None else (job_id,)
     for column, among in (("jobs.id", ids), ("jobs.name", names), ("users.name", owners)):
         if among is not None:
             keys = {f"{column.replace('.', '_')}_{i}": value for i, value in enumerate(among)}
