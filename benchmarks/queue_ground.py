@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import (
     ColumnElement,
     String,
+    case,
     cast,
     create_engine,
     insert,
@@ -31,6 +32,7 @@ from sqlalchemy import (
 from versemill.config.validation import NoOptions
 from versemill.jobs import service
 from versemill.jobs.service import Principal, Submission
+from versemill.jobs.states import Priority
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.database import parse_url, upgrade
 from versemill.jobs.storage.tables import Job, Metric, User
@@ -184,6 +186,8 @@ def fill_with_jobs(
 ) -> int:
     """Multiplies one submitted job to `count` of `OWNERS` owners in turn; returns its id.
 
+    Half of each owner's are of priority normal, a quarter low, a quarter high.
+
     Args:
         store: an installation without jobs.
         work: what is submitted.
@@ -203,6 +207,11 @@ def fill_with_jobs(
             "name": literal(prefix) + cast(numbers.c.n, String),
             "owner_id": literal(lowest) + numbers.c.n % OWNERS,
             "queued_at": db_now(),
+            "priority": case(
+                (numbers.c.n / OWNERS % 4 == 0, Priority.LOW),
+                (numbers.c.n / OWNERS % 4 == 1, Priority.HIGH),
+                else_=Priority.NORMAL,
+            ),
         }
         made |= {c.name: c for c in table.c if c.name not in {"id", *made}}
         chosen = select(*made.values()).join(numbers, true()).where(table.c.id == first)

@@ -1,8 +1,9 @@
 """A worker that causes faults in itself: `python -m drill.commit_faults` takes a worker's options.
 
 An order in a file makes it die, freeze or lose its connection at the next commit of a chosen kind,
-where no signal from outside can be timed. Nothing else is changed but two measures: chunks of
-checkpoints are small, so that small jobs have several, and Python's clock may be wrong.
+where no signal from outside can be timed. Nothing else is changed but three measures: chunks of
+checkpoints are small, so that small jobs have several, jobs may be pre-empted as soon as they have
+run for a second, since they are short, and Python's clock may be wrong.
 
 Imports nothing of the product at the top: every trainer process runs this module's head once more.
 """
@@ -34,6 +35,7 @@ def main() -> None:
     """Sets up the faults, then is a worker."""
     _set_clock(float(os.environ.get(CLOCK, "0")))
     shrink_chunks()
+    _allow_early_preemption()
     CommitFaults(Path(os.environ["VERSEMILL_HOME"])).install()
 
     from versemill_workers.__main__ import main as work
@@ -46,6 +48,12 @@ def shrink_chunks() -> None:
     from versemill.jobs.execution import checkpoints, worker_api
 
     checkpoints.CHUNK_BYTES = worker_api.CHUNK_BYTES = CHUNK_BYTES
+
+
+def _allow_early_preemption() -> None:
+    from versemill.jobs.execution import preemption
+
+    preemption.LEAST_RUN_SECONDS = 1.0
 
 
 def _set_clock(seconds: float) -> None:

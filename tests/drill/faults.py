@@ -7,6 +7,7 @@ do nothing just now. What lasts a while is undone later by the drill's `later`.
 from __future__ import annotations
 
 import contextlib
+import time
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,16 @@ import psutil
 
 from drill import commit_faults
 from drill.stacks import Servers, SQLite
-from drill.workload import ADMIN
+from drill.workload import ADMIN, OWNERS
 from versemill.errors import DatabaseError, UnknownNameError
 from versemill.jobs import celery_client, service
-from versemill.jobs.states import LEASE_SECONDS, State
+from versemill.jobs.states import LEASE_SECONDS, Priority, State
 
 if TYPE_CHECKING:
     from drill.campaign import Campaign
     from drill.fleet import Member, Trainer
+    from versemill.jobs.service import Principal
+    from versemill.jobs.storage.unit_of_work import Store
 
 MOVES = (
     "queued to running",
@@ -193,6 +196,49 @@ def change_requests(drill: Campaign) -> str | None:
     return f"job {job.id} {what}"
 
 
+def _set_urgent(store: Store, job_id: int, principal: Principal) -> None:
+    service.set_priority(store, job_id, Priority.URGENT, principal)
+
+
+def make_urgent(drill: Campaign) -> str | None:
+    """A waiting job becomes urgent, and takes the place of one that runs."""
+    jobs = [job for job in drill.work.jobs(State.QUEUED) if job.priority is not Priority.URGENT]
+    if not jobs:
+        return None
+    job = drill.draw.choice(jobs)
+    if not drill.work.ask(_set_urgent, job):
+        return None
+    return f"job {job.id} made urgent"
+
+
+def make_urgent_and_cancel(drill: Campaign) -> str | None:
+    """A job that has asked for a place no longer wants it."""
+    jobs = drill.work.jobs(State.QUEUED)
+    if not jobs:
+        return None
+    job = drill.draw.choice(jobs)
+    if not drill.work.ask(_set_urgent, job):
+        return None
+    cancel = partial(drill.work.ask, service.request_cancel, job)
+    drill.later(drill.draw.uniform(0.2, 3), cancel)
+    drill.later(drill.draw.uniform(4, 8), drill.resume_and_retry)
+    return f"job {job.id} made urgent, and cancelled soon"
+
+
+def limit_owner(drill: Campaign) -> str | None:
+    """Somebody may run only so many jobs for a while."""
+    owner, most = drill.draw.choice(OWNERS), drill.draw.choice([0, 1])
+    if not drill.work.limit(owner, most):
+        return None
+
+    def lift() -> None:
+        while not drill.work.limit(owner, None):
+            time.sleep(0.2)
+
+    drill.later(drill.draw.uniform(1, 8), lift)
+    return f"{owner} limited to {most} running"
+
+
 def lock_sqlite(drill: Campaign) -> str | None:
     """Somebody else is writing, for a while."""
     assert isinstance(drill.stack, SQLite)
@@ -266,6 +312,7 @@ ON_ALL_STACKS = (
         change_requests,
     ),
     *(kill_worker, freeze_worker, freeze_worker_for_long, end_worker, end_worker_at_once),
+    *(make_urgent, make_urgent, make_urgent_and_cancel, limit_owner),
     *(drain_worker, kill_in_commit, kill_in_commit, kill_in_commit, kill_in_checkpoint),
     *(kill_in_checkpoint, freeze_in_commit, freeze_in_commit, fill_disk_of_worker),
 )

@@ -47,6 +47,7 @@ class Findings:
         broken: for each invariant, where it does not hold.
         recovery: seconds from a forced failure to the next attempt.
         repeated: steps trained again after an attempt was lost.
+        preempted: attempts that gave up their place for an urgent job.
         tracebacks: last lines of tracebacks in workers' logs.
     """
 
@@ -58,6 +59,7 @@ class Findings:
     broken: dict[str, list[str]] = field(default_factory=dict)
     recovery: list[float] = field(default_factory=list)
     repeated: list[int] = field(default_factory=list)
+    preempted: int = 0
     tracebacks: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -78,6 +80,9 @@ def examine(drill: Campaign, undisturbed: dict[int, Record]) -> Findings:
             found.lost.append(job_id)
         else:
             found.finished += 1
+    found.preempted = sum(
+        row.preempted_for is not None for attempts in rows.attempts.values() for row in attempts
+    )
     for name, look in _INVARIANTS.items():
         found.broken[name] = list(look(rows))
     found.doubled = [
@@ -188,6 +193,14 @@ def _kept_checkpoints(rows: _Rows) -> Iterable[str]:
             yield f"job {job.id}: {dict(flags)}"
 
 
+def _preempted_without_loss(rows: _Rows) -> Iterable[str]:
+    for job_id, attempts in rows.attempts.items():
+        for one, other in pairwise(attempts):
+            begins = other.first_step
+            if one.preempted_for is not None and begins is not None and begins < one.last_step:
+                yield f"job {job_id}: attempt {one.number} stopped at {one.last_step}, not {begins}"
+
+
 _INVARIANTS: dict[str, Callable[[_Rows], Iterable[str]]] = {
     "every job terminal or waiting": _ended,
     "one live attempt per job": _one_live_attempt,
@@ -195,6 +208,7 @@ _INVARIANTS: dict[str, Callable[[_Rows], Iterable[str]]] = {
     "every move allowed, each once": _valid_moves,
     "curves without gap or overlap": _whole_curves,
     "last, best and final kept once": _kept_checkpoints,
+    "no step lost to a pre-emption": _preempted_without_loss,
 }
 
 
@@ -262,7 +276,8 @@ def report(drill: Campaign, found: Findings, *, seconds: float) -> list[str]:
         f"jobs        accepted {found.accepted} · finished {found.finished} · "
         f"lost {len(found.lost)} · refused {drill.work.refused} (told so) · "
         f"given up and retried {drill.given_up}",
-        f"attempts    {found.attempts} · doubled {len(found.doubled)}",
+        f"attempts    {found.attempts} · doubled {len(found.doubled)} · "
+        f"pre-empted {found.preempted}",
         f"recovery    {_figures(found.recovery, ' s')}",
         f"repeated    {_figures(found.repeated, ' steps')}",
         *(f"invariant   {name}: {_verdict(where)}" for name, where in found.broken.items()),

@@ -11,7 +11,7 @@ from versemill.config.recipes import apply_overrides
 from versemill.errors import DatabaseError, JobStateError, UnknownNameError
 from versemill.jobs import celery_client, service
 from versemill.jobs.service import Principal, Submission
-from versemill.jobs.states import State
+from versemill.jobs.states import Priority, State
 from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
 from versemill.text.corpus import Text
@@ -47,6 +47,7 @@ KINDS: tuple[dict[str, Any], ...] = (
 WAITING = 8
 """So many jobs are kept waiting, for whatever slot is free."""
 OWNERS = ("ann", "bo", "chen")
+PRIORITIES = (Priority.NORMAL, Priority.LOW, Priority.NORMAL, Priority.HIGH)
 ADMIN = Principal(OWNERS[0])
 """Who submits first is admin."""
 _LOOK_SECONDS = 0.2
@@ -74,7 +75,8 @@ class Workload:
         config = resolve(apply_overrides({}, SMALL | KINDS[kind]), Registry.discover())
         wake = celery_client.wake(self.settings)
         owner = Principal(OWNERS[(self.submits - 1) % len(OWNERS)])
-        submission = Submission(config=config, text=TEXT, plugins=[], name=name)
+        priority = PRIORITIES[self.submits % len(PRIORITIES)]
+        submission = Submission(config=config, text=TEXT, plugins=[], name=name, priority=priority)
         try:
             job = service.enqueue(self.store, submission, owner, wake=wake).job
         except DatabaseError:
@@ -116,6 +118,14 @@ class Workload:
         try:
             what(self.store, job.id, ADMIN, **options)
         except (DatabaseError, JobStateError):
+            return False
+        return True
+
+    def limit(self, owner: str, running: int | None) -> bool:
+        """Limits how many jobs of an owner run; whether that could be done."""
+        try:
+            service.set_limits(self.store, owner, {"running": running}, ADMIN)
+        except (DatabaseError, UnknownNameError):
             return False
         return True
 

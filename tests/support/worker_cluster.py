@@ -31,7 +31,6 @@ from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
 from versemill.settings import Settings
 from versemill.text.corpus import Text
-from versemill_workers.devices import Slot
 from versemill_workers.supervisor.attempt import Supervisor
 from versemill_workers.trainer import entry
 
@@ -116,8 +115,7 @@ class Cluster:
         context = get_context("forkserver")
         context.set_forkserver_preload(entry.PRELOADED)
         settings = Settings.from_environment()
-        slot = Slot(device="cpu", gpu=None, threads=1)
-        supervisor = Supervisor(settings, self.store, claim, slot, context, threading.Event())
+        supervisor = Supervisor(settings, self.store, claim, 1, context, threading.Event())
         thread = threading.Thread(target=supervisor.run)
         with _slow_plugins_here():  # a trainer is given this process' path
             thread.start()

@@ -18,7 +18,6 @@ from versemill.plugins.record import PluginRecord
 from versemill.plugins.registry import Registry
 from versemill.plugins.resolution import resolve
 from versemill.settings import Settings
-from versemill_workers.devices import Slot
 from versemill_workers.supervisor.attempt import Supervisor
 from versemill_workers.trainer import entry
 from worker_cluster import ENDLESS, SMALL, TEXT, Cluster, command
@@ -107,9 +106,8 @@ def test_a_trainer_that_lacks_a_plugin_hands_its_job_back(
     assert claim is not None
     context = get_context("forkserver")
     context.set_forkserver_preload(entry.PRELOADED)
-    slot = Slot(device="cpu", gpu=None, threads=1)
     supervisor = Supervisor(
-        Settings.from_environment(), sqlite_cluster.store, claim, slot, context, threading.Event()
+        Settings.from_environment(), sqlite_cluster.store, claim, 1, context, threading.Event()
     )
     assert supervisor.run()
     assert supervisor.plugin_mismatch

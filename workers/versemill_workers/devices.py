@@ -1,88 +1,86 @@
-"""Which devices this machine trains on. The worker itself never touches CUDA."""
+"""Which devices a worker uses, how many jobs it runs at a time, and what a trainer sees of it."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from versemill.errors import ConfigError
-from versemill.jobs.devices import ANY_CPU, GPU, Device
+from versemill.jobs.devices import CPU
+from versemill_workers import nvidia
+from versemill_workers.inventory import CpuInventory, GpuInventory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from versemill.jobs.devices import Device
+    from versemill_workers.inventory import Inventory
+
+JOBS_PER_GPU = 4
+"""Most jobs at once on a GPU, unless `--slots` asks for more."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Slot:
-    """Room for one training job.
+class Places:
+    """Where a worker's jobs run.
 
     Attributes:
-        device: `cpu` or `cuda`.
-        gpu: index of the GPU as `nvidia-smi` counts; None on CPU.
-        threads: CPU threads of one operation.
-        machine: the kind of machine it is (`KernelPlan.machine`); None until a trainer has said.
+        inventory: measures the devices.
+        slots: most jobs at a time, over all devices.
+        threads: CPU threads of one operation of a job.
     """
 
-    device: str
-    gpu: int | None
+    inventory: Inventory
+    slots: int
     threads: int
-    machine: str | None = None
-
-    def as_device(self) -> Device:
-        """The slot as claims see it. Memory of GPUs is not measured: their slots are the limit."""
-        if self.gpu is None:
-            return replace(ANY_CPU, machine=self.machine)
-        name = f"GPU {self.gpu}"
-        return Device(id=name, kind=GPU, name=name, index=self.gpu, machine=self.machine)
-
-    def environment(self) -> dict[str, str]:
-        """Variables that show a trainer its device and no other."""
-        return {"CUDA_VISIBLE_DEVICES": "" if self.gpu is None else str(self.gpu)}
 
 
-def gpus() -> list[int]:
-    """Indices of the GPUs the NVIDIA driver reports; empty without a driver."""
-    command = shutil.which("nvidia-smi")
-    if command is None:
-        return []
-    try:
-        listing = subprocess.run(  # noqa: S603 - a fixed command, found on PATH
-            [command, "--query-gpu=index", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [int(line) for line in listing.split() if line.isdigit()]
+def places(
+    devices: str,
+    slots: int | None,
+    *,
+    avoid_foreign: bool = False,
+    read: Callable[[], list[Device]] | None = None,
+) -> Places:
+    """Finds the devices, and shares this machine's cores among the jobs on them.
 
-
-def slots(
-    devices: str, count: int | None, *, find_gpus: Callable[[], list[int]] = gpus
-) -> list[Slot]:
-    """Shares this machine's devices and cores among slots; OMP_NUM_THREADS bounds the latter.
+    A job is bound to no device before it is claimed. OMP_NUM_THREADS bounds its threads.
 
     Args:
         devices: `auto` (GPUs if there are any, else the CPU), `cpu`, or GPU indices like `0,2`.
-        count: number of slots; by default one per GPU, or one on the CPU.
-        find_gpus: inventory of GPUs.
+        slots: most jobs at a time; by default `JOBS_PER_GPU` for each GPU, or one on the CPU.
+        avoid_foreign: leave a GPU alone while processes outside the queue use it.
+        read: reads the GPUs from their driver; by default `nvidia.reader()`.
 
     Raises:
-        ConfigError: no such device, or a count below 1.
+        ConfigError: no such device, or fewer slots than 1.
     """
-    if count is not None and count < 1:
-        raise ConfigError("--slots", count, "a whole number, at least 1")
-    chosen = _chosen(devices, find_gpus)
-    total = count or len(chosen)
+    if slots is not None and slots < 1:
+        raise ConfigError("--slots", slots, "a whole number, at least 1")
+    read = read or nvidia.reader()
+    gpus = [] if devices == CPU else _gpus(devices, read)
+    total = slots or JOBS_PER_GPU * len(gpus) or 1
     threads = max(1, min(available_cores() // total, _thread_limit()))
-    places = [chosen[i % len(chosen)] for i in range(total)]
-    return [
-        Slot(device="cpu" if gpu is None else "cuda", gpu=gpu, threads=threads) for gpu in places
-    ]
+    inventory: Inventory = CpuInventory()
+    if gpus:
+        inventory = GpuInventory(
+            read,
+            ids=None if devices == "auto" else [gpu.id for gpu in gpus],
+            max_jobs=max(JOBS_PER_GPU, -(-total // len(gpus))),
+            avoid_foreign=avoid_foreign,
+        )
+    return Places(inventory=inventory, slots=total, threads=threads)
+
+
+def torch_device(device: Device) -> str:
+    """`cpu` or `cuda`, as PyTorch names the device that a trainer sees."""
+    return "cpu" if device.kind == CPU else "cuda"
+
+
+def environment(device: Device) -> dict[str, str]:
+    """Variables that show a trainer its device and no other GPU."""
+    return {"CUDA_VISIBLE_DEVICES": "" if device.kind == CPU else device.id}
 
 
 def available_cores() -> int:
@@ -97,14 +95,13 @@ def _thread_limit() -> int:
     return int(outermost) if outermost.isascii() and outermost.isdigit() else available_cores()
 
 
-def _chosen(devices: str, find_gpus: Callable[[], list[int]]) -> list[int | None]:
-    if devices == "cpu":
-        return [None]
-    found = find_gpus()
+def _gpus(devices: str, read: Callable[[], list[Device]]) -> list[Device]:
+    """The GPUs that are meant; none for `auto` on a machine without."""
+    found = GpuInventory(read).measure()
     if devices == "auto":
-        return [*found] or [None]
-    wanted = devices.split(",")
-    if not all(index.isdigit() and int(index) in found for index in wanted):
-        listed = ", ".join(map(str, found)) or "none"
+        return list(found)
+    chosen = [gpu for gpu in found if str(gpu.index) in devices.split(",")]
+    if len(chosen) != len(devices.split(",")):
+        listed = ", ".join(str(gpu.index) for gpu in found) or "none"
         raise ConfigError("--devices", devices, f"auto, cpu, or GPU indices; GPUs here: {listed}")
-    return [int(index) for index in wanted]
+    return chosen

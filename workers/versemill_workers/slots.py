@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from versemill.errors import DatabaseError, VersemillError
 from versemill.jobs import service
+from versemill.jobs.devices import ANY_CPU
 from versemill.jobs.execution import worker_api
 from versemill.jobs.states import State
 from versemill.plugins.discovery import find_sources
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from versemill.jobs.execution.worker_api import WorkerRecord
     from versemill.jobs.storage.unit_of_work import Store
     from versemill.settings import Settings
-    from versemill_workers.devices import Slot
+    from versemill_workers.devices import Places
 
 logger = logging.getLogger("versemill.worker")
 
@@ -51,6 +52,7 @@ class SlotPool:
         settings: where the spool is, and whether there is a broker.
         store: the jobs.
         worker: this process's registration.
+        places: how many jobs it runs at a time, and on which devices.
         context: starts trainer processes.
         handing_over: set once somebody has asked the worker to end.
         only: work on this job alone, and end once it is neither queued nor running.
@@ -61,6 +63,7 @@ class SlotPool:
         settings: Settings,
         store: Store,
         worker: WorkerRecord,
+        places: Places,
         context: ForkServerContext,
         *,
         handing_over: threading.Event,
@@ -73,14 +76,16 @@ class SlotPool:
         self._worker = worker
         self._context = context
         self._only = only
-        self._free: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        self._places = places
+        self._free: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._failures_in_a_row = 0
         self._supervisors: set[Supervisor] = set()
         self._poll_now = threading.Event()
         self._sweep_at = 0.0
         self._plugins_lock = threading.Lock()
         self._sources: list[tuple[str, str]] | None = None
-        self._any_slot: Slot | None = None
+        self._opened = False
+        self._machines: dict[str, str] = {}
         self._devices: tuple[Device, ...] = ()
         self._forecaster = service.Forecaster(store)
 
@@ -92,26 +97,24 @@ class SlotPool:
             except queue.Empty:
                 return
             try:
-                if not self._work_once(slot):
+                if not self._work_once():
                     return
             finally:
                 self._free.put(slot)
                 self._poll_now.set()
 
-    def open_slots(self, slots: list[Slot]) -> None:
+    def open_slots(self) -> None:
         """Opens the slots for jobs, once trainers can be started without delay.
 
         Raises:
             OSError: no process can be started.
+            EOFError: one ended before it said what kind of machine this is.
         """
-        machines = sorted({slot.machine for slot in slots if slot.machine is not None})
-        self._worker = replace(self._worker, machines=machines)
-        self._any_slot = slots[0]
-        self._devices = tuple({slot.gpu: slot.as_device() for slot in slots}.values())
-        self._worker = replace(self._worker, devices=self._devices)
+        self._refresh_devices()
         self._refresh_plugins()
-        for slot in slots:
-            self._free.put(slot)
+        self._opened = True
+        for number in range(self._places.slots):
+            self._free.put(number)
         self._sweep_at = 0.0  # a sweep also records what kind of machine this is
         self._poll_now.set()
 
@@ -143,11 +146,11 @@ class SlotPool:
             supervisor.kill()
         os._exit(1)
 
-    def _work_once(self, slot: Slot) -> bool:
+    def _work_once(self) -> bool:
         """Whether there was a job."""
         try:
             claim = worker_api.claim(
-                self._store, self._worker, devices=(slot.as_device(),), only=self._only
+                self._store, self._worker, devices=self._measured(), only=self._only
             )
         except DatabaseError as error:
             logger.warning("cannot claim: %s", error)
@@ -155,7 +158,12 @@ class SlotPool:
         if claim is None:
             return False
         supervisor = Supervisor(
-            self._settings, self._store, claim, slot, self._context, self.handing_over
+            self._settings,
+            self._store,
+            claim,
+            self._places.threads,
+            self._context,
+            self.handing_over,
         )
         self._supervisors.add(supervisor)
         try:
@@ -193,20 +201,39 @@ class SlotPool:
         self.ask_to_end()
 
     def _look_for_work(self, dispatch: Callable[[], object]) -> None:
-        if self._free.empty():
-            worker_api.preempt(self._store)
-        elif worker_api.runnable(self._store, self._worker, devices=self._devices, only=self._only):
+        if not self._free.empty() and worker_api.runnable(
+            self._store, self._worker, devices=self._devices, only=self._only
+        ):
             dispatch()
+        worker_api.preempt(self._store)
         if self._only is None:
             self._forecaster.look()
+
+    def _measured(self) -> tuple[Device, ...]:
+        """The devices as they are now, of those whose kind of machine is known."""
+        return tuple(
+            replace(device, machine=self._machines[device.id])
+            for device in self._places.inventory.measure()
+            if device.id in self._machines
+        )
+
+    def _refresh_devices(self) -> None:
+        """Finds out which devices there are, and what kind of machine each new one makes."""
+        for device in self._places.inventory.measure():
+            if device.id not in self._machines:
+                self._machines[device.id] = offered_plugins.machine(self._context, device)
+        self._devices = self._measured()
+        machines = sorted(set(self._machines.values()))
+        self._worker = replace(self._worker, machines=machines, devices=self._devices)
 
     def _refresh_plugins(self) -> None:
         """Finds out which plugins there are, if they may be others than before."""
         with self._plugins_lock:
-            slot, sources = self._any_slot, [(s.distribution, s.version) for s in find_sources()]
-            if slot is None or sources == self._sources:
+            sources = [(s.distribution, s.version) for s in find_sources()]
+            if sources == self._sources:
                 return
-            found = offered_plugins.plugins(self._context, slot)
+            device = self._devices[0] if self._devices else ANY_CPU
+            found = offered_plugins.plugins(self._context, device)
             self._worker = replace(self._worker, plugins=found)
             self._sources = sources
 
@@ -221,12 +248,15 @@ class SlotPool:
 
     def _sweep(self) -> None:
         try:
-            self._refresh_plugins()
-        except OSError as error:
-            logger.warning("cannot look for plugins: %s", error)
+            if self._opened:
+                self._refresh_devices()
+                self._refresh_plugins()
+        except (OSError, EOFError) as error:
+            logger.warning("cannot look for devices and plugins: %s", error)
         worker_api.heartbeat(self._store, self._worker)
         for job_id in worker_api.sweep(self._store, self._worker):
             logger.warning("job %d: its worker's lease expired; it is queued again", job_id)
+        worker_api.enforce_reservations(self._store)
         if self._settings.checkpoint_limit is not None:
             for freed in worker_api.free_checkpoints(self._store, self._settings.checkpoint_limit):
                 logger.warning("%s", freed)

@@ -26,7 +26,7 @@ from versemill.jobs.storage.libpq_environment import PREFIX, with_libpq_environm
 from versemill.jobs.storage.unit_of_work import Store
 from versemill.redaction import RedactingFormatter, holds_secret
 from versemill.settings import HARMLESS, Settings, bound_spinning
-from versemill_workers import devices, offered_plugins
+from versemill_workers.devices import places
 from versemill_workers.slots import SlotPool
 from versemill_workers.supervisor.spool import remove_abandoned, spool_lock
 from versemill_workers.trainer import entry
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from multiprocessing.context import ForkServerContext
 
-    from versemill_workers.devices import Slot
 
 logger = logging.getLogger("versemill.worker")
 
@@ -58,29 +57,34 @@ def serve(arguments: Sequence[str]) -> None:
     database_url = with_libpq_environment(settings.database_url)
     settings = replace(settings, database_url=database_url)
     _log_without_secrets(settings)
-    slots = devices.slots(options.devices, options.slots)
+    found = places(options.devices, options.slots, avoid_foreign=options.avoid_foreign)
     _remove_secrets(settings)
     context = _fork_server()
-    store = Store.open(settings.database_url, connections=len(slots) + OTHER_CONNECTIONS)
+    store = Store.open(settings.database_url, connections=found.slots + OTHER_CONNECTIONS)
     if store.database.path is not None:
         refuse_network_filesystem(store.database.path)
     version = importlib.metadata.version("versemill")
     end_requested = threading.Event()
     _install_signal_handlers(end_requested)  # from here on there is something to take back
     worker = worker_api.register_worker(
-        store, options.name, len(slots), version=version, only_job=options.only
+        store,
+        options.name,
+        found.slots,
+        version=version,
+        labels=tuple(sorted(set(options.label))),
+        only_job=options.only,
     )
     slot_pool = SlotPool(
-        settings, store, worker, context, handing_over=end_requested, only=options.only
+        settings, store, worker, found, context, handing_over=end_requested, only=options.only
     )
     if options.end_with_parent:
         threading.Thread(target=_end_with_parent, args=(slot_pool,), daemon=True).start()
-    threading.Thread(target=_warm_up, args=(context, slots, slot_pool), daemon=True).start()
+    threading.Thread(target=_warm_up, args=(slot_pool,), daemon=True).start()
     spool = settings.home / "spool"
     try:
         with spool_lock(spool, worker.id):
             remove_abandoned(spool)
-            _run_celery(settings, slot_pool, slots=len(slots), name=options.name)
+            _run_celery(settings, slot_pool, slots=found.slots, name=options.name)
     finally:
         with contextlib.suppress(DatabaseError):  # others will see that it is gone
             worker_api.forget_worker(store, worker)
@@ -109,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--slots", type=int, default=None, help="jobs at a time")
     parser.add_argument("--devices", default="auto", help="auto, cpu, or GPU indices like 0,2")
     parser.add_argument("--name", default=socket.gethostname(), help="a label for people")
+    parser.add_argument("--label", action="append", default=[], help="what jobs may ask for")
+    parser.add_argument("--avoid-foreign", action="store_true", help="leave used GPUs alone")
     parser.add_argument("--only", type=int, default=None, help="work on this job, then end")
     parser.add_argument("--end-with-parent", action="store_true", help="end when stdin closes")
     return parser
@@ -185,16 +191,15 @@ def _install_signal_handlers(end_requested: threading.Event) -> None:
         signal.signal(number, note)
 
 
-def _warm_up(context: ForkServerContext, slots: list[Slot], slot_pool: SlotPool) -> None:
+def _warm_up(slot_pool: SlotPool) -> None:
     """Lets the slots claim jobs once the fork server has imported all it should.
 
     A job claimed before would hold a lease that nothing renews until its trainer is started. This
-    also finds out what kind of machine each slot is.
+    also finds out what kind of machine each device makes.
     """
     while not slot_pool.handing_over.is_set():
         try:
-            machines = {slot.gpu: offered_plugins.machine(context, slot) for slot in slots}
-            slot_pool.open_slots([replace(slot, machine=machines[slot.gpu]) for slot in slots])
+            slot_pool.open_slots()
         except (OSError, EOFError) as error:  # the fork server has died; the next try starts it
             logger.warning("cannot start a trainer: %s; trying again", error)
             slot_pool.handing_over.wait(_RETRY_SECONDS)

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 CPU, GPU = "cpu", "gpu"
 
+FOREIGN_BYTES = 256 * 2**20
+"""From how much memory of others on, a GPU counts as used by them: a process that computes on it
+takes at least that much, and what our own jobs say of themselves is not exact."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceNeeds:
@@ -48,6 +52,9 @@ class DeviceNeeds:
         return cls(**{**values, "labels": tuple(values.get("labels", ()))})
 
 
+ANY_DEVICE = DeviceNeeds()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Device:
     """A device as its worker has just measured it.
@@ -62,7 +69,7 @@ class Device:
         max_jobs: most jobs at once on a GPU.
         machine: the kind of machine (`KernelPlan.machine`); None if not known yet.
         utilisation: percent of the last moment in which it computed; None if not known.
-        foreign: whether processes outside the queue compute on it.
+        avoid_foreign: whether it is left alone while processes outside the queue use it.
     """
 
     id: str
@@ -74,7 +81,7 @@ class Device:
     max_jobs: int = 1
     machine: str | None = None
     utilisation: int | None = None
-    foreign: bool = False
+    avoid_foreign: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -138,14 +145,27 @@ def free_for_more(device: Device, admitted: Iterable[Admitted]) -> int:
     return max(0, (device.free or 0) - promised)
 
 
+def foreign_use(device: Device, admitted: Iterable[Admitted]) -> int:
+    """Bytes that processes outside the queue use, by difference: containers hide the processes.
+
+    A job that has not said yet what it has taken counts as what it was admitted with.
+    """
+    if device.memory is None or device.free is None:
+        return 0
+    ours = sum(job.used or job.memory for job in admitted)
+    return max(0, device.memory - device.free - ours)
+
+
 def has_room(needs: DeviceNeeds, device: Device, admitted: tuple[Admitted, ...]) -> bool:
     """Whether a job can start on a device beside those that run there."""
-    if device.kind == CPU or device.memory is None:
+    if device.kind == CPU:
         return True  # the worker's slots are the limit
     alone = any(job.share >= 1.0 for job in admitted)
     if alone or len(admitted) >= device.max_jobs or (needs.exclusive and admitted):
         return False
-    return needs.memory <= free_for_more(device, admitted)
+    if device.avoid_foreign and foreign_use(device, admitted) >= FOREIGN_BYTES:
+        return False
+    return device.memory is None or needs.memory <= free_for_more(device, admitted)
 
 
 def in_gigabytes(size: int) -> str:

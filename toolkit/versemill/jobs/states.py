@@ -163,3 +163,6 @@ RETRIES: Mapping[FailureClass, RetryPolicy] = MappingProxyType(
         FailureClass.INFRASTRUCTURE: RetryPolicy(cap=5),
     }
 )
+
+GPU_MEMORY_RETRIES = RetryPolicy(cap=3, first=2.0)
+"""For a job that ran out of a GPU's memory: each time it is admitted with more."""

@@ -236,6 +236,34 @@ class WorkerView(View):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeviceView(View):
+    """A GPU of a live worker.
+
+    Attributes:
+        worker: the worker's name.
+        id: the GPU's UUID.
+        index: as the driver counts.
+        memory: bytes in all; None if not known.
+        free: bytes that were free when it was last measured.
+        jobs: ids of the jobs that run on it, of whichever worker.
+        most_jobs: how many this worker lets run on it.
+        foreign: bytes that processes outside the queue use, by difference.
+        utilisation: percent of the last moment in which it computed; None if not known.
+    """
+
+    worker: str
+    id: str
+    name: str
+    index: int | None
+    memory: int | None
+    free: int | None
+    jobs: tuple[int, ...]
+    most_jobs: int
+    foreign: int
+    utilisation: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class CorpusView(View):
     """A corpus added by name."""
 

@@ -64,13 +64,26 @@ def check(text: Text, selection: Selection, *, memory: int | None = None) -> Par
         NotEnoughMemoryError: the network needs more memory than there is.
         UnknownNameError: a plugin is missing.
     """
+    return checked(text, selection, memory=memory)[0]
+
+
+def checked(
+    text: Text, selection: Selection, *, memory: int | None = None
+) -> tuple[Parts, MemoryEstimate, int]:
+    """As `check`; also what is estimated on the way.
+
+    Returns:
+        The text, split as the run will have it; the memory that training needs at least; and V,
+        the number of tokens, or less.
+    """
     parts = split(text, selection.config.text)
     bounds = tokenizer_bounds(selection.tokenizer, parts.training)
     needed = fewest_ids(selection)
     if bounds is not None and bounds.ids_at_most < needed:
         raise _too_short(selection.config, len(parts.training), bounds.ids_at_most, needed)
-    check_memory(selection, bounds.tokens_at_least if bounds else 1, memory=memory)
-    return parts
+    vocabulary_size = bounds.tokens_at_least if bounds else 1
+    estimate = check_memory(selection, vocabulary_size, memory=memory)
+    return parts, estimate, vocabulary_size
 
 
 def check_memory(
@@ -79,7 +92,7 @@ def check_memory(
     *,
     memory: int | None = None,
     device: str = "cpu",
-) -> None:
+) -> MemoryEstimate:
     """Refuses a network that needs more memory than there is.
 
     Args:
@@ -87,6 +100,9 @@ def check_memory(
         vocabulary_size: V, or less than it.
         memory: bytes of memory there are; by default this machine's.
         device: where steps are computed; elsewhere than on the CPU their activations do not count.
+
+    Returns:
+        What it needs at least.
 
     Raises:
         NotEnoughMemoryError: it does.
@@ -96,6 +112,7 @@ def check_memory(
     needed = estimate.total if device == "cpu" else estimate.parameters
     if available is not None and needed > available:
         raise _too_large(selection.config, estimate, available)
+    return estimate
 
 
 def fewest_ids(selection: Selection) -> int:

@@ -21,6 +21,7 @@ from versemill.jobs.states import FailureClass, Request, State
 from versemill.plugins.record import records_from_json
 from versemill.plugins.requirements import exactly, to_json
 from versemill.redaction import redacted
+from versemill_workers.devices import environment, torch_device
 from versemill_workers.protocol import Order, SupervisorConnection, describe_exit
 from versemill_workers.supervisor.checkpoint_upload import Upload
 from versemill_workers.supervisor.memory import kernel_kills
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from versemill.jobs.execution.worker_api import Claim
     from versemill.jobs.storage.unit_of_work import Store
     from versemill.settings import Settings
-    from versemill_workers.devices import Slot
     from versemill_workers.protocol import Message
 
 logger = logging.getLogger("versemill.worker")
@@ -66,7 +66,7 @@ class Supervisor:
         settings: where the spool is.
         store: the jobs.
         claim: the attempt.
-        slot: the device and threads it has.
+        threads: CPU threads of one operation of its trainer.
         context: starts the trainer process.
         handing_over: set when this worker is to requeue its jobs.
     """
@@ -76,7 +76,7 @@ class Supervisor:
         settings: Settings,
         store: Store,
         claim: Claim,
-        slot: Slot,
+        threads: int,
         context: ForkServerContext,
         handing_over: threading.Event,
     ) -> None:
@@ -84,7 +84,7 @@ class Supervisor:
         """Whether this worker's plugins turned out not to be those that the job needs."""
         self._store = store
         self._claim = claim
-        self._slot = slot
+        self._threads = threads
         self._context = context
         self._handing_over = handing_over
         self._checkpoint_seconds = settings.checkpoint_seconds
@@ -191,9 +191,9 @@ class Supervisor:
             inexact=claim.inexact,
             requirements=to_json(claim.requirements),
             accepted_by=claim.accepted_by,
-            device=self._slot.device,
-            environment=self._slot.environment(),
-            threads=self._slot.threads,
+            device=torch_device(claim.device),
+            environment=environment(claim.device),
+            threads=self._threads,
             checkpoint_seconds=self._checkpoint_seconds,
             tracking=str(self._tracking),
             lease_seconds=worker_api.LEASE_SECONDS,
@@ -370,7 +370,9 @@ class Supervisor:
             self._hand_back_mismatch(final)
         elif final is not None:
             failure = FailureClass(final["failure"])
-            self._fail(failure, final["message"], how=how, cause=final.get("error"))
+            used = final.get("memory_used")
+            cause = final.get("error")
+            self._fail(failure, final["message"], how=how, cause=cause, memory_used=used)
         elif self._killed_for == "stall":
             error = f"no sign of life for {STALL_SECONDS:.0f} s after step {self._step:,}"
             self._fail(FailureClass.STALLED, error, how=how)
@@ -405,9 +407,16 @@ class Supervisor:
         *,
         how: str | None = None,
         cause: Message | None = None,
+        memory_used: int | None = None,
     ) -> None:
         worker_api.fail_or_retry(
-            self._store, self._claim, failure, error=error, exit=how, cause=cause
+            self._store,
+            self._claim,
+            failure,
+            error=error,
+            exit=how,
+            cause=cause,
+            memory_used=memory_used,
         )
 
     def _give_up(self, failure: FailureClass, error: str) -> None:

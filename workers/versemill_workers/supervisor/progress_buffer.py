@@ -36,6 +36,7 @@ class ProgressBuffer:
         self._metrics: list[MetricRow] = []
         self._lyrics: list[LyricRow] = []
         self._remarks: list[str] = []
+        self._memory_used: int | None = None
         self._output = ""
         self._written_at = 0.0
 
@@ -47,6 +48,7 @@ class ProgressBuffer:
     def progress(self, message: Mapping[str, Any]) -> None:
         """Takes a `progress` message: where training is now."""
         fresh = _row(ProgressRow, message)
+        self.memory(message)
         if self._progress is not None and fresh.valid_perplexity is None:
             # A report not written yet must not lose its figure to what came after it.
             fresh = replace(fresh, valid_perplexity=self._progress.valid_perplexity)
@@ -55,10 +57,15 @@ class ProgressBuffer:
     def report(self, message: Mapping[str, Any]) -> None:
         """Takes a `report` message: the figures and lyrics of an epoch."""
         self._progress = _row(ProgressRow, message)
+        self.memory(message)
         self._metrics.append(_row(MetricRow, message))
         self._lyrics += [
             _row(LyricRow, lyric | {"epoch": message["epoch"]}) for lyric in message["lyrics"]
         ]
+
+    def memory(self, message: Mapping[str, Any]) -> None:
+        """Takes what a message says of the GPU memory that the trainer has taken."""
+        self._memory_used = message.get("memory_used") or self._memory_used
 
     def remark(self, message: str) -> None:
         """Takes a message that becomes an event of the job."""
@@ -84,8 +91,10 @@ class ProgressBuffer:
             lyrics=self._lyrics,
             remarks=self._remarks,
             output=output if fresh else None,
+            memory_used=self._memory_used,
         )
         self._progress, self._metrics, self._lyrics, self._remarks = None, [], [], []
+        self._memory_used = None
         self._output = output
         self._written_at = time.monotonic()
         return request

@@ -36,6 +36,7 @@ from versemill.plugins.run_events import EpochReport, Finished, Progress
 from versemill.plugins.tracker import AttemptStart
 from versemill.text.corpus import Text
 from versemill.text.splitting import split
+from versemill.training.gpu_memory import CONTEXT_BYTES
 from versemill.training.run import Training
 from versemill_workers.protocol import Order, TrainerConnection
 from versemill_workers.trackers.feeding import Tracking
@@ -75,7 +76,10 @@ def main(pipe: Connection, order_json: str) -> None:
     except (MemoryError, torch.OutOfMemoryError) as error:
         traceback.print_exc()
         supervisor.send(
-            "failed", failure="out_of_memory", message=f"out of memory: {in_short(error)}"
+            "failed",
+            failure="out_of_memory",
+            message=f"out of memory: {in_short(error)}",
+            memory_used=_memory_used(),
         )
         sys.exit(1)
     except (OSError, SystemExit) as error:
@@ -133,7 +137,8 @@ def _report_exception(
     memory = "can't allocate memory" in str(error)  # how the CPU allocator says it
     source = "training" if plugin is None else plugin.label
     failure = "out_of_memory" if memory else "user"
-    supervisor.send("failed", failure=failure, message=f"{source} raised {in_short(error)}")
+    message = f"{source} raised {in_short(error)}"
+    supervisor.send("failed", failure=failure, message=message, memory_used=_memory_used())
     sys.exit(1)
 
 
@@ -224,9 +229,12 @@ class _Trainer:
 
     def _send(self, event: Event) -> None:
         if isinstance(event, Progress):
-            self._supervisor.send("progress", **dataclasses.asdict(event))
+            kind = "progress"
         elif isinstance(event, EpochReport):
-            self._supervisor.send("report", **dataclasses.asdict(event))
+            kind = "report"
+        else:
+            return
+        self._supervisor.send(kind, memory_used=_memory_used(), **dataclasses.asdict(event))
 
     def _hand_over_periodic(self, *, halted: bool = False) -> None:
         """Hands a checkpoint over; where there is no room for one, training goes on without."""
@@ -283,6 +291,13 @@ class _Trainer:
             "made_with": records_to_json(state.plugins),
         }
         self._supervisor.send("checkpoint", **about, **flags)
+
+
+def _memory_used() -> int | None:
+    """Most bytes of the GPU's memory that this process has taken; None if it uses no GPU."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return None
+    return torch.cuda.max_memory_reserved() + CONTEXT_BYTES
 
 
 def _result(event: Finished) -> dict[str, JSONValue]:

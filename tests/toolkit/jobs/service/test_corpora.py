@@ -15,7 +15,7 @@ from versemill.errors import ConfigError, JobStateError, UnknownNameError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.service import corpora
-from versemill.jobs.states import State
+from versemill.jobs.states import Role, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Job, StoredText
 from versemill.jobs.storage.unit_of_work import Store
@@ -49,6 +49,7 @@ def test_the_same_again_changes_nothing(queue: JobQueue) -> None:
 
 
 def test_another_text_takes_the_name_and_jobs_keep_theirs(queue: JobQueue) -> None:
+    service.add_user(queue.store, "bob", Role.ADMIN, ANN)
     newer = Text(("newer\n", "and more\n"))
     first = service.add_corpus(queue.store, "mine", OTHER, "a.txt", ANN).corpus
     job = queue.submit(text=OTHER, corpus="mine")

@@ -90,7 +90,7 @@ class TestUnitOfWork:
         self, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         # Twenty times as rarely, so that a busy machine does not change the order.
-        monkeypatch.setattr("versemill.jobs.storage.sqlite_connection._BULK_LOOK", 0.5)
+        monkeypatch.setattr("versemill.jobs.storage.sqlite_connection._BULK_POLL_SECONDS", 0.5)
         store = Store.open(sqlite_url, connections=3)
         order: list[bool] = []
 

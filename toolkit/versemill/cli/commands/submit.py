@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from versemill.cli.device_options import device_needs, device_options
 from versemill.cli.job_options import PRIORITIES, job_options, job_source
 from versemill.cli.terminal.output import say
 
@@ -14,6 +15,7 @@ from versemill.cli.terminal.output import say
 @click.command()
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @job_options
+@device_options
 @click.option(
     "--priority",
     type=PRIORITIES,
@@ -48,7 +50,7 @@ def submit(
     from versemill.jobs import service
     from versemill.jobs.states import Priority
 
-    source = job_source(file, options)
+    source, needs = job_source(file, options), device_needs(options)
     with installation() as here:
         queued = service.submit(
             here.store,
@@ -56,6 +58,7 @@ def submit(
             here.principal,
             here.sources(source.named),
             based_on=here.job_id(source.base),
+            needs=needs,
             priority=Priority(priority),
             wake=here.wake,
         )

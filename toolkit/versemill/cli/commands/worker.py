@@ -15,11 +15,20 @@ _POLL_SECONDS = 0.5
 
 
 @click.group(invoke_without_command=True)
-@click.option("--slots", type=click.IntRange(1), help="Jobs at a time; default: one per device.")
+@click.option("--slots", type=click.IntRange(1), help="Jobs at a time; default: 4 per GPU, or 1.")
 @click.option("--devices", default="auto", show_default=True, help="auto, cpu, or GPUs like 0,2.")
 @click.option("--name", help="A label for people; default: this machine's name.")
+@click.option("--label", "labels", multiple=True, help="What jobs may ask for; repeatable.")
+@click.option("--avoid-foreign", is_flag=True, help="Leave GPUs alone that outsiders use.")
 @click.pass_context
-def worker(ctx: click.Context, slots: int | None, devices: str, name: str | None) -> None:
+def worker(
+    ctx: click.Context,
+    slots: int | None,
+    devices: str,
+    name: str | None,
+    labels: tuple[str, ...],
+    avoid_foreign: bool,
+) -> None:
     """Work on queued jobs until told to end.
 
     The first Ctrl-C (or SIGTERM) hands over: each job is checkpointed and queued again. The
@@ -38,6 +47,9 @@ def worker(ctx: click.Context, slots: int | None, devices: str, name: str | None
     if name is not None:
         name = prepared_name(name, "--name")
         command.append(f"--name={name}")  # in one piece: a name may begin with a dash
+    command += [f"--label={prepared_name(label, '--label')}" for label in labels]
+    if avoid_foreign:
+        command.append("--avoid-foreign")
     sys.stdout.flush()
     os.execv(command[0], command)  # noqa: S606 - the very process becomes the worker
 

@@ -22,6 +22,8 @@ from versemill.jobs.devices import (
 )
 from versemill.jobs.execution import fair_share
 from versemill.jobs.execution.queue_heads import queue_heads
+from versemill.jobs.execution.reservations import active as active_reservations
+from versemill.jobs.execution.reservations import closed_by
 from versemill.jobs.execution.scheduling import at_limit, order, raised_usage
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.states import Request, State
@@ -101,6 +103,7 @@ def choose(
     owners = fair_share.owners(session, kind, now)
     running = admitted(session) if kind == GPU else {}
     holds = _holds(uow) if kind == GPU else {}
+    reserved = active_reservations(session)
     ranked = order(heads, owners, now.timestamp())
     ranked.sort(key=lambda head: head.keeps_place_on != worker.id)  # a place is kept for it here
     active = {head.owner_id for head in heads} | {i for i, o in owners.items() if o.running}
@@ -113,6 +116,14 @@ def choose(
             for device in devices
             if unfit(needs, device, worker.labels) is None
             and at_limit(owner, gpu_share=_gpu_share(needs, device)) is None
+            and closed_by(
+                reserved,
+                worker_name=worker.name,
+                device_id=device.id,
+                owner_id=head.owner_id,
+                labels=needs.labels,
+            )
+            is None
         ]
         free = [
             device

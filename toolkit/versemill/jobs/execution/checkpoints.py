@@ -166,7 +166,7 @@ def _bind(uow: UnitOfWork, claim: Claim, made_with: Sequence[PluginRecord]) -> N
     if claim.machine is not None:
         values["machine"] = claim.machine
     if made_with:
-        required = keep_requirements(uow, exactly(made_with, claim.plugins))
+        required = keep_requirements(uow, exactly(made_with, claim.plugins), claim.needs)
         values |= {"requirements": required, "accepted_by": None}
     if values:
         uow.execute(update(Job).where(Job.id == claim.job_id).values(values))

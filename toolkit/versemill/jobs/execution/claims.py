@@ -14,6 +14,7 @@ from sqlalchemy import insert, select, update
 from versemill.errors import FencedError
 from versemill.jobs.devices import ANY_CPU, CPU
 from versemill.jobs.execution.admission import choose, machines_of, started, suitable
+from versemill.jobs.execution.memory_learning import learn
 from versemill.jobs.execution.queue_heads import any_waits, queue_heads
 from versemill.jobs.execution.transitions import close_attempt, move
 from versemill.jobs.states import (
@@ -225,10 +226,11 @@ def fence(uow: UnitOfWork, claim: Claim, **values: object) -> Request:
     """
     changed = values or {"attempt": Job.attempt}
     statement = update(Job).where(*held(claim)).values(changed)
-    found = uow.execute(statement.returning(Job.request, Job.preempted_for)).first()
+    statement = statement.returning(Job.request, Job.preempted_for, Job.reservation_id)
+    found = uow.execute(statement).first()
     if found is None:
         raise fenced(claim)
-    return _wanted(found.request, found.preempted_for)
+    return _wanted(found.request, found.preempted_for, found.reservation_id)
 
 
 def fenced(claim: Claim) -> FencedError:
@@ -258,15 +260,16 @@ def read_request(store: Store, claim: Claim) -> Request:
         FencedError: the job was requeued or ended meanwhile.
     """
     with store.reading() as session:
-        found = session.execute(select(Job.request, Job.preempted_for).where(*held(claim))).first()
+        wanted = select(Job.request, Job.preempted_for, Job.reservation_id)
+        found = session.execute(wanted.where(*held(claim))).first()
     if found is None:
         raise fenced(claim)
     return _wanted(*found)
 
 
-def _wanted(request: Request, preempted_for: int | None) -> Request:
-    """What is wanted of a job: what people ask for, or its place for an urgent job."""
-    if request is Request.NONE and preempted_for is not None:
+def _wanted(request: Request, preempted_for: int | None, reservation_id: int | None) -> Request:
+    """What is wanted of a job: what people ask for, or its place, urgently needed or reserved."""
+    if request is Request.NONE and (preempted_for is not None or reservation_id is not None):
         return Request.PREEMPT
     return request
 
@@ -317,6 +320,7 @@ def finish(
             message = f"{message}; {_receipt(uow, claim, given_back=ended)}"
         _release(uow, claim, request, end, message=message, values=values)
         uow.commit()
+    learn(store, claim.job_id, claim.attempt, claim.device)
 
 
 def hand_back(
@@ -359,8 +363,9 @@ def _receipt(uow: UnitOfWork, claim: Claim, *, given_back: float) -> str:
     this = update(Attempt).where(Attempt.job_id == claim.job_id, Attempt.number == claim.attempt)
     uow.execute(this.values(preempted_for=preempted_for))
     lost = max(0, step - (kept or 0))
+    to = "is reserved" if preempted_for is None else f"goes to urgent job {preempted_for}"
     return (
-        f"its place goes to urgent job {preempted_for}; {counted(lost, 'step')} lost, "
+        f"its place {to}; {counted(lost, 'step')} lost, "
         f"{given_back:.1f} s of device time given back, its place in the queue kept"
     )
 

@@ -18,16 +18,18 @@ lock. The rules:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import aliased
 
-from versemill.jobs.devices import CPU, Device, free_for_more, unfit
+from versemill.jobs.devices import ANY_CPU, CPU, Device, has_room, unfit
 from versemill.jobs.execution import fair_share
 from versemill.jobs.execution.admission import admitted
 from versemill.jobs.execution.claims import fence
 from versemill.jobs.execution.queue_heads import queue_heads
+from versemill.jobs.execution.reservations import active, closed_by
 from versemill.jobs.execution.scheduling import at_limit, order
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.states import LEASE_SECONDS, Priority, Request, State
@@ -71,14 +73,18 @@ def preempt(store: Store) -> int | None:
 
 
 def decline_preemption(store: Store, claim: Claim, why: str) -> None:
-    """Lets a job go on that was to give up its place and cannot.
+    """Lets a job go on that was to give up its place and cannot; from a reserved one it yields.
 
     Raises:
         FencedError: the job was requeued or ended meanwhile.
     """
     with store.unit_of_work() as uow:
         fence(uow, claim, preempted_for=None)
+        leaves = uow.scalar(select(Job.reservation_id).where(Job.id == claim.job_id)) is not None
         message = f"keeps its place: {why}"
+        if leaves:
+            fence(uow, claim, reservation_id=None, request=Request.YIELD)
+            message = f"{why}; its place is reserved, so it yields"
         note(uow, claim.job_id, actor=claim.worker_name, message=message)
         uow.commit()
 
@@ -105,7 +111,7 @@ class _Place:
         self.labels: list[str] = row.labels or []
         self.machines: list[str] | None = row.machines
         self.plugins = None if row.plugins is None else offered_from_json(row.plugins)
-        devices = row.devices or [Device(id=CPU, kind=CPU, name="CPU").to_json()]
+        devices = [ANY_CPU.to_json()] if row.devices is None else row.devices
         self.devices = {device["id"]: Device.from_json(device) for device in devices}
         self.slots: int = row.slots
         self.jobs: list[Any] = []
@@ -188,8 +194,21 @@ def _victim(
 ) -> tuple[Any, _Place] | None:
     """The job that gives way, and where; None where none may or none has to."""
     found: list[tuple[tuple[Any, ...], Any, _Place]] = []
+    reserved = active(uow.session)
     for place in _able_places(uow, head, places):
-        suits = {i: d for i, d in place.devices.items() if unfit(needs, d, place.labels) is None}
+        suits = {
+            i: d
+            for i, d in place.devices.items()
+            if unfit(needs, d, place.labels) is None
+            and closed_by(
+                reserved,
+                worker_name=place.name,
+                device_id=i,
+                owner_id=head.owner_id,
+                labels=needs.labels,
+            )
+            is None
+        }
         free_now = len(place.jobs) < place.slots and any(
             _would_fit(needs, device, running.get(device.id, ()), None) for device in suits.values()
         )
@@ -239,9 +258,7 @@ def _would_fit(
         return True
     others = tuple(job for job in admitted_there if job.job_id != without)
     freed = sum(job.used for job in admitted_there if job.job_id == without)
-    if needs.exclusive:
-        return not others
-    return needs.memory <= free_for_more(device, others) + freed
+    return has_room(needs, replace(device, free=(device.free or 0) + freed), others)
 
 
 def _ask(uow: UnitOfWork, head: Head, victim: Any, place: _Place) -> None:

@@ -67,6 +67,7 @@ def record(
     lyrics: Sequence[LyricRow] = (),
     remarks: Sequence[str] = (),
     output: str | None = None,
+    memory_used: int | None = None,
 ) -> Request:
     """Writes what training has yielded, in one transaction; writing it twice does no harm.
 
@@ -80,6 +81,7 @@ def record(
         lyrics: texts of new reports.
         remarks: what else has happened; appended to the events.
         output: what the trainer has written so far, as a whole; the last 64 KiB are kept.
+        memory_used: most bytes of a GPU's memory that the trainer has taken.
 
     Returns:
         What people want of the job now.
@@ -95,6 +97,8 @@ def record(
             attempt["first_step"] = func.coalesce(Attempt.first_step, 0)
         if output is not None:
             attempt["output"] = _tail(output)
+        if memory_used is not None:
+            attempt["memory_used"] = memory_used
         if attempt:
             uow.execute(_this_attempt(claim).values(attempt))
         mine = {"job_id": claim.job_id, "attempt": claim.attempt}

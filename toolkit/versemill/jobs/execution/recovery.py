@@ -7,9 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import and_, delete, exists, select, update
 
+from versemill.jobs.devices import GPU, in_gigabytes
 from versemill.jobs.execution.claims import fence, held
+from versemill.jobs.execution.memory_learning import learn, raised
 from versemill.jobs.execution.transitions import close_attempt, move
-from versemill.jobs.states import LEASE_SECONDS, RETRIES, FailureClass, Outcome, Request, State
+from versemill.jobs.states import (
+    GPU_MEMORY_RETRIES,
+    LEASE_SECONDS,
+    RETRIES,
+    FailureClass,
+    Outcome,
+    Request,
+    RetryPolicy,
+    State,
+)
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Attempt, Job, StoredCheckpoint, Worker
 
@@ -41,6 +52,7 @@ def fail_or_retry(
     error: str,
     exit: str | None = None,  # noqa: A002 - the column's name
     cause: Mapping[str, Any] | None = None,
+    memory_used: int | None = None,
 ) -> State:
     """Ends a failed attempt: the job waits for the next one, or has failed.
 
@@ -55,6 +67,8 @@ def fail_or_retry(
         exit: how the trainer ended, in words.
         cause: the error as data (`VersemillError.to_json`), kept as the result of a job that
             has failed.
+        memory_used: most bytes of a GPU's memory that the trainer has taken. A job that ran out of
+            it is tried again with more.
 
     Returns:
         The state the job has got.
@@ -64,7 +78,8 @@ def fail_or_retry(
     """
     with store.unit_of_work() as uow:
         request = fence(uow, claim)
-        decision = _decide(uow, claim.job_id, claim.attempt, request, failure, error)
+        requirements, policy, error = _more_memory(uow, claim, failure, error, cause, memory_used)
+        decision = _decide(uow, claim.job_id, claim.attempt, request, failure, error, policy)
         move(
             uow,
             claim.job_id,
@@ -73,13 +88,42 @@ def fail_or_retry(
             actor=claim.worker_name,
             message=decision.message,
             only_if=held(claim),
-            values=_values(decision) | _result(decision, cause),
+            values=_values(decision, requirements) | _result(decision, cause),
         )
         close_attempt(
             uow, claim.job_id, claim.attempt, end=decision.end, failure=failure, exit=exit
         )
         uow.commit()
+    learn(store, claim.job_id, claim.attempt, claim.device)
     return decision.end
+
+
+def _more_memory(
+    uow: UnitOfWork,
+    claim: Claim,
+    failure: FailureClass,
+    error: str,
+    cause: Mapping[str, Any] | None,
+    used: int | None,
+) -> tuple[str | None, RetryPolicy, str]:
+    """For a job that ran out of a GPU's memory: what it requires then, how often, and the error.
+
+    With a cause, the trainer has refused it before it began: more memory would change nothing.
+    """
+    if used is not None:
+        uow.execute(
+            update(Attempt)
+            .where(Attempt.job_id == claim.job_id, Attempt.number == claim.attempt)
+            .values(memory_used=used)
+        )
+    on_gpu = failure is FailureClass.OUT_OF_MEMORY and claim.device.kind == GPU
+    if not on_gpu or cause is not None:
+        return None, RETRIES[failure], error
+    found = raised(uow, claim.job_id, claim.device, claim.needs.memory, used)
+    if found is None:
+        return None, RetryPolicy(cap=0), f"{error}; no GPU has more memory"
+    requirements, memory = found
+    return requirements, GPU_MEMORY_RETRIES, f"{error}; needs {in_gigabytes(memory)} from now on"
 
 
 def sweep(store: Store, worker: WorkerRecord | None = None) -> list[int]:
@@ -174,12 +218,13 @@ def _decide(
     request: Request,
     failure: FailureClass,
     error: str,
+    policy: RetryPolicy | None = None,
 ) -> _Decision:
     if request is Request.CANCEL:
         return _Decision(end=State.CANCELLED, message=f"{error}; cancelled as asked", error=error)
     if request is Request.PAUSE and failure is not FailureClass.USER:
         return _Decision(end=State.PAUSED, message=f"{error}; paused as asked", error=None)
-    policy = RETRIES[failure]
+    policy = policy or RETRIES[failure]
     failures = _consecutive_failures(uow, job_id, attempt, failure)
     if not policy.allows(failures):
         if policy.cap:
@@ -212,8 +257,10 @@ def _consecutive_failures(uow: UnitOfWork, job_id: int, attempt: int, failure: F
     return failures
 
 
-def _values(decision: _Decision) -> dict[str, Any]:
+def _values(decision: _Decision, requirements: str | None = None) -> dict[str, Any]:
     values: dict[str, Any] = {"error": decision.error}
+    if requirements is not None:
+        values["requirements"] = requirements
     if decision.end is State.QUEUED:
         values["available_at"] = db_now(decision.delay)
     return values

@@ -54,7 +54,7 @@ def move(
     changed: dict[str, Any] = {"state": end, "request": Request.NONE}
     if start is State.RUNNING:
         changed |= {"lease_until": None, "worker_id": None, "seconds_left": None}
-        changed["preempted_for"] = None
+        changed |= {"preempted_for": None, "reservation_id": None}
     if end.ended:
         changed["finished_at"] = db_now()
     elif start.ended:

@@ -45,6 +45,7 @@ from versemill.jobs.execution.recording import (
     rewind,
 )
 from versemill.jobs.execution.recovery import fail_or_retry, sweep
+from versemill.jobs.execution.reservations import enforce as enforce_reservations
 from versemill.jobs.execution.retention import free_checkpoints
 from versemill.jobs.states import LEASE_SECONDS
 
@@ -65,6 +66,7 @@ __all__ = [
     "decline_preemption",
     "discard_checkpoint",
     "drained_by",
+    "enforce_reservations",
     "fail_or_retry",
     "finish",
     "forget_worker",

@@ -15,6 +15,7 @@ from versemill.jobs.service.corpora import (
     remove_corpus,
     text_by_hash,
 )
+from versemill.jobs.service.devices_in_use import devices_in_use
 from versemill.jobs.service.listings import (
     curve,
     details,
@@ -75,6 +76,7 @@ __all__ = [
     "corpus_text",
     "curve",
     "details",
+    "devices_in_use",
     "drain",
     "enqueue",
     "find",

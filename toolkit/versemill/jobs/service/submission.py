@@ -12,6 +12,8 @@ from sqlalchemy import bindparam, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from versemill.errors import ConfigError, DatabaseError
+from versemill.jobs.devices import ANY_DEVICE, CPU
+from versemill.jobs.execution.memory_learning import corrected
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.notices import UnknownCharacters
 from versemill.jobs.service.base_settings import settings_of
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Update
 
     from versemill.config.job import JobConfig
+    from versemill.jobs.devices import DeviceNeeds
     from versemill.jobs.notices import Notice
     from versemill.jobs.service.principal import Principal
     from versemill.jobs.service.texts import TextSources
@@ -60,6 +63,8 @@ class Submission:
         text: the corpus's text, stored once per content.
         plugins: records of all plugins that it uses (`Selection.records`).
         name: unique; None to have one made up from corpus, cell and id.
+        needs: what it needs of a device, with its memory as estimated.
+        shape: digest of what decides how much memory it takes (`gpu_memory.shape`).
         priority: how urgent it is.
         notices: what there is to tell of how it was put together.
     """
@@ -68,6 +73,8 @@ class Submission:
     text: Text
     plugins: Sequence[PluginRecord]
     name: str | None = None
+    needs: DeviceNeeds = ANY_DEVICE
+    shape: str | None = None
     priority: Priority = Priority.NORMAL
     notices: tuple[Notice, ...] = ()
 
@@ -84,11 +91,12 @@ def submit(
     sources: TextSources,
     *,
     based_on: int | None = None,
+    needs: DeviceNeeds = ANY_DEVICE,
     priority: Priority = Priority.NORMAL,
     wake: Wake = no_wake,
 ) -> Queued:
     """From a job table to a stored job: `prepare`, then `enqueue`; see both."""
-    submission = prepare(store, table, sources, based_on=based_on)
+    submission = prepare(store, table, sources, based_on=based_on, needs=needs)
     return enqueue(store, replace(submission, priority=priority), principal, wake=wake)
 
 
@@ -98,6 +106,7 @@ def prepare(
     sources: TextSources,
     *,
     based_on: int | None = None,
+    needs: DeviceNeeds = ANY_DEVICE,
 ) -> Submission:
     """Puts a job together and checks whatever can be checked before it waits in a queue.
 
@@ -106,6 +115,7 @@ def prepare(
         table: the job as a job file has it, overrides already applied.
         sources: what its text may be read from.
         based_on: a job whose settings and text this one has, but for what `table` says.
+        needs: what it asks of a device; how much memory it takes is estimated here.
 
     Raises:
         UnknownNameError: there is no job `based_on`.
@@ -118,7 +128,8 @@ def prepare(
     from versemill.plugins.selection import Selection
     from versemill.text.reading import STANDARD_INPUT
     from versemill.text.unknown_characters import unknown_characters
-    from versemill.training.feasibility import check
+    from versemill.training.feasibility import checked
+    from versemill.training.gpu_memory import gpu_bytes, shape, stepped
 
     registry = Registry.discover()
     text = None
@@ -134,7 +145,10 @@ def prepare(
     if place == FROM_STDIN:
         config = replace(config, corpus=STANDARD_INPUT)
     selection = Selection(config, registry)
-    parts = check(found.text, selection)
+    parts, estimate, vocabulary = checked(found.text, selection)
+    characters = len(parts.training)
+    if needs.kind != CPU:
+        needs = replace(needs, memory=stepped(gpu_bytes(estimate, characters)))
     if "prefixes" not in table:
         config = replace(config, prefixes=chosen_prefixes(config, found.text, parts))
     known = set(parts.training).__contains__
@@ -145,6 +159,8 @@ def prepare(
         text=found.text,
         plugins=selection.records(),
         name=name,
+        needs=needs,
+        shape=shape(selection, vocabulary, characters),
         notices=(*found.notices, *unknown_notices),
     )
 
@@ -176,7 +192,12 @@ def enqueue(
             "state": State.QUEUED,
             "config": config.to_json(),
             "plugins": records_to_json(submission.plugins),
-            "requirements": keep_requirements(uow, at_least(submission.plugins)),
+            "requirements": keep_requirements(
+                uow,
+                at_least(submission.plugins),
+                corrected(uow.session, submission.needs, submission.shape),
+            ),
+            "shape": submission.shape,
             "recipe": config.recipe,
             "corpus": config.corpus,
             "cell": config.cell,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 
-from versemill.jobs.devices import DeviceNeeds
+from versemill.jobs.devices import ANY_DEVICE, DeviceNeeds
 from versemill.jobs.storage.tables import StoredRequirements
 from versemill.plugins.requirements import digest, from_json, lacking, to_json
 
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
     from versemill.plugins.requirements import OfferedPlugin, Requirement
 
 
-_ANY_DEVICE = DeviceNeeds()
-
-
 def keep_requirements(
-    uow: UnitOfWork, requirements: Iterable[Requirement], device: DeviceNeeds = _ANY_DEVICE
+    uow: UnitOfWork, requirements: Iterable[Requirement], device: DeviceNeeds = ANY_DEVICE
 ) -> str:
     """Stores what a job requires, unless it is there already.
 
@@ -45,6 +42,15 @@ def keep_requirements(
     values: dict[str, Any] = {"digest": name, "requirements": stored, "device": needs}
     uow.insert_if_absent(StoredRequirements, values, key="digest")
     return name
+
+
+def required(session: Session, digest: str | None) -> tuple[tuple[Requirement, ...], DeviceNeeds]:
+    """What a job requires of plugins and of its device (`keep_requirements`)."""
+    columns = (StoredRequirements.requirements, StoredRequirements.device)
+    found = session.execute(select(*columns).where(StoredRequirements.digest == digest)).first()
+    if found is None:
+        return (), ANY_DEVICE
+    return from_json(found.requirements), DeviceNeeds.from_json(found.device)
 
 
 def device_needs(session: Session, digest: str | None) -> DeviceNeeds:

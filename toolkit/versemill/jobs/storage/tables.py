@@ -175,6 +175,7 @@ class Job(Base):
         time_limit: most seconds of device time, over all attempts; None for no limit.
         preempted_for: the urgent job for which it gives up its place, while it is asked to.
         place_worker_id: the worker that keeps a place for it, which another job gives up.
+        reservation_id: the reservation for which it leaves its place, while it is asked to.
     """
 
     __tablename__ = "jobs"
@@ -219,6 +220,7 @@ class Job(Base):
     time_limit: Mapped[float | None]
     preempted_for: Mapped[int | None]
     place_worker_id: Mapped[str | None] = mapped_column(String(36))
+    reservation_id: Mapped[int | None]
 
     __table_args__ = (
         CheckConstraint("request IN ('none', 'yield', 'pause', 'cancel')", name="request"),
