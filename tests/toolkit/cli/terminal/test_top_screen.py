@@ -33,7 +33,7 @@ WAITS = replace(
 )  # fmt: skip
 GPU = Device(
     id="GPU-1", kind="gpu", name="NVIDIA H100 80GB HBM3", index=1, memory=80_000_000_000,
-    free=20_000_000_000, max_jobs=4, utilisation=93, foreign=True,
+    free=20_000_000_000, max_jobs=4, utilisation=93,
 )  # fmt: skip
 
 
@@ -52,6 +52,7 @@ def lines(
             device=d,
             jobs=2,
             places=4,
+            foreign=9_000_000_000 if d is GPU else 0,
         )
         for d in devices
     )
@@ -67,7 +68,7 @@ def test_devices_show_memory_and_utilisation() -> None:
     assert "████████··" in gpu  # three quarters, in tenths
     assert "60 GB of 80 GB" in gpu
     assert "93 %" in gpu
-    assert "others compute on it" in gpu
+    assert "9 GB used outside the queue" in gpu
 
 
 def test_running_jobs_show_progress() -> None:

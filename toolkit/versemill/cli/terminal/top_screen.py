@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from versemill.cli.terminal.tables import cell_width, duration
 from versemill.escaping import one_line
-from versemill.jobs.devices import in_gigabytes
+from versemill.jobs.devices import FOREIGN_BYTES, in_gigabytes
 from versemill.phrases import counted
 
 if TYPE_CHECKING:
@@ -89,7 +89,9 @@ def _device(each: DeviceInUse) -> Sequence[str]:
         )
     if device.utilisation is not None:
         used = f"{device.utilisation} %"
-    others = "others compute on it" if device.foreign else ""
+    others = ""
+    if each.foreign >= FOREIGN_BYTES:
+        others = f"{in_gigabytes(each.foreign)} used outside the queue"
     name = "" if device.index is None else _short(device.name, 20)
     return (each.label, jobs, memory, used, f"on {_short(each.worker, 14)}", name, others)
 

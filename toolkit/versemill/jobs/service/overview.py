@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from versemill.jobs.devices import GPU, foreign_use
 from versemill.jobs.json_values import View
 from versemill.jobs.service.listings import jobs_by_id
 from versemill.jobs.states import State
@@ -27,6 +28,7 @@ class DeviceInUse(View):
         label: how people call it: `gpu-1`, or `CPU`.
         jobs: how many run on it.
         places: most that can.
+        foreign: bytes of its memory that processes outside the queue use.
     """
 
     worker: str
@@ -34,6 +36,7 @@ class DeviceInUse(View):
     device: Device
     jobs: int
     places: int
+    foreign: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +87,9 @@ def overview(store: Store, *, most: int) -> Overview:
                         worker=worker.name,
                         label=device_label(device),
                         device=device,
-                        jobs=len(jobs) if device.memory is not None else len(here),
-                        places=device.max_jobs if device.memory is not None else worker.slots,
+                        jobs=len(jobs) if device.kind == GPU else len(here),
+                        places=device.max_jobs if device.kind == GPU else worker.slots,
+                        foreign=foreign_use(device, jobs),
                     )
                 )
         return Overview(
