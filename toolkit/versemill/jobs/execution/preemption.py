@@ -30,7 +30,8 @@ from versemill.jobs.execution import fair_share
 from versemill.jobs.execution.admission import admitted
 from versemill.jobs.execution.claims import fence
 from versemill.jobs.execution.queue_heads import queue_heads
-from versemill.jobs.execution.reservations import active, closed_by
+from versemill.jobs.execution.reservations import active
+from versemill.jobs.execution.reserved_places import closed_by
 from versemill.jobs.execution.scheduling import at_limit, order
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.states import LEASE_SECONDS, Priority, Request, State

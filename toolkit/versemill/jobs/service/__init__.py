@@ -34,6 +34,7 @@ from versemill.jobs.service.members import (
     find_jobs,
     find_one,
     recent_arrays,
+)
 from versemill.jobs.service.notifications import (
     record_waiting,
     send_due,
@@ -42,6 +43,7 @@ from versemill.jobs.service.notifications import (
     subscriptions,
     unsubscribe,
 )
+from versemill.jobs.service.overview import overview, queue_view
 from versemill.jobs.service.principal import Principal
 from versemill.jobs.service.priorities import set_priority
 from versemill.jobs.service.restarting import resume, resume_or_retry, retry
@@ -117,7 +119,9 @@ __all__ = [
     "named_text",
     "offered_corpora",
     "output",
+    "overview",
     "prepare",
+    "queue_view",
     "recent_arrays",
     "record_waiting",
     "remove",
