@@ -43,7 +43,7 @@ def active(session: Session) -> list[Reserved]:
             owner_id=row.owner_id,
             label=row.label,
             ends_at=row.ends_at,
-            owner_name=row.name,
+            whose=row.name if row.label is None else f"label {row.label}",
         )
         for row in session.execute(query)
     ]

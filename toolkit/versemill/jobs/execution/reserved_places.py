@@ -1,4 +1,4 @@
-"""Whether a reservation keeps a job off a place. Pure: claims and reasons ask the same function."""
+"""Which places are reserved now, and for whom: pure, for claims and for whoever asks why."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Reserved:
         target: name of a worker, or UUID of a GPU.
         owner_id: whose jobs may start there; None if `label` says it.
         label: what jobs that may start there ask for.
-        owner_name: the owner's name; None as `owner_id`.
+        whose: in words, for messages.
     """
 
     id: int
@@ -28,12 +28,7 @@ class Reserved:
     owner_id: int | None
     label: str | None
     ends_at: datetime
-    owner_name: str | None
-
-    @property
-    def whose(self) -> str:
-        """For whom it is, in words."""
-        return f"label {self.label}" if self.owner_name is None else self.owner_name
+    whose: str
 
 
 def closed_by(
