@@ -11,7 +11,6 @@ import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from versemill.errors import VersemillError
 from versemill.jobs.devices import ANY_CPU
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class GpuInventory:
     def _read_in_time(self) -> list[Device]:
         if self._thread is not None and self._thread.is_alive():
             return []  # an earlier reading still hangs
-        answers: queue.SimpleQueue[list[Device] | VersemillError] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[list[Device] | str] = queue.SimpleQueue()
         self._thread = threading.Thread(
             target=self._answer, args=(answers,), name="devices", daemon=True
         )
@@ -93,20 +92,18 @@ class GpuInventory:
         try:
             answer = answers.get(timeout=self._seconds)
         except queue.Empty:
-            answer = VersemillError(f"the driver did not answer within {self._seconds:g} s")
-        if isinstance(answer, VersemillError):
-            self._tell(str(answer))
+            answer = f"the driver did not answer within {self._seconds:g} s"
+        if isinstance(answer, str):
+            self._tell(answer)
             return []
         self._tell(None)
         return answer
 
-    def _answer(self, answers: queue.SimpleQueue[list[Device] | VersemillError]) -> None:
+    def _answer(self, answers: queue.SimpleQueue[list[Device] | str]) -> None:
         try:
             answers.put(self._read())
-        except VersemillError as error:
-            answers.put(error)
         except Exception as error:  # noqa: BLE001 - a driver's library may raise anything
-            answers.put(VersemillError(f"{type(error).__name__}: {error}"))
+            answers.put(f"{type(error).__name__}: {error}")
 
     def _tell(self, trouble: str | None) -> None:
         if trouble is not None and self._told is None:

@@ -12,7 +12,6 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
-from versemill.errors import VersemillError
 from versemill.jobs.devices import GPU, Device
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ _MIB = 2**20
 _NO_DRIVER = {"NVMLError_LibraryNotFound", "NVMLError_DriverNotLoaded"}
 
 
-class DriverError(VersemillError):
+class DriverError(RuntimeError):
     """The NVIDIA driver is there and does not answer as it should."""
 
 
