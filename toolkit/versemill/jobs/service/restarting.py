@@ -194,7 +194,12 @@ def _requeue(
 ) -> JobView:
     """Queues the job, commits, and returns the job as it is then."""
     check_may_queue(uow, account(uow.session, job.owner_id), principal, job.priority)
-    fresh = {"queued_at": db_now(), "available_at": db_now(), "retries_from": job.attempt}
+    fresh = {
+        "queued_at": db_now(),
+        "available_at": db_now(),
+        "retries_from": job.attempt,
+        "place_worker_id": None,
+    }
     values = {**fresh, "accepted_by": None, **values}
     if accept_change:
         values |= _accepted(uow, job, principal)
