@@ -224,6 +224,7 @@ class JobStateError(VersemillError, RuntimeError):
     code: ClassVar[str] = "job-state"
     reasons: ClassVar[Mapping[str, str]] = {
         "finished": "it has trained all its epochs",
+        "time-limit": "it has ended at its time limit",
         "over": "it has failed or was cancelled",
         "running": "it is being trained",
         "held": "a worker elsewhere is training it",
@@ -231,6 +232,9 @@ class JobStateError(VersemillError, RuntimeError):
         "plugins-changed": "plugins that it needs are here in other versions",
         "other-machine": "this machine computes in another way than the one before",
         "corpus-needed": "jobs that are not over need the corpus",
+        "after-failed": "the job after whose success another is to begin has failed",
+        "array": "an array is meant where one job is wanted",
+        "awaited": "other jobs wait for it",
     }
 
 

@@ -22,6 +22,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "lyrics": "commands.lyrics:lyrics",
         "logs": "commands.logs:logs",
         "workers": "commands.workers:workers",
+        "top": "commands.top:top",
+        "stats": "commands.stats:stats",
     },
     "Write and measure": {
         "generate": "commands.generate:generate",

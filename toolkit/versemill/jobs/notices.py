@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from versemill.jobs.devices import in_gigabytes
+from versemill.jobs.devices import FOREIGN_BYTES, in_gigabytes
 from versemill.jobs.json_values import View
 from versemill.phrases import counted, listed
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from versemill.jobs.states import State
     from versemill.plugins.requirements import OfferedPlugin, Requirement
     from versemill.text.unknown_characters import UnknownCharacter
 
 _FILES_SHOWN = 3
 _JOBS_SHOWN = 5
 _WORKERS_SHOWN = 3
-_FOREIGN_BYTES = 100_000_000  # less is what a driver itself takes
 
 
 class Notice(View):
@@ -220,6 +220,55 @@ class PluginsMissing(WaitingReason):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AwaitedJob(View):
+    """A job that another one waits for.
+
+    Attributes:
+        condition: `succeeded` or `any`: how it has to end.
+    """
+
+    id: int
+    name: str
+    state: State
+    condition: str
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it has ended otherwise than it should: somebody has to do something."""
+        return self.state.ended and self.condition != "any"
+
+    def __str__(self) -> str:
+        ways = {"failed": "which failed", "cancelled": "which was cancelled"}
+        return f"job {self.id} ({self.name}), {ways.get(self.state, f'which is {self.state}')}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitsForJobs(WaitingReason):
+    """It is to begin after others.
+
+    Attributes:
+        jobs: those that have not ended as they should, the hopeless ones first; none if it is
+            held for a reason that is not known.
+    """
+
+    code: ClassVar[str] = "waits-for-jobs"
+    jobs: tuple[AwaitedJob, ...]
+
+    @property
+    def hopeless(self) -> tuple[AwaitedJob, ...]:
+        """Those that it would wait for in vain."""
+        return tuple(job for job in self.jobs if job.hopeless)
+
+    def __str__(self) -> str:
+        if not self.jobs:
+            return "it is held"
+        named = (self.hopeless or self.jobs)[:_JOBS_SHOWN]
+        others = len(self.jobs) - len(named)
+        more = f", and for {others:,} more" if others else ""
+        return f"waits for {', and for '.join(map(str, named))}{more}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RetryDelayed(WaitingReason):
     """It failed, and is tried again after a while.
 
@@ -331,24 +380,6 @@ class HeldUntil(WaitingReason):
 
 
 @dataclass(frozen=True, kw_only=True)
-class WaitsForJobs(WaitingReason):
-    """It waits for other jobs to end.
-
-    Attributes:
-        jobs: their ids; none if it is held for a reason that is not known.
-    """
-
-    code: ClassVar[str] = "waits-for-jobs"
-    jobs: tuple[int, ...]
-
-    def __str__(self) -> str:
-        if not self.jobs:
-            return "it is held"
-        noun = "job" if len(self.jobs) == 1 else "jobs"
-        return f"waits for {noun} {listed([str(job) for job in self.jobs], _JOBS_SHOWN)}"
-
-
-@dataclass(frozen=True, kw_only=True)
 class WorkersTaken(WaitingReason):
     """All live workers are ending, or are there for one other job."""
 
@@ -410,7 +441,7 @@ class NoMemory(WaitingReason):
 
     def __str__(self) -> str:
         others = ""
-        if self.foreign >= _FOREIGN_BYTES:
+        if self.foreign >= FOREIGN_BYTES:
             others = f" ({in_gigabytes(self.foreign)} used by processes outside the queue)"
         return (
             f"needs {in_gigabytes(self.needed)}, the largest free is {in_gigabytes(self.free)} on "
@@ -450,6 +481,46 @@ class DevicesKept(WaitingReason):
         noun = "job" if len(self.jobs) == 1 else "jobs"
         kept = listed([str(job) for job in self.jobs], _JOBS_SHOWN)
         return f"the GPUs that suit it are kept free for {noun} {kept}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignUse(WaitingReason):
+    """Processes outside the queue use the GPUs with room for it, which are left alone meanwhile.
+
+    Attributes:
+        foreign: bytes that they use of the device.
+    """
+
+    code: ClassVar[str] = "foreign-use"
+    device: str
+    worker: str
+    foreign: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.device} of worker {self.worker} is left alone while processes outside the "
+            f"queue use it ({in_gigabytes(self.foreign)})"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReservedForOthers(WaitingReason):
+    """Every place that suits it is reserved for others now.
+
+    Attributes:
+        target: the place that is free again first: a worker, or a GPU.
+        whose: for whom, in words.
+        until: the end of the period.
+    """
+
+    code: ClassVar[str] = "reserved-for-others"
+    target: str
+    whose: str
+    until: datetime
+
+    def __str__(self) -> str:
+        until = self.until.astimezone()
+        return f"{self.target} is reserved for {self.whose} until {until:%Y-%m-%d %H:%M}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,10 @@ from versemill.jobs.notices import (
     EncodingFound,
     NoWorker,
     OtherMachines,
+    OwnerDisabled,
     PluginsMissing,
+    WaitsForJobs,
+    WorkersTaken,
 )
 
 if TYPE_CHECKING:
@@ -67,6 +70,9 @@ ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
             "again"
         ),
         ("job-state", "finished"): "give more with `versemill resume {job_id} --epochs +N`",
+        ("job-state", "time-limit"): (
+            "give it more than it has had with `versemill resume {job_id} --time-limit TIME`"
+        ),
         ("job-state", "over"): "`versemill retry {job_id}` tries it again",
         ("job-state", "running"): "`versemill cancel {job_id}` first",
         ("job-state", "held"): (
@@ -79,6 +85,12 @@ ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
         ("job-state", "other-machine"): (
             "run it there, or allow small differences: `versemill run {job_id} --inexact`"
         ),
+        ("job-state", "after-failed"): (
+            "`versemill retry {job_id}` first, or have it begin after whatever end with "
+            "`--after {job_id}:any`"
+        ),
+        ("job-state", "array"): "`versemill jobs --array {name} --sort loss` ranks them",
+        ("job-state", "awaited"): "remove those first: `versemill rm {job_ids}`",
         ("job-state", "corpus-needed"): (
             "wait until they are over, or cancel them first: `versemill cancel {job_ids}`"
         ),
@@ -181,11 +193,29 @@ def _(_notice: NoWorker, _job_id: int | None) -> str:
 
 
 @_advice.register
+def _(_notice: WorkersTaken, _job_id: int | None) -> str:
+    return ": start another with `versemill worker`"
+
+
+@_advice.register
+def _(notice: OwnerDisabled, _job_id: int | None) -> str:
+    return f"; an admin lets them start with `versemill users enable {notice.owner}`"
+
+
+@_advice.register
 def _(_notice: OtherMachines, job_id: int | None) -> str:
     return (
         f": start one there, or allow small differences with `versemill pause {job_id}` and "
         f"`versemill resume {job_id} --inexact`"
     )
+
+
+@_advice.register
+def _(notice: WaitsForJobs, job_id: int | None) -> str:
+    hopeless = notice.hopeless
+    if not hopeless:
+        return ""
+    return f": `versemill retry {hopeless[0].id}`, or `versemill cancel {job_id}`"
 
 
 @_advice.register

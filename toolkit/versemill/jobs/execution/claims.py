@@ -64,7 +64,8 @@ class Claim:
         needs: what it needs of a device.
         requirements: what it requires of plugins.
         accepted_by: who has accepted that its plugins have changed; None if nobody has.
-        seconds_left: device time that its time limit leaves it; None without a limit.
+        time_limit: most seconds of device time, over all attempts; None for no limit.
+        seconds_left: what that leaves to this attempt; None without a limit.
     """
 
     job_id: int
@@ -80,6 +81,7 @@ class Claim:
     needs: DeviceNeeds
     requirements: tuple[Requirement, ...]
     accepted_by: str | None
+    time_limit: float | None
     seconds_left: float | None
 
     @property
@@ -192,6 +194,7 @@ def _take(uow: UnitOfWork, choice: Choice, worker: WorkerRecord) -> Claim | None
         needs=choice.needs,
         requirements=from_json(found.requirements or ()),
         accepted_by=found.accepted_by,
+        time_limit=found.time_limit,
         seconds_left=_seconds_left(uow, head.job_id, found.attempt, found.time_limit),
     )
 

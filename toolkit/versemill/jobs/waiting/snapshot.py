@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from versemill.jobs.devices import ANY_CPU, Admitted, Device, DeviceNeeds
+from versemill.jobs.execution.reserved_places import Reserved
 from versemill.jobs.execution.scheduling import Limits, RunningJob, decayed, owner_now
-from versemill.jobs.states import LEASE_SECONDS, Priority
+from versemill.jobs.notices import AwaitedJob
+from versemill.jobs.states import LEASE_SECONDS, Priority, State
 from versemill.jobs.storage.plain_sql import NOW, among, in_seconds, json_value
 from versemill.plugins.requirements import from_json, lacking, offered_from_json
 
@@ -39,7 +42,7 @@ class Waiter:
     Attributes:
         key: its place among its owner's jobs of its priority.
         machine: the kind of machine that it has to go on with; None if any will do.
-        after: the jobs that it waits for.
+        after: the jobs that it waits for, those in vain first.
     """
 
     id: int
@@ -53,7 +56,7 @@ class Waiter:
     held: bool
     machine: str | None
     place_worker_id: str | None
-    after: tuple[int, ...] = ()
+    after: tuple[AwaitedJob, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +192,26 @@ class Snapshot:
         """Which GPU is kept free for which job."""
         rows = self._sql.rows("SELECT device_id, job_id FROM device_holds")
         return {row["device_id"]: row["job_id"] for row in rows}
+
+    @cached_property
+    def reserved(self) -> tuple[Reserved, ...]:
+        """The reservations that hold now."""
+        rows = self._sql.rows(
+            "SELECT reservations.id, target, owner_id, label, starts_at, ends_at, users.name"
+            " FROM reservations LEFT JOIN users ON users.id = owner_id ORDER BY reservations.id"
+        )
+        return tuple(
+            Reserved(
+                id=row["id"],
+                target=row["target"],
+                owner_id=row["owner_id"],
+                label=row["label"],
+                ends_at=datetime.fromtimestamp(_seconds(row["ends_at"]), UTC),
+                whose=row["name"] if row["label"] is None else f"label {row['label']}",
+            )
+            for row in rows
+            if _seconds(row["starts_at"]) <= self.now < _seconds(row["ends_at"])
+        )
 
     @cached_property
     def needs(self) -> dict[str, DeviceNeeds]:
@@ -358,16 +381,27 @@ class Snapshot:
 
     def _with_dependencies(self, found: dict[int, Waiter]) -> dict[int, Waiter]:
         held = [job.id for job in found.values() if job.held]
-        after: dict[int, tuple[int, ...]] = defaultdict(tuple)
+        after: dict[int, list[AwaitedJob]] = defaultdict(list)
         for start in range(0, len(held), _IDS):
             condition, values = among("job_id", held[start : start + _IDS], "id")
             rows = self._sql.rows(
-                f"SELECT job_id, after_id FROM dependencies WHERE {condition} ORDER BY after_id",
+                "SELECT job_id, condition, jobs.id, jobs.name, jobs.state FROM dependencies"
+                f" JOIN jobs ON jobs.id = after_id WHERE {condition} ORDER BY after_id",
                 values,
             )
             for row in rows:
-                after[row["job_id"]] += (row["after_id"],)
-        return {i: replace(job, after=after[i]) if job.held else job for i, job in found.items()}
+                job = AwaitedJob(
+                    id=row["id"],
+                    name=row["name"],
+                    state=State(row["state"]),
+                    condition=row["condition"],
+                )
+                after[row["job_id"]].append(job)
+        for jobs in after.values():
+            jobs.sort(key=lambda job: not job.hopeless)
+        return {
+            i: replace(job, after=tuple(after[i])) if job.held else job for i, job in found.items()
+        }
 
 
 def _seconds(value: Any) -> float:
@@ -404,5 +438,5 @@ def _worker(row: Any) -> LiveWorker:
         machines=None if machines is None else tuple(machines),
         plugins=None if plugins is None else offered_from_json(plugins),
         labels=tuple(json_value(row["labels"]) or ()),
-        devices=tuple(map(Device.from_json, devices)) if devices else (ANY_CPU,),
+        devices=(ANY_CPU,) if devices is None else tuple(map(Device.from_json, devices)),
     )
