@@ -95,7 +95,8 @@ def test_two_checkpoints_of_one_step_are_two_files(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    first, second = json.loads(done.stdout)
+    provenance, first, second = json.loads(done.stdout)
+    assert provenance["type"] == "provenance"
     assert first["step"] == second["step"]
     assert (first["is_final"], second["is_final"]) == (False, True)
     assert first["file"] != second["file"]
