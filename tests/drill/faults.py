@@ -23,6 +23,8 @@ from versemill.jobs.states import LEASE_SECONDS, Priority, State
 if TYPE_CHECKING:
     from drill.campaign import Campaign
     from drill.fleet import Member, Trainer
+    from versemill.jobs.service import Principal
+    from versemill.jobs.storage.unit_of_work import Store
 
 MOVES = (
     "queued to running",
@@ -194,13 +196,17 @@ def change_requests(drill: Campaign) -> str | None:
     return f"job {job.id} {what}"
 
 
+def _set_urgent(store: Store, job_id: int, principal: Principal) -> None:
+    service.set_priority(store, job_id, Priority.URGENT, principal)
+
+
 def make_urgent(drill: Campaign) -> str | None:
     """A waiting job becomes urgent, and takes the place of one that runs."""
     jobs = [job for job in drill.work.jobs(State.QUEUED) if job.priority is not Priority.URGENT]
     if not jobs:
         return None
     job = drill.draw.choice(jobs)
-    if not drill.work.ask(service.set_priority, job, priority=Priority.URGENT):
+    if not drill.work.ask(_set_urgent, job):
         return None
     return f"job {job.id} made urgent"
 
@@ -211,7 +217,7 @@ def make_urgent_and_cancel(drill: Campaign) -> str | None:
     if not jobs:
         return None
     job = drill.draw.choice(jobs)
-    if not drill.work.ask(service.set_priority, job, priority=Priority.URGENT):
+    if not drill.work.ask(_set_urgent, job):
         return None
     cancel = partial(drill.work.ask, service.request_cancel, job)
     drill.later(drill.draw.uniform(0.2, 3), cancel)

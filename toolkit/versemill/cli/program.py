@@ -22,6 +22,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "lyrics": "commands.lyrics:lyrics",
         "logs": "commands.logs:logs",
         "workers": "commands.workers:workers",
+        "top": "commands.top:top",
+        "stats": "commands.stats:stats",
     },
     "Write and measure": {
         "generate": "commands.generate:generate",
@@ -40,6 +42,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Set up": {
         "users": "commands.users:users",
+        "notify": "commands.notify:notify",
         "corpora": "commands.corpora:corpora",
         "plugins": "commands.plugins:plugins",
         "db": "commands.db:db",

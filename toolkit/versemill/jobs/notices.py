@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from versemill.jobs.devices import in_gigabytes
+from versemill.jobs.devices import FOREIGN_BYTES, in_gigabytes
 from versemill.jobs.json_values import View
 from versemill.phrases import counted, listed
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 _FILES_SHOWN = 3
 _JOBS_SHOWN = 5
 _WORKERS_SHOWN = 3
-_FOREIGN_BYTES = 100_000_000  # less is what a driver itself takes
 
 
 class Notice(View):
@@ -442,7 +441,7 @@ class NoMemory(WaitingReason):
 
     def __str__(self) -> str:
         others = ""
-        if self.foreign >= _FOREIGN_BYTES:
+        if self.foreign >= FOREIGN_BYTES:
             others = f" ({in_gigabytes(self.foreign)} used by processes outside the queue)"
         return (
             f"needs {in_gigabytes(self.needed)}, the largest free is {in_gigabytes(self.free)} on "
@@ -482,6 +481,46 @@ class DevicesKept(WaitingReason):
         noun = "job" if len(self.jobs) == 1 else "jobs"
         kept = listed([str(job) for job in self.jobs], _JOBS_SHOWN)
         return f"the GPUs that suit it are kept free for {noun} {kept}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignUse(WaitingReason):
+    """Processes outside the queue use the GPUs with room for it, which are left alone meanwhile.
+
+    Attributes:
+        foreign: bytes that they use of the device.
+    """
+
+    code: ClassVar[str] = "foreign-use"
+    device: str
+    worker: str
+    foreign: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.device} of worker {self.worker} is left alone while processes outside the "
+            f"queue use it ({in_gigabytes(self.foreign)})"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReservedForOthers(WaitingReason):
+    """Every place that suits it is reserved for others now.
+
+    Attributes:
+        target: the place that is free again first: a worker, or a GPU.
+        whose: for whom, in words.
+        until: the end of the period.
+    """
+
+    code: ClassVar[str] = "reserved-for-others"
+    target: str
+    whose: str
+    until: datetime
+
+    def __str__(self) -> str:
+        until = self.until.astimezone()
+        return f"{self.target} is reserved for {self.whose} until {until:%Y-%m-%d %H:%M}"
 
 
 @dataclass(frozen=True, kw_only=True)

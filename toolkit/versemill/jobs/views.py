@@ -127,6 +127,28 @@ class UserView(View):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SubscriptionView(View):
+    """Where somebody is told what happens to their jobs.
+
+    Attributes:
+        receiver: its URL, without what may be secret.
+        sent: number of messages that it has taken.
+        waiting: of those that are still to be sent.
+        failed: of those that were given up.
+        last_error: why the newest message that was not taken at once was not.
+    """
+
+    id: int
+    receiver: str
+    events: tuple[str, ...]
+    sent: int
+    waiting: int
+    failed: int
+    last_error: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class EventView(View):
     """Something that happened to a job."""
 

@@ -18,7 +18,7 @@ from versemill.jobs.service import Submission
 from versemill.jobs.states import Priority, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import keep_requirements
-from versemill.jobs.storage.tables import Attempt, Dependency, DeviceHold, Job, User
+from versemill.jobs.storage.tables import Attempt, Dependency, DeviceHold, Job, Reservation, User
 
 if TYPE_CHECKING:
     from sqlalchemy import Update
@@ -192,6 +192,31 @@ def test_a_gpu_kept_for_another_says_for_which(queue: JobQueue) -> None:
         f"the GPUs that suit it are kept free for job {whole.id}"
     )
     assert listed(queue, whole).reason is None
+
+
+def test_a_gpu_that_others_use_is_left_alone_where_its_worker_says_so(queue: JobQueue) -> None:
+    worker(queue, replace(gpu(0, free=10), avoid_foreign=True))
+    job = submitted(queue, needs=DeviceNeeds(memory=GB))
+    assert listed(queue, job).reason == (
+        "gpu-0 of worker w1 is left alone while processes outside the queue use it (6 GB)"
+    )
+
+
+def test_a_reserved_place_says_for_whom_and_how_long(queue: JobQueue) -> None:
+    worker(queue)
+    mine, theirs = submitted(queue), submitted(queue, BOB)
+    with queue.store.unit_of_work() as uow:
+        bob = uow.session.scalar(select(User.id).where(User.name == "bob"))
+        times = {"starts_at": db_now(-60.0), "ends_at": db_now(3600.0)}
+        row = {"target": "w1", "owner_id": bob, "created_by": "ann", **times}
+        uow.execute(insert(Reservation).values(row))
+        ends_at = uow.session.scalar(select(Reservation.ends_at))
+        uow.commit()
+    assert ends_at is not None
+    assert listed(queue, mine).reason == (
+        f"worker w1 is reserved for bob until {ends_at.astimezone():%Y-%m-%d %H:%M}"
+    )
+    assert (listed(queue, theirs).position, listed(queue, theirs).reason) == (1, None)
 
 
 @pytest.mark.parametrize(

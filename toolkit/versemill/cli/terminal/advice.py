@@ -13,8 +13,10 @@ from versemill.jobs.notices import (
     EncodingFound,
     NoWorker,
     OtherMachines,
+    OwnerDisabled,
     PluginsMissing,
     WaitsForJobs,
+    WorkersTaken,
 )
 
 if TYPE_CHECKING:
@@ -92,6 +94,8 @@ ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
         ("job-state", "corpus-needed"): (
             "wait until they are over, or cancel them first: `versemill cancel {job_ids}`"
         ),
+        ("missing-package", ""): "`pip install 'versemill[{extra}]'`",
+        ("unknown-name", "subscription"): "`versemill notify list` lists yours",
         ("forbidden", "owner"): "`versemill users list` shows who is admin",
         ("forbidden", "admin"): "`versemill users list` shows who is admin",
         ("forbidden", "disabled"): "an admin can lift it: `versemill users enable {user}`",
@@ -186,6 +190,16 @@ def _advice(_notice: Notice, _job_id: int | None) -> str:
 @_advice.register
 def _(_notice: NoWorker, _job_id: int | None) -> str:
     return ": start one with `versemill worker`"
+
+
+@_advice.register
+def _(_notice: WorkersTaken, _job_id: int | None) -> str:
+    return ": start another with `versemill worker`"
+
+
+@_advice.register
+def _(notice: OwnerDisabled, _job_id: int | None) -> str:
+    return f"; an admin lets them start with `versemill users enable {notice.owner}`"
 
 
 @_advice.register

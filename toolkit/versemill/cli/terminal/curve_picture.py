@@ -50,7 +50,7 @@ def draw(
         VersemillError: matplotlib is not installed.
         OSError: the file cannot be written.
     """
-    figure_class, properties_class = _matplotlib()
+    figure_class, properties_class = matplotlib_classes()
     title, remark = f"job {job.id} · {one_line(job.name)}", None
     font = None
     if not job.name.isascii():
@@ -64,7 +64,7 @@ def draw(
     _plot(axes, points)
     properties = properties_class(fname=font) if font else None
     axes.set_title(title, fontproperties=properties, parse_math=False)
-    _save(figure, path)
+    save(figure, path)
     return remark
 
 
@@ -98,7 +98,8 @@ def _character_codes(file: str) -> set[int]:
         return set()
 
 
-def _matplotlib() -> tuple[Any, Any]:
+def matplotlib_classes() -> tuple[Any, Any]:
+    """Matplotlib's `Figure` and `FontProperties`; raises `VersemillError` without matplotlib."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells of its cache, at length
     try:
         from matplotlib.figure import Figure
@@ -141,6 +142,7 @@ def _plot(axes: Any, points: Sequence[CurvePoint]) -> None:
     axes.legend()
 
 
-def _save(figure: Any, path: Path) -> None:
+def save(figure: Any, path: Path) -> None:
+    """Writes a figure as a PNG; an existing file is replaced when the new one is whole."""
     with replacing(path) as file:
         figure.savefig(file, format="png")

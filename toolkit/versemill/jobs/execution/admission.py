@@ -23,7 +23,7 @@ from versemill.jobs.devices import (
 from versemill.jobs.execution import fair_share
 from versemill.jobs.execution.queue_heads import queue_heads
 from versemill.jobs.execution.reservations import active as active_reservations
-from versemill.jobs.execution.reservations import closed_by
+from versemill.jobs.execution.reserved_places import closed_by
 from versemill.jobs.execution.scheduling import at_limit, order, raised_usage
 from versemill.jobs.execution.transitions import note
 from versemill.jobs.states import Request, State

@@ -14,6 +14,7 @@ from sqlalchemy import insert, select, update
 from versemill.errors import FencedError
 from versemill.jobs.devices import ANY_CPU, CPU
 from versemill.jobs.execution.admission import choose, machines_of, started, suitable
+from versemill.jobs.execution.deliveries import record_deliveries
 from versemill.jobs.execution.memory_learning import learn
 from versemill.jobs.execution.queue_heads import any_waits, queue_heads
 from versemill.jobs.execution.transitions import close_attempt, move
@@ -321,6 +322,7 @@ def finish(
         )
         if gave_way:
             message = f"{message}; {_receipt(uow, claim, given_back=ended)}"
+            record_deliveries(uow, claim.job_id, ("preempted",), "was pre-empted", message)
         _release(uow, claim, request, end, message=message, values=values)
         uow.commit()
     learn(store, claim.job_id, claim.attempt, claim.device)

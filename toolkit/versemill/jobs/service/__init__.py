@@ -35,6 +35,15 @@ from versemill.jobs.service.members import (
     find_one,
     recent_arrays,
 )
+from versemill.jobs.service.notifications import (
+    record_waiting,
+    send_due,
+    send_test,
+    subscribe,
+    subscriptions,
+    unsubscribe,
+)
+from versemill.jobs.service.overview import overview, queue_view
 from versemill.jobs.service.principal import Principal
 from versemill.jobs.service.priorities import set_priority
 from versemill.jobs.service.restarting import resume, resume_or_retry, retry
@@ -110,8 +119,11 @@ __all__ = [
     "named_text",
     "offered_corpora",
     "output",
+    "overview",
     "prepare",
+    "queue_view",
     "recent_arrays",
+    "record_waiting",
     "remove",
     "remove_corpus",
     "request_cancel",
@@ -120,13 +132,18 @@ __all__ = [
     "resume",
     "resume_or_retry",
     "retry",
+    "send_due",
+    "send_test",
     "set_disabled",
     "set_limits",
     "set_priority",
     "set_role",
     "submit",
     "submit_array",
+    "subscribe",
+    "subscriptions",
     "text_by_hash",
     "thinned_curve",
+    "unsubscribe",
     "waiting",
 ]

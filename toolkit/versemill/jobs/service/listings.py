@@ -29,7 +29,7 @@ from versemill.plugins.record import records_from_json
 from versemill.plugins.requirements import from_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy.orm import Session
 
@@ -70,7 +70,7 @@ def find(store: Store, key: str, principal: Principal | None = None) -> JobView:
         owners = None if principal is None else spellings(principal.owner)
         wanted = {"owners": owners, "limit": 1}
     elif key.isascii() and key.isdigit():
-        wanted = {"job_id": min(int(key), 2**31 - 1)}
+        wanted = {"ids": [min(int(key), 2**31 - 1)]}
     with store.reading() as session:
         found = _found(session, **wanted)
         if not found:
@@ -204,7 +204,7 @@ def output(store: Store, job_id: int) -> list[OutputView]:
 
 def job_view(session: Session, job_id: int) -> JobView:
     """One job by id, within a transaction; raises `UnknownNameError`."""
-    found = _found(session, job_id=job_id)
+    found = _found(session, ids=[job_id])
     if not found:
         raise UnknownNameError("job", str(job_id), ())
     return found[0]
@@ -213,6 +213,11 @@ def job_view(session: Session, job_id: int) -> JobView:
 def array_view(session: Session, name: str) -> list[JobView]:
     """The members of an array, newest first, within a transaction."""
     return _found(session, arrays=[name])
+
+
+def jobs_by_id(session: Session, ids: Sequence[int]) -> list[JobView]:
+    """Those of the jobs that there are, newest first, within a transaction."""
+    return _found(session, ids=ids) if ids else []
 
 
 def _found(session: Session, **wanted: Any) -> list[JobView]:

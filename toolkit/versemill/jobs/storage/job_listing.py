@@ -59,7 +59,7 @@ _SHOWN = {Request.YIELD: "yielding", Request.PAUSE: "pausing", Request.CANCEL: "
 def query(
     dialect: str,
     *,
-    job_id: int | None = None,
+    ids: Sequence[int] | None = None,
     names: Sequence[str] | None = None,
     states: Iterable[State] | None = None,
     owners: Sequence[str] | None = None,
@@ -72,7 +72,7 @@ def query(
 
     Args:
         dialect: of the database.
-        job_id: this job.
+        ids: of jobs.
         names: of jobs.
         states: any of them.
         owners: names of users.
@@ -84,7 +84,7 @@ def query(
     values: dict[str, Any] = {}
     conditions: list[str] = []
     among: dict[str, Sequence[object] | None] = {
-        "jobs.id": None if job_id is None else (job_id,),
+        "jobs.id": ids,
         "jobs.name": names,
         "users.name": owners,
         "jobs.array_name": arrays,

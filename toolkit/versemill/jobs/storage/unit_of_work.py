@@ -86,7 +86,10 @@ class UnitOfWork:
     def put(
         self, table: type[Base], rows: Sequence[Mapping[str, Any]], *, key: Sequence[str]
     ) -> None:
-        """Inserts rows, replacing those with the same key, so that writing twice does no harm."""
+        """Inserts rows, replacing those with the same key, so that writing twice does no harm.
+
+        Values are plain ones: the statement is made once, and no SQL of a row would get into it.
+        """
         for row in rows:
             statement = _put(self._dialect, table.__table__, tuple(row), tuple(key))
             if any(isinstance(value, ClauseElement) for value in row.values()):

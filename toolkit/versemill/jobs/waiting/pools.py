@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from versemill.jobs.devices import CPU, GPU, share_of
 from versemill.jobs.execution.scheduling import STARTED_SECONDS, at_limit
 from versemill.jobs.waiting.position import Group, Queue
-from versemill.jobs.waiting.reasons import able_devices
+from versemill.jobs.waiting.reasons import able_devices, open_devices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,7 @@ class Pool:
         """Whether none of these jobs can start, whatever places there are."""
         owner = self._owners[counted.owner_id]
         needs = self._snapshot.needs[counted.requirements]
-        able = able_devices(self._snapshot, counted.requirements)
+        able = open_devices(self._snapshot, counted.requirements, counted.owner_id)
         shares = {share_of(needs, d) if d.kind == GPU else 0.0 for _, d in able}
         return owner.disabled or all(at_limit(owner, gpu_share=share) for share in shares)
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from versemill.jobs.devices import CPU, GPU, free_for_more, has_room, share_of, unfit
+from versemill.jobs.devices import CPU, GPU, foreign_use, free_for_more, has_room, share_of, unfit
+from versemill.jobs.execution.reserved_places import closed_by
 from versemill.jobs.execution.scheduling import at_limit
 from versemill.jobs.notices import (
     BehindOthers,
     DevicesFull,
     DevicesKept,
+    ForeignUse,
     GpuLimit,
     HeldUntil,
     NoDevice,
@@ -21,6 +24,7 @@ from versemill.jobs.notices import (
     PlaceKept,
     PluginElsewhere,
     PluginsMissing,
+    ReservedForOthers,
     RetryDelayed,
     RunningLimit,
     UnfitDevice,
@@ -30,9 +34,10 @@ from versemill.jobs.notices import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from versemill.jobs.devices import Device
+    from versemill.jobs.devices import Admitted, Device, DeviceNeeds
+    from versemill.jobs.execution.reserved_places import Reserved
     from versemill.jobs.notices import WaitingReason
     from versemill.jobs.waiting.position import Place
     from versemill.jobs.waiting.snapshot import LiveWorker, Snapshot, Waiter
@@ -64,6 +69,22 @@ def able_devices(
     ]
 
 
+def open_devices(
+    snapshot: Snapshot,
+    requirements: str,
+    owner_id: int,
+    machine: str | None = None,
+    *,
+    job_id: int | None = None,
+) -> list[tuple[LiveWorker, Device]]:
+    """Of `able_devices` those that are not reserved for others now; arguments as there."""
+    return [
+        (worker, device)
+        for worker, device in able_devices(snapshot, requirements, machine, job_id=job_id)
+        if _reserved(snapshot, requirements, owner_id, worker, device) is None
+    ]
+
+
 def not_yet(snapshot: Snapshot, job: Waiter) -> WaitingReason | None:
     """Why it is not its turn, whatever places there are; None if it takes part in the queue."""
     if job.held:
@@ -86,7 +107,9 @@ def reason(snapshot: Snapshot, job: Waiter, place: Place | None) -> WaitingReaso
     first = not_yet(snapshot, job)
     if first is not None:
         return first
-    able = able_devices(snapshot, job.requirements, job.machine, job_id=job.id)
+    able = open_devices(snapshot, job.requirements, job.owner_id, job.machine, job_id=job.id)
+    if not able:
+        return _reserved_for_others(snapshot, job)
     limit = _limit(snapshot, job, able)
     if limit is not None:
         return limit
@@ -101,6 +124,32 @@ def reason(snapshot: Snapshot, job: Waiter, place: Place | None) -> WaitingReaso
 def device_label(device: Device) -> str:
     """How people call a device: `gpu-1`, or its name."""
     return device.name if device.index is None else f"gpu-{device.index}"
+
+
+def _reserved(
+    snapshot: Snapshot, requirements: str, owner_id: int, worker: LiveWorker, device: Device
+) -> Reserved | None:
+    return closed_by(
+        snapshot.reserved,
+        worker_name=worker.name,
+        device_id=device.id,
+        owner_id=owner_id,
+        labels=snapshot.needs[requirements].labels,
+    )
+
+
+def _reserved_for_others(snapshot: Snapshot, job: Waiter) -> ReservedForOthers:
+    """The reservation that ends first of those that keep a job off every place."""
+    places = [
+        (_reserved(snapshot, job.requirements, job.owner_id, worker, device), worker, device)
+        for worker, device in able_devices(snapshot, job.requirements, job.machine, job_id=job.id)
+    ]
+    closed = [(each, worker, device) for each, worker, device in places if each is not None]
+    each, worker, device = min(closed, key=lambda place: place[0].ends_at)
+    target = f"worker {worker.name}"
+    if each.target != worker.name:
+        target = f"{device_label(device)} of {target}"
+    return ReservedForOthers(target=target, whose=each.whose, until=each.ends_at)
 
 
 def _open_to(worker: LiveWorker, job_id: int | None) -> bool:
@@ -192,16 +241,38 @@ def _no_room(
         return None
     if roomy:
         return DevicesKept(jobs=tuple(sorted(set(kept.values()))))
-    worker, device = max(free, key=lambda each: free_for_more(each[1], running.get(each[1].id, ())))
-    jobs = running.get(device.id, ())
-    left = free_for_more(device, jobs)
-    if needs.memory <= left:
+    return _full(needs, free, running)
+
+
+def _full(
+    needs: DeviceNeeds,
+    places: Sequence[tuple[LiveWorker, Device]],
+    running: Mapping[str, tuple[Admitted, ...]],
+) -> WaitingReason:
+    """Why none of the GPUs has room."""
+    with_places = [
+        (worker, device)
+        for worker, device in places
+        if not _all_taken(needs, device, running.get(device.id, ()))
+    ]
+    if not with_places:
         return DevicesFull(alone=needs.exclusive)
-    taken = (device.memory or 0) - (device.free or 0) - sum(run.used for run in jobs)
+    worker, device = max(
+        with_places, key=lambda each: free_for_more(each[1], running.get(each[1].id, ()))
+    )
+    jobs = running.get(device.id, ())
+    left, foreign = free_for_more(device, jobs), foreign_use(device, jobs)
+    label = device_label(device)
+    if needs.memory <= left:
+        return ForeignUse(device=label, worker=worker.name, foreign=foreign)
     return NoMemory(
-        needed=needs.memory,
-        free=left,
-        device=device_label(device),
-        worker=worker.name,
-        foreign=max(0, taken),
+        needed=needs.memory, free=left, device=label, worker=worker.name, foreign=foreign
+    )
+
+
+def _all_taken(needs: DeviceNeeds, device: Device, jobs: tuple[Admitted, ...]) -> bool:
+    """Whether no further job can start on a GPU, however much memory is free."""
+    memory = device.memory or 0
+    return not has_room(
+        replace(needs, memory=0), replace(device, free=memory, avoid_foreign=False), jobs
     )

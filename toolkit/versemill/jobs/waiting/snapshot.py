@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from versemill.jobs.devices import ANY_CPU, Admitted, Device, DeviceNeeds
+from versemill.jobs.execution.reserved_places import Reserved
 from versemill.jobs.execution.scheduling import Limits, RunningJob, decayed, owner_now
 from versemill.jobs.notices import AwaitedJob
 from versemill.jobs.states import LEASE_SECONDS, Priority, State
@@ -190,6 +192,26 @@ class Snapshot:
         """Which GPU is kept free for which job."""
         rows = self._sql.rows("SELECT device_id, job_id FROM device_holds")
         return {row["device_id"]: row["job_id"] for row in rows}
+
+    @cached_property
+    def reserved(self) -> tuple[Reserved, ...]:
+        """The reservations that hold now."""
+        rows = self._sql.rows(
+            "SELECT reservations.id, target, owner_id, label, starts_at, ends_at, users.name"
+            " FROM reservations LEFT JOIN users ON users.id = owner_id ORDER BY reservations.id"
+        )
+        return tuple(
+            Reserved(
+                id=row["id"],
+                target=row["target"],
+                owner_id=row["owner_id"],
+                label=row["label"],
+                ends_at=datetime.fromtimestamp(_seconds(row["ends_at"]), UTC),
+                whose=row["name"] if row["label"] is None else f"label {row['label']}",
+            )
+            for row in rows
+            if _seconds(row["starts_at"]) <= self.now < _seconds(row["ends_at"])
+        )
 
     @cached_property
     def needs(self) -> dict[str, DeviceNeeds]:
@@ -416,5 +438,5 @@ def _worker(row: Any) -> LiveWorker:
         machines=None if machines is None else tuple(machines),
         plugins=None if plugins is None else offered_from_json(plugins),
         labels=tuple(json_value(row["labels"]) or ()),
-        devices=tuple(map(Device.from_json, devices)) if devices else (ANY_CPU,),
+        devices=(ANY_CPU,) if devices is None else tuple(map(Device.from_json, devices)),
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from versemill.jobs.devices import has_room
-from versemill.jobs.waiting.reasons import able_devices
+from versemill.jobs.devices import CPU, has_room
+from versemill.jobs.waiting.reasons import open_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,7 +67,7 @@ def expected_seconds(snapshot: Snapshot, job: Waiter, place: Place | None) -> fl
         job: a job that some live worker can run.
         place: where it stands in the queue; None if it begins later.
     """
-    able = able_devices(snapshot, job.requirements, job.machine, job_id=job.id)
+    able = open_devices(snapshot, job.requirements, job.owner_id, job.machine, job_id=job.id)
     before = {} if place is None else place.before
     lanes = _lanes(snapshot, snapshot.needs[job.requirements], able)
     each = _mean_ahead(snapshot, before)
@@ -75,7 +75,7 @@ def expected_seconds(snapshot: Snapshot, job: Waiter, place: Place | None) -> fl
         return None
     soonest = max(0.0, job.available_at - snapshot.now, (job.begin_at or 0.0) - snapshot.now)
     found = max(soonest, seconds_until(lanes, sum(before.values()), each or 0.0))
-    limit = snapshot.owners("cpu")[job.owner_id].limits.running
+    limit = snapshot.owners(CPU)[job.owner_id].limits.running
     if limit is None:
         return found
     own = _lanes_of_owner(snapshot, job.owner_id, limit)
@@ -103,7 +103,7 @@ def _lanes(
         runs = [run for run in snapshot.running if run.worker_id == worker.id]
         lanes += [*_left(snapshot, runs), *[0.0] * (worker.slots - len(runs))]
     devices = {device.id: device for _, device in able}.values()
-    if any(device.memory is None for device in devices):
+    if any(device.kind == CPU for device in devices):
         return lanes
     by_memory: list[float] = []
     for device in devices:
