@@ -10,8 +10,8 @@ import click
 from versemill.cli.program import program
 
 PLACEHOLDERS = {
-    "+N": "+5", "NAME": "mine", "PATH": "PATH", "ENCODING": "gb18030", "{job_id}": "1",
-    "{job_ids}": "1", "{lower_rate}": "0.0001", "{name}": "one",
+    "+N": "+5", "N": "4", "NAME": "mine", "PATH": "PATH", "ENCODING": "gb18030", "{job_id}": "1",
+    "{job_ids}": "1", "{lower_rate}": "0.0001", "{name}": "one", "{user}": "ann",
 }  # fmt: skip
 
 

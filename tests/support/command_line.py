@@ -102,7 +102,11 @@ class CommandLineQueue:
         return service.enqueue(self.store, submission, ANN).job
 
     def running(self, name: str | None = None, config: JobConfig = CONFIG) -> Claim:
-        job = self.submit(name, config)
+        return self.claim(str(self.submit(name, config).id))
+
+    def claim(self, key: str) -> Claim:
+        """Claims a job that is queued."""
+        job = service.find(self.store, key)
         worker = worker_api.register_worker(self.store, "attic", 1)
         claim = worker_api.claim(self.store, worker, only=job.id)
         assert claim is not None

@@ -96,6 +96,7 @@ class UnknownNameError(VersemillError, LookupError):
     reasons: ClassVar[Mapping[str, str]] = {
         "job": "no job has this id or name",
         "live worker": "no worker that is alive has this name",
+        "subscription": "nobody is told by a subscription of this number",
         "user": "no user of this installation has this name",
         "disabled": "plugins that might have it are disabled",
     }
@@ -223,6 +224,7 @@ class JobStateError(VersemillError, RuntimeError):
     code: ClassVar[str] = "job-state"
     reasons: ClassVar[Mapping[str, str]] = {
         "finished": "it has trained all its epochs",
+        "time-limit": "it has ended at its time limit",
         "over": "it has failed or was cancelled",
         "running": "it is being trained",
         "held": "a worker elsewhere is training it",
@@ -230,6 +232,9 @@ class JobStateError(VersemillError, RuntimeError):
         "plugins-changed": "plugins that it needs are here in other versions",
         "other-machine": "this machine computes in another way than the one before",
         "corpus-needed": "jobs that are not over need the corpus",
+        "after-failed": "the job after whose success another is to begin has failed",
+        "array": "an array is meant where one job is wanted",
+        "awaited": "other jobs wait for it",
     }
 
 
@@ -264,6 +269,20 @@ class ResumeProofError(VersemillError, RuntimeError):
     """A killed job did not end as an undisturbed one, or nothing could be proved."""
 
     code: ClassVar[str] = "resume-proof"
+
+
+class MissingPackageError(VersemillError, ImportError):
+    """Something that is not installed is needed.
+
+    Attributes:
+        package: what is missing.
+        extra: the extra of Versemill that brings it.
+    """
+
+    code: ClassVar[str] = "missing-package"
+
+    def __init__(self, package: str, extra: str) -> None:
+        super().__init__(f"{package} is not installed here", package=package, extra=extra)
 
 
 class FencedError(VersemillError, RuntimeError):

@@ -15,6 +15,7 @@ NAMES_SHOWN = 20
 _COMPARED = 1000  # names looked through for one that is near
 _LONGEST = 100  # characters of a name that may be a misspelling
 _VALUE_SHOWN = 200  # characters
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def counted(number: int, noun: str) -> str:
@@ -58,3 +59,13 @@ def shown(value: object) -> str:
         return shortened(repr(value))
     except ValueError:  # a whole number of thousands of digits
         return "a number without measure"
+
+
+def exact_duration(seconds: float) -> str:
+    """A length of time as it was given, to the second: `2 h`, `1 h 30 min`."""
+    rest, parts = max(1, round(seconds)), []
+    for unit, size in _UNITS:
+        number, rest = divmod(rest, size)
+        if number:
+            parts.append(f"{number:,} {unit}")
+    return " ".join(parts)

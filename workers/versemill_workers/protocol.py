@@ -2,9 +2,10 @@
 
 The trainer sends: `progress`, `report`, `checkpoint`, `remark` (an event of the job, no sign that
 it trains), `unreadable` (the checkpoint to go on from), `plugin_mismatch` (its plugins are not
-those that the job needs), `finished`, `stopped`, `failed`.
+those that the job needs), `provenance` (with what it computes, once), `finished`, `stopped`,
+`failed`.
 The supervisor sends: `alive`, `stored` (a checkpoint is durable), `stop` (checkpoint, then end),
-`halt` (checkpoint, then wait: for `stop`, or for `go_on`).
+`halt` (checkpoint, then wait: for `stop`, or for `go_on`), `time_up` (end as at the last step).
 """
 
 from __future__ import annotations
@@ -54,6 +55,7 @@ class Order:
         checkpoint_seconds: time between checkpoints.
         tracking: folder for the job's trackers.
         lease_seconds: the trainer ends itself when it has received nothing for so long.
+        time_limit: most seconds of device time of the job, for its result; None for no limit.
     """
 
     job: int
@@ -73,6 +75,7 @@ class Order:
     checkpoint_seconds: int
     tracking: str
     lease_seconds: float
+    time_limit: float | None = None
 
     def to_json(self) -> str:
         """The order as JSON text."""
@@ -162,6 +165,7 @@ class TrainerConnection:
     def __init__(self, pipe: Connection, *, lease_seconds: float) -> None:
         self.stop_asked = threading.Event()
         self.halt_asked = threading.Event()
+        self.time_up = threading.Event()
         self._changed = threading.Condition()
         self.outstanding = 0
         """Checkpoints handed over that are not durable yet."""
@@ -200,6 +204,8 @@ class TrainerConnection:
                 self.outstanding -= 1
         elif message["type"] == "halt":
             self.halt_asked.set()
+        elif message["type"] == "time_up":
+            self.time_up.set()
         elif message["type"] in {"stop", "go_on"}:
             with self._changed:
                 if message["type"] == "stop":

@@ -27,6 +27,7 @@ from versemill.jobs.storage.unit_of_work import Store
 from versemill.redaction import RedactingFormatter, holds_secret
 from versemill.settings import HARMLESS, Settings, bound_spinning
 from versemill_workers.devices import places
+from versemill_workers.messenger import Messenger
 from versemill_workers.slots import SlotPool
 from versemill_workers.supervisor.spool import remove_abandoned, spool_lock
 from versemill_workers.trainer import entry
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("versemill.worker")
 
 _RETRY_SECONDS = 1.0
-OTHER_CONNECTIONS = 2  # beside one per slot: the poller and the claims
+OTHER_CONNECTIONS = 3  # beside one per slot: the poller, the claims and the messenger
 _SOCKET = "/pymp-xxxxxxxx/listener-xxxxxxxx"  # where, below it, the fork server listens
 _SOCKET_BYTES = 103  # longest path of a socket on macOS; Linux allows 107
 _SHORT = ("/tmp", "/var/tmp")  # noqa: S108 - what is made in them has a random name and mode 700
@@ -80,12 +81,15 @@ def serve(arguments: Sequence[str]) -> None:
     if options.end_with_parent:
         threading.Thread(target=_end_with_parent, args=(slot_pool,), daemon=True).start()
     threading.Thread(target=_warm_up, args=(slot_pool,), daemon=True).start()
+    messenger = Messenger(store)
+    messenger.start()
     spool = settings.home / "spool"
     try:
         with spool_lock(spool, worker.id):
             remove_abandoned(spool)
             _run_celery(settings, slot_pool, slots=found.slots, name=options.name)
     finally:
+        messenger.stop()
         with contextlib.suppress(DatabaseError):  # others will see that it is gone
             worker_api.forget_worker(store, worker)
         store.close()

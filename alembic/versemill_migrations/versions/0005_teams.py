@@ -173,6 +173,7 @@ def _add_columns() -> None:
     op.add_column("jobs", sa.Column("time_limit", sa.Double(), nullable=True))
     op.add_column("jobs", sa.Column("preempted_for", sa.Integer(), nullable=True))
     op.add_column("jobs", sa.Column("place_worker_id", sa.String(length=36), nullable=True))
+    op.add_column("jobs", sa.Column("array_values", sa.JSON(none_as_null=True), nullable=True))
     op.add_column("jobs", sa.Column("reservation_id", sa.Integer(), nullable=True))
     op.drop_index("ix_jobs_runnable", "jobs")
     op.create_index(op.f("ix_jobs_array_name"), "jobs", ["array_name"])

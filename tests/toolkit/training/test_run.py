@@ -155,6 +155,7 @@ def test_patience_ends_a_run_that_gets_no_better() -> None:
     events = list(training(job))
     valid = [e.valid_perplexity for e in events if isinstance(e, EpochReport)]
     assert events[-1].stopped_early
+    assert events[-1].reason == "no improvement in 3 validations"
     assert len(valid) < 60
     assert len(valid) == events[-1].best_epoch + 3
     assert events[-2].lyrics != ()
@@ -162,7 +163,23 @@ def test_patience_ends_a_run_that_gets_no_better() -> None:
 
 def test_without_patience_a_run_goes_to_its_end() -> None:
     last = finish(training(config(training={"epochs": 8, "learning_rate": 0.5})))
-    assert (last.epoch, last.stopped_early) == (8, False)
+    assert (last.epoch, last.stopped_early, last.reason) == (8, False, None)
+
+
+@pytest.mark.parametrize("events_before", [3, 12])
+def test_a_run_that_is_ended_early_is_measured_like_any_other(
+    every_step: None, events_before: int
+) -> None:
+    run = training(config(training={"epochs": 1000}))
+    events = iter(run)
+    for _ in range(events_before):
+        last = next(events)
+    run.end_early("enough")
+    *_, end = events
+    assert isinstance(end, Finished)
+    assert end.step == last.step == run.state().step
+    assert (end.stopped_early, end.reason) == (True, "enough")
+    assert set(end.held_out) == {"validation", "test"}
 
 
 def test_different_seeds_train_differently() -> None:

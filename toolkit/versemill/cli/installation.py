@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from versemill.jobs.notices import Notice
-    from versemill.jobs.service import NamedByFile, Principal, Queued, TextSources, Wake
+    from versemill.jobs.service import JobsMeant, NamedByFile, Principal, Queued, TextSources, Wake
     from versemill.jobs.storage.unit_of_work import Store
     from versemill.jobs.views import JobView
     from versemill.settings import Settings
@@ -40,10 +40,20 @@ class Installation:
         return Principal(self.settings.user, acting_for())
 
     def job(self, key: str) -> JobView:
-        """The job meant by id, name or `@last` (one's own newest); raises `UnknownNameError`."""
-        from versemill.jobs.service import find
+        """The job meant by id, name or `@last` (one's own newest); raises `UnknownNameError`.
 
-        return find(self.store, key, self.principal)
+        Raises:
+            JobStateError: an array is meant.
+        """
+        from versemill.jobs.service import find_one
+
+        return find_one(self.store, key, self.principal)
+
+    def jobs(self, key: str) -> JobsMeant:
+        """The job meant, or the array by its name; raises as `job`."""
+        from versemill.jobs.service import find_jobs
+
+        return find_jobs(self.store, key, self.principal)
 
     def job_id(self, key: str | None) -> int | None:
         """The id of the job meant, if one is; raises as `job`."""

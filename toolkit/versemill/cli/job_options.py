@@ -205,7 +205,7 @@ def read_job_file(file: Path) -> dict[str, Any]:
         reason = shortened(str(error))
         raise VersemillError(f"job file {file} is not valid TOML: {reason}") from None
     corpus = table.get("corpus")
-    if isinstance(corpus, str) and corpus and "\0" not in corpus:
+    if isinstance(corpus, str) and corpus and "\0" not in corpus and "text" not in table:
         beside = file.parent / corpus
         if beside.exists() and not Path(corpus).is_absolute():
             table["corpus"] = str(beside)

@@ -42,6 +42,7 @@ SECTIONS: dict[str, dict[str, str]] = {
     },
     "Set up": {
         "users": "commands.users:users",
+        "notify": "commands.notify:notify",
         "corpora": "commands.corpora:corpora",
         "plugins": "commands.plugins:plugins",
         "db": "commands.db:db",

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 JobTable = dict[str, Any]
 """A job file as TOML gives it: top-level values, and one table per section."""
 
-TOP_LEVEL = ("name", "recipe", "corpus", "cell", "sampler", "tokenizer", "prefixes", "trackers")
+TOP_LEVEL = (
+    "name", "recipe", "corpus", "text", "cell", "sampler", "tokenizer", "prefixes", "trackers"
+)  # fmt: skip
 SECTIONS = (
     "corpus_options",
     "cell_options",
@@ -126,6 +128,8 @@ def with_recipe_values(table: Mapping[str, Any]) -> JobTable:
 def apply_overrides(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> JobTable:
     """Returns `table` with dotted `overrides` (`{"training.epochs": 5}`) put in.
 
+    Another corpus replaces a stored text too (`text`), unless that is named as well.
+
     Raises:
         ConfigError: a dotted name that leads nowhere.
     """
@@ -135,6 +139,8 @@ def apply_overrides(table: Mapping[str, Any], overrides: Mapping[str, Any]) -> J
         if not dot:
             refuse_unknown_keys({section: value}, TOP_LEVEL, where="")
             result[section] = value
+            if section == "corpus" and "text" not in overrides:
+                result.pop("text", None)
             continue
         refuse_unknown_keys({section: value}, SECTIONS, where="")
         result.setdefault(section, {})[key] = value

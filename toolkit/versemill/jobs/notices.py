@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from versemill.jobs.states import State
     from versemill.plugins.requirements import OfferedPlugin, Requirement
     from versemill.text.unknown_characters import UnknownCharacter
 
@@ -219,6 +220,55 @@ class PluginsMissing(WaitingReason):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AwaitedJob(View):
+    """A job that another one waits for.
+
+    Attributes:
+        condition: `succeeded` or `any`: how it has to end.
+    """
+
+    id: int
+    name: str
+    state: State
+    condition: str
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it has ended otherwise than it should: somebody has to do something."""
+        return self.state.ended and self.condition != "any"
+
+    def __str__(self) -> str:
+        ways = {"failed": "which failed", "cancelled": "which was cancelled"}
+        return f"job {self.id} ({self.name}), {ways.get(self.state, f'which is {self.state}')}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaitsForJobs(WaitingReason):
+    """It is to begin after others.
+
+    Attributes:
+        jobs: those that have not ended as they should, the hopeless ones first; none if it is
+            held for a reason that is not known.
+    """
+
+    code: ClassVar[str] = "waits-for-jobs"
+    jobs: tuple[AwaitedJob, ...]
+
+    @property
+    def hopeless(self) -> tuple[AwaitedJob, ...]:
+        """Those that it would wait for in vain."""
+        return tuple(job for job in self.jobs if job.hopeless)
+
+    def __str__(self) -> str:
+        if not self.jobs:
+            return "it is held"
+        named = (self.hopeless or self.jobs)[:_JOBS_SHOWN]
+        others = len(self.jobs) - len(named)
+        more = f", and for {others:,} more" if others else ""
+        return f"waits for {', and for '.join(map(str, named))}{more}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RetryDelayed(WaitingReason):
     """It failed, and is tried again after a while.
 
@@ -327,24 +377,6 @@ class HeldUntil(WaitingReason):
     def __str__(self) -> str:
         local = self.at.astimezone()
         return f"held until {local:%Y-%m-%d %H:%M}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class WaitsForJobs(WaitingReason):
-    """It waits for other jobs to end.
-
-    Attributes:
-        jobs: their ids; none if it is held for a reason that is not known.
-    """
-
-    code: ClassVar[str] = "waits-for-jobs"
-    jobs: tuple[int, ...]
-
-    def __str__(self) -> str:
-        if not self.jobs:
-            return "it is held"
-        noun = "job" if len(self.jobs) == 1 else "jobs"
-        return f"waits for {noun} {listed([str(job) for job in self.jobs], _JOBS_SHOWN)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,10 @@ class JobView(View):
         epoch: the epoch in progress, from 1; 0 before the first.
         train_perplexity: running mean of the epoch, per character; alone it only shows memorising.
         worker: name of the worker that runs it now.
+        array: the array that it belongs to, if to one.
+        array_values: the settings in which it differs from other members of its array.
+        begin_at: when its owner wants it to begin; None for as soon as possible.
+        time_limit: most seconds of device time, over all attempts; None for no limit.
         device: name of the device that it runs on now.
         position: of a waiting job in the queue, 1 for the one that is next; None if it does not
             take part in the queue now.
@@ -56,10 +60,42 @@ class JobView(View):
     created_at: datetime
     finished_at: datetime | None
     worker: str | None
+    array: str | None = None
+    array_values: dict[str, Any] | None = None
+    begin_at: datetime | None = None
+    time_limit: float | None = None
     device: str | None = None
     position: int | None = None
     reason: str | None = None
     expected_start: tuple[datetime, datetime] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayView(View):
+    """An array in a listing, folded into one line.
+
+    Attributes:
+        first_id: the smallest id of its members.
+        last_id: the largest.
+        counts: how many members are in each state, states without any left out.
+        corpus: of all members; None where they differ.
+        cell: of all members; None where they differ.
+        valid_perplexity: the best that a member has reported last.
+    """
+
+    name: str
+    first_id: int
+    last_id: int
+    counts: dict[State, int]
+    corpus: str | None
+    cell: str | None
+    valid_perplexity: float | None
+    created_at: datetime
+
+    @property
+    def jobs(self) -> int:
+        """How many members it has."""
+        return sum(self.counts.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +127,28 @@ class UserView(View):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SubscriptionView(View):
+    """Where somebody is told what happens to their jobs.
+
+    Attributes:
+        receiver: its URL, without what may be secret.
+        sent: number of messages that it has taken.
+        waiting: of those that are still to be sent.
+        failed: of those that were given up.
+        last_error: why the newest message that was not taken at once was not.
+    """
+
+    id: int
+    receiver: str
+    events: tuple[str, ...]
+    sent: int
+    waiting: int
+    failed: int
+    last_error: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class EventView(View):
     """Something that happened to a job."""
 
@@ -109,6 +167,8 @@ class AttemptView(View):
         failure: the class of its failure, if it failed.
         exit: how its trainer ended, such as `killed by signal 9 (SIGKILL)`.
         last_words: the last lines its trainer printed, if it failed.
+        provenance: with what it computes: versions of packages, kernel plan, device, plugins and
+            seed; None before it has begun.
     """
 
     number: int
@@ -121,6 +181,7 @@ class AttemptView(View):
     first_step: int | None
     last_step: int | None
     last_words: tuple[str, ...]
+    provenance: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

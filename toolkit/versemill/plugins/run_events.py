@@ -115,8 +115,9 @@ class Finished:
         step: optimizer steps done.
         epoch: epochs done.
         best_epoch: the epoch whose weights `held_out` measures.
-        stopped_early: whether patience ran out before the planned epochs.
+        stopped_early: whether it ended before the planned epochs.
         held_out: figures of the best weights by part, `validation` and `test` where they exist.
+        reason: why it did, such as `no improvement in 6 validations`; None if it did not.
     """
 
     step: int
@@ -124,6 +125,7 @@ class Finished:
     best_epoch: int
     stopped_early: bool
     held_out: dict[str, HeldOut]
+    reason: str | None = None
 
 
 Event: TypeAlias = Progress | EpochReport | Finished

@@ -68,15 +68,17 @@ def check(text: Text, selection: Selection, *, memory: int | None = None) -> Par
 
 
 def checked(
-    text: Text, selection: Selection, *, memory: int | None = None
+    text: Text, selection: Selection, *, memory: int | None = None, parts: Parts | None = None
 ) -> tuple[Parts, MemoryEstimate, int]:
     """As `check`; also what is estimated on the way.
+
+    `parts` is the text as it is split with these options, if that is known.
 
     Returns:
         The text, split as the run will have it; the memory that training needs at least; and V,
         the number of tokens, or less.
     """
-    parts = split(text, selection.config.text)
+    parts = split(text, selection.config.text) if parts is None else parts
     bounds = tokenizer_bounds(selection.tokenizer, parts.training)
     needed = fewest_ids(selection)
     if bounds is not None and bounds.ids_at_most < needed:

@@ -27,6 +27,7 @@ from versemill.evaluation.perplexity import evaluation
 from versemill.generation.model import TrainedModel
 from versemill.nn.network import detached
 from versemill.nn.seeds import derived
+from versemill.phrases import counted
 from versemill.plugins.run_events import EpochReport, Event, Finished, HeldOut, Lyric, Progress
 from versemill.training.assembly import assemble
 from versemill.training.early_stopping import EarlyStopping
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from versemill.config.job import JobConfig
     from versemill.nn.machine import KernelPlan
     from versemill.nn.network import LanguageModel, States
+    from versemill.plugins.record import PluginRecord
     from versemill.plugins.registry import Registry
     from versemill.text.splitting import Parts
 
@@ -98,6 +100,7 @@ class Training:
         self._checked = 0  # losses of this epoch known to be finite
         self._states: States = self._zero_states()
         self._stopping = EarlyStopping(config.training.patience)
+        self._ended_by: str | None = None
         if state is not None:
             self.accepted = refuse_another_run(state, made, accept_change=accept_change)
             self._restore(state)
@@ -106,13 +109,29 @@ class Training:
         """Trains from the present position to the end, yielding at least every 0.5 s."""
         while not self._done():
             yield from self._train_epoch()
-            yield (yield from self._finish_epoch())
+            if self._ended_by is None:
+                yield (yield from self._finish_epoch())
         yield (yield from self._finish())
+
+    def end_early(self, reason: str) -> None:
+        """Has the run end at this step as it would at its last one; may be called at any yield.
+
+        An epoch in progress is left as it is; one that is being validated is finished.
+
+        Args:
+            reason: for `Finished`.
+        """
+        self._ended_by = reason
 
     @property
     def step(self) -> int:
         """Optimizer steps done."""
         return self._step
+
+    @property
+    def plugins(self) -> tuple[PluginRecord, ...]:
+        """Those that decide its numbers: cell, sampler and tokenizer."""
+        return tuple(selected.record for selected in self._made.selection.numerical)
 
     def trained(self) -> TrainedModel:
         """The model as it is now. Shares weights with the run: use it between two steps."""
@@ -136,6 +155,8 @@ class Training:
             if self._clock.due():
                 self._check_losses()
                 yield self._progress("training")
+                if self._ended_by is not None:
+                    return
         self._check_losses()
 
     def _train_step(self, ids_TB: Tensor) -> None:
@@ -208,7 +229,20 @@ class Training:
         )
 
     def _done(self) -> bool:
-        return self._epoch >= self.config.training.epochs or self._stopping.stopped
+        return (
+            self._epoch >= self.config.training.epochs
+            or self._stopping.stopped
+            or self._ended_by is not None
+        )
+
+    def _reason(self) -> str | None:
+        """Why it ended before its planned epochs; None if it did not."""
+        if self._epoch >= self.config.training.epochs:
+            return None
+        if self._stopping.stopped:
+            number = counted(self._stopping.validations_without_improvement, "validation")
+            return f"no improvement in {number}"
+        return self._ended_by
 
     def _finish(self) -> Generator[Progress, None, Finished]:
         """Measures the best weights by the reported procedure, once."""
@@ -225,6 +259,7 @@ class Training:
             epoch=self._epoch,
             best_epoch=self._stopping.best_epoch or self._epoch,
             stopped_early=self._epoch < self.config.training.epochs,
+            reason=self._reason(),
             held_out=held_out,
         )
 
@@ -321,7 +356,7 @@ class Training:
             content_hash=made.parts.content_hash,
             text_hash=made.text_hash,
             unseen_share=made.text.unseen_share,
-            plugins=tuple(selected.record for selected in made.selection.numerical),
+            plugins=self.plugins,
         )
 
     def _restore(self, state: TrainingState) -> None:

@@ -109,6 +109,8 @@ class Supervisor:
         now = time.monotonic()
         self._received_at = self._request_read_at = self._renewed_at = now
         self._retry_database_at = 0.0
+        # None once the trainer was told, or if there is no limit.
+        self._time_up_at = None if claim.seconds_left is None else now + claim.seconds_left
 
     def run(self) -> bool:
         """Supervises to the end; raises nothing that would take the worker down.
@@ -197,6 +199,7 @@ class Supervisor:
             checkpoint_seconds=self._checkpoint_seconds,
             tracking=str(self._tracking),
             lease_seconds=worker_api.LEASE_SECONDS,
+            time_limit=claim.time_limit,
         )
 
     def _restore(self) -> str | None:
@@ -271,7 +274,9 @@ class Supervisor:
             return
         self._received_at = time.monotonic()
         self._step = message.get("step", self._step)
-        if kind == "progress":
+        if kind == "provenance":
+            self._buffer.provenance(message | {"device": self._claim.device.name})
+        elif kind == "progress":
             self._buffer.progress(message)
         elif kind == "report":
             self._buffer.report(message)
@@ -305,6 +310,9 @@ class Supervisor:
         for _ in range(self._stored):
             trainer.send("stored")
         self._stored = 0
+        if self._time_up_at is not None and time.monotonic() >= self._time_up_at:
+            trainer.send("time_up")
+            self._time_up_at = None
         wanted = self._effective_request()
         if self._stop_by is not None:
             return
@@ -354,11 +362,12 @@ class Supervisor:
         final, how = self._final_message, describe_exit(exit_code)
         kind = final["type"] if final else None
         if final is not None and kind == "finished":
+            reason = final["result"].get("reason") or "trained to its end"
             worker_api.finish(
                 self._store,
                 self._claim,
                 State.SUCCEEDED,
-                message=f"trained to its end at step {self._step:,}",
+                message=f"{reason} at step {self._step:,}",
                 result=final["result"],
                 exit=how,
             )

@@ -36,6 +36,7 @@ class ProgressBuffer:
         self._metrics: list[MetricRow] = []
         self._lyrics: list[LyricRow] = []
         self._remarks: list[str] = []
+        self._provenance: Mapping[str, Any] | None = None
         self._memory_used: int | None = None
         self._output = ""
         self._written_at = 0.0
@@ -43,7 +44,8 @@ class ProgressBuffer:
     @property
     def pending(self) -> bool:
         """Whether something is not written yet."""
-        return bool(self._progress or self._metrics or self._lyrics or self._remarks)
+        rows = self._progress or self._metrics or self._lyrics or self._remarks
+        return bool(rows or self._provenance)
 
     def progress(self, message: Mapping[str, Any]) -> None:
         """Takes a `progress` message: where training is now."""
@@ -71,6 +73,10 @@ class ProgressBuffer:
         """Takes a message that becomes an event of the job."""
         self._remarks.append(message)
 
+    def provenance(self, found: Mapping[str, Any]) -> None:
+        """Takes a `provenance` message: with what the attempt computes."""
+        self._provenance = found
+
     def write(self, *, at_once: bool = False) -> Request | None:
         """Writes what has gathered, if it is time to; raises as `worker_api.record` does.
 
@@ -91,8 +97,10 @@ class ProgressBuffer:
             lyrics=self._lyrics,
             remarks=self._remarks,
             output=output if fresh else None,
+            provenance=self._provenance,
             memory_used=self._memory_used,
         )
+        self._provenance = None
         self._progress, self._metrics, self._lyrics, self._remarks = None, [], [], []
         self._memory_used = None
         self._output = output

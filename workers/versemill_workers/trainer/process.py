@@ -23,11 +23,13 @@ from versemill.checkpoints.state import TrainingState
 from versemill.config.job import JobConfig
 from versemill.errors import (
     CheckpointError,
+    DivergedError,
     NotEnoughMemoryError,
     PluginMismatchError,
     VersemillError,
 )
 from versemill.nn.machine import KernelPlan
+from versemill.phrases import exact_duration
 from versemill.plugins.attribution import culprit
 from versemill.plugins.record import records_to_json
 from versemill.plugins.registry import Registry, in_short
@@ -40,6 +42,7 @@ from versemill.training.gpu_memory import CONTEXT_BYTES
 from versemill.training.run import Training
 from versemill_workers.protocol import Order, TrainerConnection
 from versemill_workers.trackers.feeding import Tracking
+from versemill_workers.trainer.provenance import provenance
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -160,6 +163,7 @@ class _Trainer:
         self._from_step = 0 if state is None else state.step
         self._reported = 0 if state is None else state.step - state.position
         self._run = self._prepare(state)
+        self._supervisor.send("provenance", **provenance(self._run))
         if self._run.accepted:
             changes = "; ".join(self._run.accepted)
             self._remark(f"goes on changed, as {order.accepted_by} accepted: {changes}")
@@ -167,7 +171,11 @@ class _Trainer:
     def run(self) -> None:
         """Trains to the end, or until it is asked to stop."""
         with self._tracking() as tracking:
-            self._train(tracking)
+            try:
+                self._train(tracking)
+            except DivergedError:
+                self._keep_best()
+                raise
 
     def _train(self, tracking: Tracking) -> None:
         due = time.monotonic() + self._order.checkpoint_seconds
@@ -180,6 +188,9 @@ class _Trainer:
                 self._hand_over_last(final=True)
                 self._supervisor.send("finished", result=_result(event))
                 return
+            if self._supervisor.time_up.is_set():
+                limit = exact_duration(self._order.time_limit or 0)
+                self._run.end_early(f"time limit of {limit} reached")
             if self._supervisor.halt_asked.is_set() and not self._supervisor.stop_asked.is_set():
                 self._hand_over_periodic(halted=True)
                 self._supervisor.wait_halted()
@@ -259,6 +270,15 @@ class _Trainer:
                 time.sleep(_DISK_RETRY_SECONDS)
             else:
                 return
+
+    def _keep_best(self) -> None:
+        """Hands the best state over that waits for a checkpoint which will never come."""
+        if self._best is None:
+            return
+        try:
+            self._write(self._best, "best", is_best=True)
+        except OSError as error:
+            self._remark(f"the best weights could not be kept: {error.strerror or error}")
 
     def _remark_unwritten(self, error: OSError, *, periodic: bool) -> None:
         reason = error.strerror or str(error)

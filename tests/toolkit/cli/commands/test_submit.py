@@ -519,3 +519,47 @@ def test_a_field_of_a_job_is_used_and_kept(command: Any, queue: Any, tmp_path: P
     assert config_of(queue)["text"]["field"] == "body"
     refused = command("submit", "--set", "corpus_options.field=body")
     assert "corpus_options.field = 'body' is not allowed: only for JSON" in refused.complaint
+
+
+class TestStoredText:
+    """`text` in a job file names a text that is stored, by its hash."""
+
+    def test_it_stands_for_the_corpus(self, command: Any, queue: Any, tmp_path: Path) -> None:
+        command("submit", "--set", "corpus_options.first=5000", "--name", "one")
+        file = tmp_path / "again.toml"
+        file.write_text(command("show", "one", "--toml").out)
+        again = service.details(queue.store, command("submit", file, "--json").json["id"])
+        one = service.details(queue.store, 1)
+        assert (again.config, again.content_hash) == (one.config, one.content_hash)
+
+    def test_another_corpus_replaces_it(self, command: Any, queue: Any, tmp_path: Path) -> None:
+        command("submit", "--name", "one")
+        file = tmp_path / "again.toml"
+        file.write_text(command("show", "one", "--toml").out)
+        other = ("--corpus", "starter-en", "--set", "prefixes=[]")
+        for number, options in enumerate((other, ("--set", "corpus=starter-en", *other[2:])), 2):
+            assert command("submit", file, *options).code == 0
+            found = service.details(queue.store, number)
+            assert found.config["corpus"] == "starter-en"
+            assert found.content_hash != service.details(queue.store, 1).content_hash
+        done = command("submit", file, "--array", "corpus=starter-zh,starter-en")
+        assert done.code == 0, done.err
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            ("7", "text = 7 is not allowed: sha256:"),
+            ('"sha256:0"', "sha256: and the 64 digits of a stored text"),
+            (f'"sha256:{"0" * 64}"', "no text named"),
+        ],
+    )
+    def test_what_is_no_stored_text_is_refused(
+        self, command: Any, queue: Any, tmp_path: Path, text: str, why: str
+    ) -> None:
+        file = tmp_path / "job.toml"
+        file.write_text(f"text = {text}\n")
+        assert why in command("submit", file).complaint
+        assert service.jobs(queue.store) == []
+
+    def test_json_and_toml_exclude_each_other(self, command: Any) -> None:
+        assert command("show", "1", "--json", "--toml").code == 2

@@ -12,7 +12,7 @@ from people import ANN, BOB
 from versemill.jobs import service
 from versemill.jobs.devices import Device, DeviceNeeds
 from versemill.jobs.execution import worker_api
-from versemill.jobs.execution.preemption import LEAST_RUN_SECONDS
+from versemill.jobs.execution.preemption import FREE_PLACE_SECONDS, LEAST_RUN_SECONDS
 from versemill.jobs.states import Priority, Request, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import keep_requirements
@@ -84,6 +84,15 @@ def test_nobody_gives_way_while_a_place_is_free(queue: JobQueue) -> None:
     queue.worker()
     queue.submit(row=URGENT)
     assert worker_api.preempt(queue.store) is None
+
+
+def test_a_place_that_does_not_take_it_is_not_free(queue: JobQueue) -> None:
+    """Its worker may have died a moment ago, and be listed for half a minute."""
+    claim = running_on(queue, queue.worker())
+    queue.worker()
+    queued_at = db_now(-2 * FREE_PLACE_SECONDS)
+    queue.submit(row={**URGENT, "queued_at": queued_at, "available_at": queued_at})
+    assert worker_api.preempt(queue.store) == claim.job_id
 
 
 def test_nor_while_a_place_becomes_free(queue: JobQueue) -> None:

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import click
 
-from versemill.cli.terminal.output import say
-from versemill.cli.terminal.wording import asked
-
 
 @click.command()
 @click.argument("jobs", nargs=-1, required=True)
-def cancel(jobs: tuple[str, ...]) -> None:
+@click.pass_context
+def cancel(ctx: click.Context, /, jobs: tuple[str, ...]) -> None:
     """Cancel jobs.
 
-    A running one keeps its last checkpoint and can be retried.
+    A running one keeps its last checkpoint and can be retried. The name of an array
+    means all its jobs.
 
     \b
     Example:  versemill cancel 3 4
     """
     from versemill.cli.installation import installation
+    from versemill.cli.steering import request
     from versemill.jobs import service
 
     with installation() as here:
-        for key in jobs:
-            found = here.job(key)
-            state = service.request_cancel(here.store, found.id, here.principal)
-            say(asked(found, state, "cancelled"))
+        code = request(here, jobs, service.request_cancel, "cancelled")
+    ctx.exit(code)

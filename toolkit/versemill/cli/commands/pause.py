@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import click
 
-from versemill.cli.terminal.output import say
-from versemill.cli.terminal.wording import asked
-
 
 @click.command()
 @click.argument("jobs", nargs=-1, required=True)
-def pause(jobs: tuple[str, ...]) -> None:
+@click.pass_context
+def pause(ctx: click.Context, /, jobs: tuple[str, ...]) -> None:
     """Pause jobs; a running one stops after a checkpoint.
+
+    The name of an array means all its jobs.
 
     \b
     Example:  versemill pause @last
     """
     from versemill.cli.installation import installation
+    from versemill.cli.steering import request
     from versemill.jobs import service
 
     with installation() as here:
-        for key in jobs:
-            found = here.job(key)
-            state = service.request_pause(here.store, found.id, here.principal)
-            say(asked(found, state, "paused"))
+        code = request(here, jobs, service.request_pause, "paused")
+    ctx.exit(code)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from versemill.cli.terminal.output import say
-from versemill.phrases import counted
+from versemill.cli.terminal.wording import settings_line
+from versemill.phrases import counted, exact_duration
 
 if TYPE_CHECKING:
-    from versemill.jobs.views import AttemptView, JobDetails
+    from versemill.jobs.views import AttemptView, JobDetails, JobView
 
 _FAILURES = {"user": "user error", "out_of_memory": "out of memory"}
 
@@ -18,20 +19,30 @@ _FAILURES = {"user": "user error", "out_of_memory": "out of memory"}
 @click.command()
 @click.argument("job")
 @click.option("--json", "as_json", is_flag=True, help="A JSON object.")
-def show(job: str, as_json: bool) -> None:
+@click.option("--toml", "as_toml", is_flag=True, help="A job file that resubmits it exactly.")
+def show(job: str, as_json: bool, as_toml: bool) -> None:
     """Tell everything about a job.
 
     Its figures, its settings, and what happened to it.
 
     \b
-    Example:  versemill show @last
+    Examples:  versemill show @last
+               versemill show 7 --toml > again.toml
     """
     from versemill.cli.installation import installation
     from versemill.cli.terminal.tables import print_json
     from versemill.jobs import service
 
+    if as_json and as_toml:
+        raise click.UsageError("--json and --toml exclude each other.")
     with installation() as here:
         details = service.details(here.store, here.job(job).id)
+        table = service.job_table(here.store, details.job.id) if as_toml else {}
+    if as_toml:
+        from versemill.cli.terminal.job_file import job_file
+
+        click.echo(job_file(table, details).encode(), nl=False)
+        return
     if as_json:
         print_json(details.to_json() | _waiting(details))
         return
@@ -67,6 +78,7 @@ def _figures(details: JobDetails) -> list[str]:
         pace = f"{speed(job.characters_per_second)} characters/s, {left} left"
         device = "" if job.device in {None, "CPU"} else f" on {job.device}"
         lines.append(f"  worker     {job.worker}{device}, {pace}")
+    lines += _wishes(job)
     if details.accepted_by is not None:
         lines.append(f"  accepted   a change of its plugins, by {details.accepted_by}")
     if job.position is not None:
@@ -76,8 +88,23 @@ def _figures(details: JobDetails) -> list[str]:
         lines.append(f"  waits      {notice_text(details.waiting, job_id=job.id)}")
     if job.error is not None:
         lines.append(f"  error      {failure_text(job, details)}")
+    reason = (details.result or {}).get("reason")
+    if reason is not None:
+        lines.append(f"  ended      early: {reason}")
     for part, held_out in (details.result or {}).get("held_out", {}).items():
         lines.append(f"  result     {held_out_line(part, held_out)}")
+    return lines
+
+
+def _wishes(job: JobView) -> list[str]:
+    """The array that it belongs to, and what its owner has said of its beginning and end."""
+    lines = []
+    if job.array is not None:
+        lines.append(f"  array      {job.array}: {settings_line(job.array_values or {})}")
+    if job.begin_at is not None:
+        lines.append(f"  begin      not before {job.begin_at.astimezone():%Y-%m-%d %H:%M %Z}")
+    if job.time_limit is not None:
+        lines.append(f"  limit      {exact_duration(job.time_limit)} of device time")
     return lines
 
 
@@ -93,6 +120,8 @@ def held_out_line(part: str, figures: dict[str, Any]) -> str:
 
 
 def _settings(details: JobDetails) -> list[str]:
+    from versemill.cli.terminal.job_file import provenance_lines
+
     config = details.config
     lines = [
         "settings",
@@ -103,6 +132,8 @@ def _settings(details: JobDetails) -> list[str]:
         values = ", ".join(f"{key} = {value}" for key, value in config[section].items())
         lines.append(f"  {section:<10} {values}")
     lines.append(f"  text hash  {details.content_hash}")
+    for attempt in details.attempts[-1:]:
+        lines += [f"  computed   {line}" for line in provenance_lines(attempt.provenance or {})]
     if details.requirements:
         lines.append(f"  needs      {', '.join(map(str, details.requirements))}")
     return lines

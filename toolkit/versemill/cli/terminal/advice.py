@@ -15,6 +15,7 @@ from versemill.jobs.notices import (
     OtherMachines,
     OwnerDisabled,
     PluginsMissing,
+    WaitsForJobs,
     WorkersTaken,
 )
 
@@ -69,6 +70,9 @@ ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
             "again"
         ),
         ("job-state", "finished"): "give more with `versemill resume {job_id} --epochs +N`",
+        ("job-state", "time-limit"): (
+            "give it more than it has had with `versemill resume {job_id} --time-limit TIME`"
+        ),
         ("job-state", "over"): "`versemill retry {job_id}` tries it again",
         ("job-state", "running"): "`versemill cancel {job_id}` first",
         ("job-state", "held"): (
@@ -81,9 +85,17 @@ ADVICE: Mapping[tuple[str, str], str] = MappingProxyType(
         ("job-state", "other-machine"): (
             "run it there, or allow small differences: `versemill run {job_id} --inexact`"
         ),
+        ("job-state", "after-failed"): (
+            "`versemill retry {job_id}` first, or have it begin after whatever end with "
+            "`--after {job_id}:any`"
+        ),
+        ("job-state", "array"): "`versemill jobs --array {name} --sort loss` ranks them",
+        ("job-state", "awaited"): "remove those first: `versemill rm {job_ids}`",
         ("job-state", "corpus-needed"): (
             "wait until they are over, or cancel them first: `versemill cancel {job_ids}`"
         ),
+        ("missing-package", ""): "`pip install 'versemill[{extra}]'`",
+        ("unknown-name", "subscription"): "`versemill notify list` lists yours",
         ("forbidden", "owner"): "`versemill users list` shows who is admin",
         ("forbidden", "admin"): "`versemill users list` shows who is admin",
         ("forbidden", "disabled"): "an admin can lift it: `versemill users enable {user}`",
@@ -196,6 +208,14 @@ def _(_notice: OtherMachines, job_id: int | None) -> str:
         f": start one there, or allow small differences with `versemill pause {job_id}` and "
         f"`versemill resume {job_id} --inexact`"
     )
+
+
+@_advice.register
+def _(notice: WaitsForJobs, job_id: int | None) -> str:
+    hopeless = notice.hopeless
+    if not hopeless:
+        return ""
+    return f": `versemill retry {hopeless[0].id}`, or `versemill cancel {job_id}`"
 
 
 @_advice.register

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from versemill.cli.terminal.tables import duration, perplexity, speed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from versemill.jobs.states import State
     from versemill.jobs.views import CurvePoint, JobView, LyricView
 
@@ -25,6 +27,11 @@ def ending(job: JobView) -> str:
 def label(job: JobView) -> str:
     """How messages name a job."""
     return f"job {job.id} ({job.name})"
+
+
+def settings_line(values: Mapping[str, Any]) -> str:
+    """Settings in one line: `training.seed=1 model.layers=2`."""
+    return " ".join(f"{key}={value}" for key, value in values.items())
 
 
 def asked(job: JobView, state: State, participle: str) -> str:

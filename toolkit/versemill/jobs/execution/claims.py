@@ -14,6 +14,7 @@ from sqlalchemy import insert, select, update
 from versemill.errors import FencedError
 from versemill.jobs.devices import ANY_CPU, CPU
 from versemill.jobs.execution.admission import choose, machines_of, started, suitable
+from versemill.jobs.execution.deliveries import record_deliveries
 from versemill.jobs.execution.memory_learning import learn
 from versemill.jobs.execution.queue_heads import any_waits, queue_heads
 from versemill.jobs.execution.transitions import close_attempt, move
@@ -63,7 +64,8 @@ class Claim:
         needs: what it needs of a device.
         requirements: what it requires of plugins.
         accepted_by: who has accepted that its plugins have changed; None if nobody has.
-        seconds_left: device time that its time limit leaves it; None without a limit.
+        time_limit: most seconds of device time, over all attempts; None for no limit.
+        seconds_left: what that leaves to this attempt; None without a limit.
     """
 
     job_id: int
@@ -79,6 +81,7 @@ class Claim:
     needs: DeviceNeeds
     requirements: tuple[Requirement, ...]
     accepted_by: str | None
+    time_limit: float | None
     seconds_left: float | None
 
     @property
@@ -191,6 +194,7 @@ def _take(uow: UnitOfWork, choice: Choice, worker: WorkerRecord) -> Claim | None
         needs=choice.needs,
         requirements=from_json(found.requirements or ()),
         accepted_by=found.accepted_by,
+        time_limit=found.time_limit,
         seconds_left=_seconds_left(uow, head.job_id, found.attempt, found.time_limit),
     )
 
@@ -318,6 +322,7 @@ def finish(
         )
         if gave_way:
             message = f"{message}; {_receipt(uow, claim, given_back=ended)}"
+            record_deliveries(uow, claim.job_id, ("preempted",), "was pre-empted", message)
         _release(uow, claim, request, end, message=message, values=values)
         uow.commit()
     learn(store, claim.job_id, claim.attempt, claim.device)

@@ -4,7 +4,8 @@ Workers without a free slot make no claims, so any worker's poll decides this, u
 lock. The rules:
 
 - Only a job of priority `urgent` takes a place, only where no free place could run it, and only
-  one place for each such job.
+  one place for each such job. A place that looks free and has not taken the job for
+  `FREE_PLACE_SECONDS` does not count: its worker may have died a moment ago.
 - The place is one that can really run it: its worker is alive, stays, has the plugins and the
   device. A job that somebody runs on their own machine (`Worker.only_job`) keeps its place.
 - Of those that run there, the one of the lowest priority gives way; of several, the one whose owner
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from versemill.jobs.storage.unit_of_work import Store, UnitOfWork
 
 LEAST_RUN_SECONDS = 30.0
+FREE_PLACE_SECONDS = 10.0
 MOST_DOUBLINGS = 6
 
 
@@ -194,6 +196,7 @@ def _victim(
     now: datetime,
 ) -> tuple[Any, _Place] | None:
     """The job that gives way, and where; None where none may or none has to."""
+    fresh = now.timestamp() - head.queued_at < FREE_PLACE_SECONDS
     found: list[tuple[tuple[Any, ...], Any, _Place]] = []
     reserved = active(uow.session)
     for place in _able_places(uow, head, places):
@@ -210,8 +213,13 @@ def _victim(
             )
             is None
         }
-        free_now = len(place.jobs) < place.slots and any(
-            _would_fit(needs, device, running.get(device.id, ()), None) for device in suits.values()
+        free_now = (
+            fresh
+            and len(place.jobs) < place.slots
+            and any(
+                _would_fit(needs, device, running.get(device.id, ()), None)
+                for device in suits.values()
+            )
         )
         if suits and (free_now or any(job.request is not Request.NONE for job in place.jobs)):
             return None  # a place is free, or becomes free

@@ -14,7 +14,7 @@ from versemill.jobs.storage.tables import Attempt, Job, LyricText, Metric, Store
 from versemill.plugins.requirements import at_least
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from versemill.jobs.execution.claims import Claim
     from versemill.jobs.states import Request
@@ -67,6 +67,7 @@ def record(
     lyrics: Sequence[LyricRow] = (),
     remarks: Sequence[str] = (),
     output: str | None = None,
+    provenance: Mapping[str, Any] | None = None,
     memory_used: int | None = None,
 ) -> Request:
     """Writes what training has yielded, in one transaction; writing it twice does no harm.
@@ -81,6 +82,7 @@ def record(
         lyrics: texts of new reports.
         remarks: what else has happened; appended to the events.
         output: what the trainer has written so far, as a whole; the last 64 KiB are kept.
+        provenance: with what it computes, JSON values.
         memory_used: most bytes of a GPU's memory that the trainer has taken.
 
     Returns:
@@ -97,6 +99,8 @@ def record(
             attempt["first_step"] = func.coalesce(Attempt.first_step, 0)
         if output is not None:
             attempt["output"] = _tail(output)
+        if provenance is not None:
+            attempt["provenance"] = dict(provenance)
         if memory_used is not None:
             attempt["memory_used"] = memory_used
         if attempt:

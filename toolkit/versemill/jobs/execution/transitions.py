@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, delete, exists, insert, update
+from sqlalchemy import case, delete, exists, insert, select, update
 
+from versemill.jobs.execution.deliveries import record_deliveries
 from versemill.jobs.execution.fair_share import charge
 from versemill.jobs.states import OUTCOMES, FailureClass, Outcome, Request, State, check_transition
 from versemill.jobs.storage.columns import db_now
@@ -66,6 +67,7 @@ def move(
     note(uow, job_id, actor=actor, message=message, start=start, end=end)
     if end.ended:
         release_waiting(uow, job_id, end)
+        _tell_of_end(uow, job_id, end, message)
     return True
 
 
@@ -102,6 +104,18 @@ def release_waiting(uow: UnitOfWork, job_id: int, end: State) -> None:
                 actor="queue",
                 message=f"job {job_id} has ended ({end}); waits its turn now",
             )
+
+
+def _tell_of_end(uow: UnitOfWork, job_id: int, end: State, message: str) -> None:
+    """Has the owner told, and the owners of jobs that go on waiting for another end of it."""
+    what = "was cancelled" if end is State.CANCELLED else end.value
+    kinds = ("failed", "ended") if end is State.FAILED else ("ended",)
+    record_deliveries(uow, job_id, kinds, what, message)
+    if end is not State.SUCCEEDED:
+        waiting = select(Dependency.job_id).where(Dependency.after_id == job_id)
+        for held in uow.session.scalars(waiting).all():
+            why = f"job {job_id}, which it waits for, {what}"
+            record_deliveries(uow, held, ("waiting",), "waits", why)
 
 
 def close_attempt(

@@ -8,6 +8,8 @@ reading) is imported inside functions.
 
 from __future__ import annotations
 
+from versemill.jobs.service.arrays import QueuedArray, Varied, submit_array
+from versemill.jobs.service.base_settings import job_table
 from versemill.jobs.service.corpora import (
     add_corpus,
     corpus_text,
@@ -20,10 +22,26 @@ from versemill.jobs.service.listings import (
     curve,
     details,
     find,
+    folded,
     jobs,
     lyrics,
     output,
     thinned_curve,
+)
+from versemill.jobs.service.members import (
+    JobsMeant,
+    array_named,
+    find_jobs,
+    find_one,
+    recent_arrays,
+)
+from versemill.jobs.service.notifications import (
+    record_waiting,
+    send_due,
+    send_test,
+    subscribe,
+    subscriptions,
+    unsubscribe,
 )
 from versemill.jobs.service.overview import overview, queue_view
 from versemill.jobs.service.principal import Principal
@@ -36,7 +54,7 @@ from versemill.jobs.service.steering import (
     request_pause,
     request_yield,
 )
-from versemill.jobs.service.submission import Submission, enqueue, prepare, submit
+from versemill.jobs.service.submission import Submission, SubmitOptions, enqueue, prepare, submit
 from versemill.jobs.service.texts import (
     CorpusFromPath,
     FoundText,
@@ -48,6 +66,7 @@ from versemill.jobs.service.texts import (
     named_text,
     offered_corpora,
 )
+from versemill.jobs.service.timing import After, Timing
 from versemill.jobs.service.users import (
     add_user,
     list_users,
@@ -60,19 +79,26 @@ from versemill.jobs.service.why_waiting import live_workers, waiting
 from versemill.jobs.waiting.forecasts import Forecaster
 
 __all__ = [
+    "After",
     "CorpusFromPath",
     "Forecaster",
     "FoundText",
+    "JobsMeant",
     "NamedByFile",
     "OfferedCorpus",
     "Principal",
     "Queued",
+    "QueuedArray",
     "Submission",
+    "SubmitOptions",
     "TextSources",
+    "Timing",
+    "Varied",
     "Wake",
     "add_corpus",
     "add_corpus_from_path",
     "add_user",
+    "array_named",
     "corpus_text",
     "curve",
     "details",
@@ -80,7 +106,11 @@ __all__ = [
     "drain",
     "enqueue",
     "find",
+    "find_jobs",
+    "find_one",
     "find_text",
+    "folded",
+    "job_table",
     "jobs",
     "list_corpora",
     "list_users",
@@ -92,6 +122,8 @@ __all__ = [
     "overview",
     "prepare",
     "queue_view",
+    "recent_arrays",
+    "record_waiting",
     "remove",
     "remove_corpus",
     "request_cancel",
@@ -100,12 +132,18 @@ __all__ = [
     "resume",
     "resume_or_retry",
     "retry",
+    "send_due",
+    "send_test",
     "set_disabled",
     "set_limits",
     "set_priority",
     "set_role",
     "submit",
+    "submit_array",
+    "subscribe",
+    "subscriptions",
     "text_by_hash",
     "thinned_curve",
+    "unsubscribe",
     "waiting",
 ]

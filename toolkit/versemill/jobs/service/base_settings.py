@@ -59,3 +59,9 @@ def settings_of(store: Store, job_id: int) -> BaseSettings:
     # What is not set must not be there: TOML has no null.
     table["text_options"] = {key: value for key, value in text.items() if value is not None}
     return BaseSettings(table=table, content_hash=found.content_hash)
+
+
+def job_table(store: Store, job_id: int) -> dict[str, Any]:
+    """A job table that resubmits a job exactly, its text by hash; raises `UnknownNameError`."""
+    base = settings_of(store, job_id)
+    return {**base.with_changes({}), "text": f"sha256:{base.content_hash}"}

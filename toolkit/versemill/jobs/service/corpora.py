@@ -72,7 +72,7 @@ def add_corpus(
                 "content_hash": content_hash,
                 "source": source,
                 "added_by": owner.id,
-                "added_at": db_now(),
+                "added_at": uow.scalar(select(db_now())),
             }
             uow.put(NamedCorpus, [values], key=["name"])
         if before not in {None, content_hash}:

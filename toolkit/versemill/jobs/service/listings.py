@@ -13,6 +13,7 @@ from versemill.jobs.storage import job_listing
 from versemill.jobs.storage.plain_sql import SessionSQL
 from versemill.jobs.storage.tables import Attempt, Event, Job, LyricText, Metric, StoredRequirements
 from versemill.jobs.views import (
+    ArrayView,
     AttemptView,
     CheckpointView,
     CurvePoint,
@@ -85,12 +86,32 @@ def jobs(
     limit: int | None = 50,
     states: Iterable[State] | None = None,
     owner: str | None = None,
+    array: str | None = None,
+    best_first: bool = False,
 ) -> list[JobView]:
-    """Jobs, newest first: at most `limit`, in any of `states`, of `owner`."""
-    owners = None if owner is None else spellings(owner)
+    """Jobs, newest first: at most `limit`, in any of `states`, of `owner`, of `array`.
+
+    With `best_first`, those come first whose last validation perplexity is lowest.
+    """
+    wanted = job_listing.conditions(owner=owner, array=array)
     with store.reading() as session:
-        found = _found(session, limit=limit, states=states, owners=owners)
+        found = _found(session, limit=limit, states=states, best_first=best_first, **wanted)
         return with_outlook(SessionSQL(session), found)
+
+
+def folded(
+    store: Store,
+    *,
+    limit: int | None = 50,
+    states: Iterable[State] | None = None,
+    owner: str | None = None,
+) -> list[JobView | ArrayView]:
+    """As `jobs`, with an array for all its members: counted, in any of `states`."""
+    wanted = job_listing.conditions(owner=owner)
+    with store.reading() as session:
+        sql = SessionSQL(session)
+        found = _found(session, limit=limit, states=states, folded=True, **wanted)
+        return job_listing.with_arrays(sql, with_outlook(sql, found), states)
 
 
 def details(store: Store, job_id: int) -> JobDetails:
@@ -189,6 +210,11 @@ def job_view(session: Session, job_id: int) -> JobView:
     return found[0]
 
 
+def array_view(session: Session, name: str) -> list[JobView]:
+    """The members of an array, newest first, within a transaction."""
+    return _found(session, arrays=[name])
+
+
 def jobs_by_id(session: Session, ids: Sequence[int]) -> list[JobView]:
     """Those of the jobs that there are, newest first, within a transaction."""
     return _found(session, ids=ids) if ids else []
@@ -218,6 +244,7 @@ def _attempts(session: Session, job_id: int) -> tuple[AttemptView, ...]:
         Attempt.exit,
         Attempt.first_step,
         Attempt.last_step,
+        Attempt.provenance,
         case((Attempt.failure.is_not(None), Attempt.output), else_="").label("output"),
     ).where(Attempt.job_id == job_id)
     rows = session.execute(query.order_by(Attempt.number)).mappings()

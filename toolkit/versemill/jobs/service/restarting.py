@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
-from sqlalchemy import delete, select
+from sqlalchemy import case, delete, select
 
 from versemill.errors import ConfigError, JobStateError
 from versemill.jobs.service.listings import job_view
@@ -12,12 +12,13 @@ from versemill.jobs.service.locked_job import LockedJob, lock_job, move_locked
 from versemill.jobs.service.queueing import check_may_queue
 from versemill.jobs.service.rights import account, require_owner
 from versemill.jobs.service.steering import request_pause
+from versemill.jobs.service.timing import Timing
 from versemill.jobs.service.waking import Queued, no_wake
 from versemill.jobs.states import State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import device_needs, keep_requirements
 from versemill.jobs.storage.tables import Job, LyricText, Metric, StoredCheckpoint
-from versemill.phrases import counted
+from versemill.phrases import counted, exact_duration
 from versemill.plugins.record import records_from_json
 from versemill.plugins.requirements import any_version, at_least
 
@@ -39,6 +40,7 @@ class ResumeOptions(TypedDict, total=False):
 
     epochs: int | None
     more_epochs: int | None
+    time_limit: float | None
     inexact: bool
     accept_change: bool
 
@@ -50,6 +52,7 @@ def resume(
     *,
     epochs: int | None = None,
     more_epochs: int | None = None,
+    time_limit: float | None = None,
     inexact: bool = False,
     accept_change: bool = False,
     wake: Wake = no_wake,
@@ -62,6 +65,8 @@ def resume(
         principal: who wants it.
         epochs: new total of epochs; a job that has succeeded needs it, or `more_epochs`.
         more_epochs: so many beyond the present total, instead of `epochs`.
+        time_limit: a new limit, in seconds of device time, earlier attempts included. A job that
+            has ended at its limit needs it.
         inexact: go on even on a machine that computes in another way.
         accept_change: go on even with other versions of its plugins.
         wake: called after the commit, to tell workers.
@@ -78,7 +83,16 @@ def resume(
         require_owner(uow.session, job.owner_id, principal, "resume", job.label)
         if more_epochs is not None:
             epochs = job.epochs + more_epochs
-        if job.state is State.SUCCEEDED and epochs is None:
+        limit = uow.scalar(select(Job.time_limit).where(Job.id == job_id))
+        limited = job.state is State.SUCCEEDED and limit is not None and job.epoch < job.epochs
+        if limited and time_limit is None:
+            raise JobStateError(
+                f"{job.label} has ended before its {counted(job.epochs, 'epoch')}, and has a time "
+                f"limit of {exact_duration(limit or 0)}",
+                reason="time-limit",
+                job_id=job_id,
+            )
+        if job.state is State.SUCCEEDED and epochs is None and not limited:
             raise JobStateError(
                 f"{job.label} has finished its {counted(job.epochs, 'epoch')}",
                 reason="finished",
@@ -95,6 +109,9 @@ def resume(
         if epochs is not None:
             values |= _more_epochs(uow, job, epochs)
             message = f"resumed, up to {counted(epochs, 'epoch')}"
+        if time_limit is not None:
+            values["time_limit"] = Timing(time_limit=time_limit).time_limit
+            message += f"; time limit {exact_duration(time_limit)}"
         view = _requeue(uow, job, principal, message, values, accept_change=accept_change)
     return Queued.after(wake, view)
 
@@ -194,7 +211,8 @@ def _requeue(
 ) -> JobView:
     """Queues the job, commits, and returns the job as it is then."""
     check_may_queue(uow, account(uow.session, job.owner_id), principal, job.priority)
-    fresh = {"queued_at": db_now(), "available_at": db_now(), "retries_from": job.attempt}
+    turn = case((Job.begin_at > db_now(), Job.begin_at), else_=db_now())
+    fresh = {"queued_at": turn, "available_at": turn, "retries_from": job.attempt}
     values = {**fresh, "accepted_by": None, **values}
     if accept_change:
         values |= _accepted(uow, job, principal)

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 from versemill.errors import JobStateError, UnknownNameError
 from versemill.jobs.execution.transitions import close_attempt, note
 from versemill.jobs.service.corpora import drop_unused_text
+from versemill.jobs.service.dependencies import refuse_if_awaited
 from versemill.jobs.service.locked_job import LockedJob, lock_job, move_locked
 from versemill.jobs.service.rights import require_admin, require_owner
 from versemill.jobs.service.why_waiting import live_workers
@@ -62,7 +63,7 @@ def remove(store: Store, job_id: int, principal: Principal) -> None:
 
     Raises:
         ForbiddenError: it is somebody else's, and the principal is no admin.
-        JobStateError: it is running.
+        JobStateError: it is running, or others wait for it.
         UnknownNameError: no such job.
     """
     with store.unit_of_work() as uow:
@@ -73,6 +74,7 @@ def remove(store: Store, job_id: int, principal: Principal) -> None:
             raise JobStateError(
                 f"{job.label} is running and cannot be removed", reason="running", job_id=job_id
             )
+        refuse_if_awaited(uow, job_id, job.label)
         gone = delete(Job).where(Job.id == job_id, Job.state != State.RUNNING)
         content_hash = uow.execute(gone.returning(Job.content_hash)).scalar_one()
         drop_unused_text(uow, content_hash)

@@ -175,6 +175,7 @@ class Job(Base):
         time_limit: most seconds of device time, over all attempts; None for no limit.
         preempted_for: the urgent job for which it gives up its place, while it is asked to.
         place_worker_id: the worker that keeps a place for it, which another job gives up.
+        array_values: the settings in which it differs from other members of its array.
         reservation_id: the reservation for which it leaves its place, while it is asked to.
     """
 
@@ -220,6 +221,7 @@ class Job(Base):
     time_limit: Mapped[float | None]
     preempted_for: Mapped[int | None]
     place_worker_id: Mapped[str | None] = mapped_column(String(36))
+    array_values: Mapped[JSONTable | None]
     reservation_id: Mapped[int | None]
 
     __table_args__ = (

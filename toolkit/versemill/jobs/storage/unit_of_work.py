@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-from sqlalchemy import text
+from sqlalchemy import ClauseElement, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -86,10 +86,16 @@ class UnitOfWork:
     def put(
         self, table: type[Base], rows: Sequence[Mapping[str, Any]], *, key: Sequence[str]
     ) -> None:
-        """Inserts rows, replacing those with the same key, so that writing twice does no harm."""
+        """Inserts rows, replacing those with the same key, so that writing twice does no harm.
+
+        Values are plain ones: the statement is made once, and no SQL of a row would get into it.
+        """
         for row in rows:
             statement = _put(self._dialect, table.__table__, tuple(row), tuple(key))
-            self.execute(statement, row)
+            if any(isinstance(value, ClauseElement) for value in row.values()):
+                self.execute(statement.values(dict(row)))  # a parameter cannot be an expression
+            else:
+                self.execute(statement, row)
 
 
 def _insert(dialect: str, table: Table) -> PostgreSQLInsert | SQLiteInsert:
@@ -104,7 +110,9 @@ def _insert(dialect: str, table: Table) -> PostgreSQLInsert | SQLiteInsert:
 
 
 @cache
-def _put(dialect: str, table: Table, columns: tuple[str, ...], key: tuple[str, ...]) -> Executable:
+def _put(
+    dialect: str, table: Table, columns: tuple[str, ...], key: tuple[str, ...]
+) -> PostgreSQLInsert | SQLiteInsert:
     """Inserts or replaces. Building it costs more than running it."""
     statement = _insert(dialect, table)
     changed = {name: statement.excluded[name] for name in columns if name not in key}

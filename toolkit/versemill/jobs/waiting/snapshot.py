@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from versemill.jobs.devices import ANY_CPU, Admitted, Device, DeviceNeeds
 from versemill.jobs.execution.reserved_places import Reserved
 from versemill.jobs.execution.scheduling import Limits, RunningJob, decayed, owner_now
-from versemill.jobs.states import LEASE_SECONDS, Priority
+from versemill.jobs.notices import AwaitedJob
+from versemill.jobs.states import LEASE_SECONDS, Priority, State
 from versemill.jobs.storage.plain_sql import NOW, among, in_seconds, json_value
 from versemill.plugins.requirements import from_json, lacking, offered_from_json
 
@@ -41,7 +42,7 @@ class Waiter:
     Attributes:
         key: its place among its owner's jobs of its priority.
         machine: the kind of machine that it has to go on with; None if any will do.
-        after: the jobs that it waits for.
+        after: the jobs that it waits for, those in vain first.
     """
 
     id: int
@@ -55,7 +56,7 @@ class Waiter:
     held: bool
     machine: str | None
     place_worker_id: str | None
-    after: tuple[int, ...] = ()
+    after: tuple[AwaitedJob, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -380,16 +381,27 @@ class Snapshot:
 
     def _with_dependencies(self, found: dict[int, Waiter]) -> dict[int, Waiter]:
         held = [job.id for job in found.values() if job.held]
-        after: dict[int, tuple[int, ...]] = defaultdict(tuple)
+        after: dict[int, list[AwaitedJob]] = defaultdict(list)
         for start in range(0, len(held), _IDS):
             condition, values = among("job_id", held[start : start + _IDS], "id")
             rows = self._sql.rows(
-                f"SELECT job_id, after_id FROM dependencies WHERE {condition} ORDER BY after_id",
+                "SELECT job_id, condition, jobs.id, jobs.name, jobs.state FROM dependencies"
+                f" JOIN jobs ON jobs.id = after_id WHERE {condition} ORDER BY after_id",
                 values,
             )
             for row in rows:
-                after[row["job_id"]] += (row["after_id"],)
-        return {i: replace(job, after=after[i]) if job.held else job for i, job in found.items()}
+                job = AwaitedJob(
+                    id=row["id"],
+                    name=row["name"],
+                    state=State(row["state"]),
+                    condition=row["condition"],
+                )
+                after[row["job_id"]].append(job)
+        for jobs in after.values():
+            jobs.sort(key=lambda job: not job.hopeless)
+        return {
+            i: replace(job, after=tuple(after[i])) if job.held else job for i, job in found.items()
+        }
 
 
 def _seconds(value: Any) -> float:
