@@ -262,7 +262,9 @@ def test_a_held_job_names_those_it_waits_for(queue: JobQueue) -> None:
         uow.execute(insert(Dependency).values(row))
         uow.execute(update(Job).where(Job.id == job.id).values(held=True))
         uow.commit()
-    assert listed(queue, job).reason == f"waits for job {before.id}"
+    assert listed(queue, job).reason == (
+        f"waits for job {before.id} ({before.name}), which is queued"
+    )
     assert listed(queue, before).position == 1
 
 

@@ -46,14 +46,14 @@ def resume(
         code = requeue(
             here,
             job,
-            lambda found: service.resume(
+            lambda found, wake: service.resume(
                 here.store,
                 found.id,
                 here.principal,
                 inexact=inexact,
                 time_limit=limit,
                 accept_change=accept_change,
-                wake=here.wake,
+                wake=wake,
                 **changed_epochs(epochs),
             ),
         )
