@@ -11,9 +11,11 @@ from people import ANN, BOB
 from sinks import HTTPSink
 from versemill.errors import ConfigError, ForbiddenError, UnknownNameError
 from versemill.jobs import service
+from versemill.jobs.devices import DeviceNeeds
 from versemill.jobs.execution import worker_api
 from versemill.jobs.states import State
 from versemill.jobs.storage.columns import db_now
+from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Delivery, Job
 from versemill.plugins.requirements import OfferedPlugin
 
@@ -106,6 +108,21 @@ class TestWaiting:
         with queue.store.reading() as session:
             (message,) = session.scalars(select(Delivery.body))
         assert message.startswith(f"job {job.id} ({job.name}) of ann: needs cell 'gru' from")
+
+    def test_is_told_where_no_worker_has_the_label(self, queue: JobQueue) -> None:
+        service.subscribe(queue.store, "json://example.org/", ANN)
+        queue.submit()
+        worker = queue.worker()
+        worker_api.heartbeat(queue.store, _with(worker, plugins=None, machines=["any"]))
+        with queue.store.unit_of_work() as uow:
+            digest = keep_requirements(uow, (), DeviceNeeds(labels=("attic",)))
+            uow.execute(update(Job).values(queued_at=db_now(-120), requirements=digest))
+            uow.commit()
+        assert service.record_waiting(queue.store) == 1
+        with queue.store.reading() as session:
+            (message,) = session.scalars(select(Delivery.body))
+        assert "no worker can run this" in message
+        assert "attic" in message
 
     def test_is_not_told_where_a_worker_is_all_that_is_missing(self, queue: JobQueue) -> None:
         service.subscribe(queue.store, "json://example.org/", ANN)

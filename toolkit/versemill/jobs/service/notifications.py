@@ -17,7 +17,7 @@ from versemill.jobs.execution.deliveries import (
     record_deliveries,
     take_message,
 )
-from versemill.jobs.notices import OtherMachines, PluginsMissing
+from versemill.jobs.notices import NoDevice, OtherMachines, PluginsMissing
 from versemill.jobs.service.receivers import Outcome, check_url, deliver, shown_url
 from versemill.jobs.service.rights import find_account, own_account, require_owner
 from versemill.jobs.service.why_waiting import waiting
@@ -151,7 +151,7 @@ def record_waiting(store: Store) -> int:
     told = 0
     for job_id in jobs:
         why = waiting(store, job_id)
-        if isinstance(why, PluginsMissing | OtherMachines):
+        if isinstance(why, PluginsMissing | OtherMachines | NoDevice):
             told += _tell(store, job_id, str(why))
     return told
 
