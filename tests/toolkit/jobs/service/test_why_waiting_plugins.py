@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from job_queue import CONFIG, TEXT
-from people import ANN, BOB
+from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.notices import PluginsMissing, WorkersBusy
@@ -147,13 +147,13 @@ def test_nothing_is_locked_once_it_begins_anew(queue: JobQueue) -> None:
 class TestAccepting:
     def test_any_version_goes_on_and_is_locked_by_its_checkpoint(self, queue: JobQueue) -> None:
         job_id = paused(queue, left(queue, "1.2", "1.3"))
-        service.resume(queue.store, job_id, BOB, accept_change=True)
+        service.resume(queue.store, job_id, ANN, accept_change=True)
         claim = claimed(queue, equipped(queue, "1.1"))
         assert claim is not None
-        assert claim.accepted_by == "bob"
+        assert claim.accepted_by == "ann"
         printed = queue.details(claim).events[-2]
         assert (printed.actor, printed.message) == (
-            "bob",
+            "ann",
             "resumed; a change of its plugins is accepted",
         )
         queue.checkpoint(claim, step=30, made_with=[record("1.1")])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from versemill.cli.job_options import EPOCHS, changed_epochs
-from versemill.cli.timing_options import duration
+from versemill.cli.times import duration
 
 if TYPE_CHECKING:
     from versemill.cli.job_options import EpochsChange

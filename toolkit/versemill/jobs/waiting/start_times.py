@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from versemill.jobs.waiting.position import Place
     from versemill.jobs.waiting.snapshot import LiveWorker, Runner, Snapshot, Waiter
 
-_EARLIER = 0.7
-_SOONER_SECONDS = 5.0
+_EARLIER = 0.95
+_SOONER_SECONDS = 2.0
 _WIDTH_SECONDS = 30.0
 _STEPS = 40
 _LEAST_LEFT_SECONDS = 1.0
@@ -53,7 +53,9 @@ def seconds_until(lanes: Sequence[float], ahead: int, each: float) -> float:
 def as_range(seconds: float) -> tuple[float, float]:
     """The earliest and the latest start, in seconds from now, for an expected one.
 
-    The latest is twice the earliest plus 30 s: what is further away is known less well.
+    The latest is twice the earliest plus 30 s: what is further away is known less well. Most of the
+    range is later than expected, since jobs that are submitted meanwhile may come first and none
+    can make it sooner but one that ends before its time.
     """
     earliest = max(0.0, _EARLIER * seconds - _SOONER_SECONDS)
     return earliest, 2 * earliest + _WIDTH_SECONDS
