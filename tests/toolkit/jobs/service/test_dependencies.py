@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from people import ANN
 from versemill.errors import ConfigError, JobStateError, UnknownNameError
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
+from versemill.jobs.execution.transitions import move
 from versemill.jobs.notices import HeldUntil, WaitsForJobs
 from versemill.jobs.service import After, Submission, Timing
 from versemill.jobs.service.dependencies import keep_dependencies
@@ -215,3 +217,17 @@ def test_a_submission_takes_its_timing_along(queue: JobQueue) -> None:
     assert job.time_limit == 5400.0
     messages = [event.message for event in service.details(queue.store, job.id).events]
     assert messages == ["submitted; time limit 1 h 30 min"]
+
+
+def test_a_job_that_ends_meanwhile_is_not_missed(queue: JobQueue) -> None:
+    first = queue.running()
+    submitted: list[JobView] = []
+    thread = threading.Thread(target=lambda: submitted.append(submit(queue, after(first.job_id))))
+    with queue.store.unit_of_work() as uow:
+        move(uow, first.job_id, State.RUNNING, State.SUCCEEDED, actor="gpu-1", message="the end")
+        thread.start()
+        thread.join(0.5)
+        assert thread.is_alive(), "whether it has ended is not known before the commit"
+        uow.commit()
+    thread.join()
+    assert claimable(queue, submitted[0])

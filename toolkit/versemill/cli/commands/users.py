@@ -80,7 +80,7 @@ def _row(user: UserView) -> tuple[object, ...]:
 
 @users.command()
 @click.argument("name")
-@click.option("--role", type=ROLES, default="member", show_default=True)
+@click.option("--role", type=ROLES, default="member", show_default=True, help="Their role.")
 def add(name: str, role: str) -> None:
     """Add a user who has done nothing yet.
 
@@ -98,7 +98,7 @@ def add(name: str, role: str) -> None:
 
 @users.command("set")
 @click.argument("name")
-@click.option("--role", type=ROLES, required=True)
+@click.option("--role", type=ROLES, required=True, help="Their new role.")
 def set_(name: str, role: str) -> None:
     """Make a user admin or member.
 
