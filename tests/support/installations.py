@@ -142,7 +142,7 @@ def _team_rows(job_id: int) -> Iterator[Executable]:
     yield insert(MemorySeen).values(shape="0" * 64, bytes_used=2**33)
     yield insert(DeviceHold).values(device_id="GPU-1", job_id=job_id)
     period = {"starts_at": db_now(), "ends_at": later}
-    yield insert(Reservation).values(target="gpu-1", created_by="ann", owner_id=1, **period)
+    yield insert(Reservation).values(target="another", created_by="ann", owner_id=1, **period)
     yield insert(Subscription).values(id=1, owner_id=1, url="mailto://x", events=["failed"])
     told = {"event": "failed", "title": "failed", "body": "it failed"}
     yield insert(Delivery).values(subscription_id=1, job_id=job_id, **told)

@@ -23,8 +23,9 @@ from versemill.config.recipes import apply_overrides
 from versemill.errors import DatabaseError
 from versemill.jobs import service
 from versemill.jobs.execution import checkpoints, worker_api
-from versemill.jobs.service import Submission
+from versemill.jobs.service import Principal, Submission
 from versemill.jobs.service.timing import AT_ONCE, Timing
+from versemill.jobs.states import Priority
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.tables import Job, Worker
 from versemill.jobs.storage.unit_of_work import Store
@@ -89,12 +90,21 @@ class Cluster:
         self.workers: list[subprocess.Popen[bytes]] = []
         self._started = ExitStack()
 
-    def submit(self, *, timing: Timing = AT_ONCE, **overrides: Any) -> JobView:
+    def submit(
+        self,
+        *,
+        owner: Principal = ANN,
+        priority: Priority = Priority.NORMAL,
+        timing: Timing = AT_ONCE,
+        **overrides: Any,
+    ) -> JobView:
         values = SMALL | {key.replace("__", "."): value for key, value in overrides.items()}
         with _slow_plugins_here():
             config = resolve(apply_overrides({}, values), Registry.discover())
-        submission = Submission(config=config, text=TEXT, plugins=[], timing=timing)
-        return service.enqueue(self.store, submission, ANN).job
+        submission = Submission(
+            config=config, text=TEXT, plugins=[], priority=priority, timing=timing
+        )
+        return service.enqueue(self.store, submission, owner).job
 
     def start_worker(self, *arguments: str, **popen: Any) -> subprocess.Popen[bytes]:
         with (self.home / f"worker-{len(self.workers)}.log").open("wb") as log:

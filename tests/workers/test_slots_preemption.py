@@ -50,3 +50,28 @@ def test_an_urgent_job_takes_a_place_and_nothing_is_lost(cluster: Cluster) -> No
     assert f"its place goes to urgent job {urgent.id}; 0 steps lost" in gave
     service.request_cancel(cluster.store, long.id, ANN)
     cluster.until_state(long, "cancelled")
+
+
+def test_a_reservation_moves_a_running_job_away_and_nothing_is_lost(
+    sqlite_cluster: Cluster,
+) -> None:
+    cluster = sqlite_cluster
+    long = cluster.submit(**ENDLESS)
+    cluster.start_worker("--name", "reserved")
+    cluster.until_training(long)
+    made, _ = service.reserve(
+        cluster.store, "reserved", ANN, starts_in=0, ends_in=3600, label="course"
+    )
+    cluster.until_state(long, "queued")
+    messages = cluster.messages(long)
+    assert any(
+        told.startswith("asked to leave reserved, which is reserved for") for told in messages
+    )
+    (gone,) = [told for told in messages if told.startswith("pre-empted at step")]
+    assert "its place is reserved; 0 steps lost" in gone
+    service.cancel_reservation(cluster.store, made.id, ANN)
+    cluster.until_training(long)
+    first, second = service.details(cluster.store, long.id).attempts
+    assert second.first_step == first.last_step
+    service.request_cancel(cluster.store, long.id, ANN)
+    cluster.until_state(long, "cancelled")

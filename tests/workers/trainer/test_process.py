@@ -29,7 +29,7 @@ order = Order.from_json(sys.stdin.read())
 trainer = _Trainer(TrainerConnection(theirs, lease_seconds=60), order, Registry.discover(), None)
 trainer._hand_over()
 trainer._hand_over(final=True)
-print(json.dumps([receive(ours) for _ in range(2)]), flush=True)
+print(json.dumps([receive(ours) for _ in range(3)]), flush=True)
 os._exit(0)
 """
 
@@ -95,7 +95,8 @@ def test_two_checkpoints_of_one_step_are_two_files(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    first, second = json.loads(done.stdout)
+    provenance, first, second = json.loads(done.stdout)
+    assert provenance["type"] == "provenance"
     assert first["step"] == second["step"]
     assert (first["is_final"], second["is_final"]) == (False, True)
     assert first["file"] != second["file"]

@@ -35,6 +35,8 @@ SECTIONS: dict[str, dict[str, str]] = {
         "pause": "commands.pause:pause",
         "yield": "commands.yield_:yield_",
         "priority": "commands.priority:priority",
+        "reserve": "commands.reserve:reserve",
+        "reservations": "commands.reservations:reservations",
         "resume": "commands.resume:resume",
         "cancel": "commands.cancel:cancel",
         "retry": "commands.retry:retry",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
-from versemill.cli.installation import note, note_queued
+from versemill.cli.installation import note, note_all, note_queued, note_waiting
 from versemill.cli.terminal.output import say
 from versemill.cli.terminal.wording import asked, label
 from versemill.errors import VersemillError
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from versemill.cli.installation import Installation
-    from versemill.jobs.service import JobsMeant, Principal, Queued
+    from versemill.jobs.service import JobsMeant, Principal, Queued, Wake
     from versemill.jobs.states import State
     from versemill.jobs.storage.unit_of_work import Store
     from versemill.jobs.views import JobView
@@ -53,23 +53,57 @@ def request(
     )
 
 
-def requeue(here: Installation, key: str, again: Callable[[JobView], Queued]) -> int:
+def requeue(here: Installation, key: str, again: Callable[[JobView, Wake], Queued]) -> int:
     """Queues a job again, or all of an array, and says so; see `_each`.
 
     Args:
         here: the installation.
         key: what the job or the array is called.
-        again: queues one job.
+        again: queues one job, and wakes workers.
 
     Returns:
         The exit code.
     """
-    return _each(
-        [here.jobs(key)],
+    return _changed(
+        here,
+        key,
         again,
         tell=lambda _, queued: note_queued(here, queued),
         sum_up=lambda _: "queued",
     )
+
+
+def prioritize(here: Installation, key: str, change: Callable[[JobView, Wake], Queued]) -> int:
+    """Changes the priority of a job, or of all of an array; arguments, result as for `requeue`."""
+
+    def tell(_: JobView, queued: Queued) -> None:
+        note_all(queued.notices)
+        say(f"{label(queued.job)} has priority {queued.job.priority}")
+        note_waiting(here, queued.job)
+
+    return _changed(
+        here, key, change, tell=tell, sum_up=lambda queued: f"with priority {queued.job.priority}"
+    )
+
+
+def _changed(
+    here: Installation,
+    key: str,
+    change: Callable[[JobView, Wake], Queued],
+    *,
+    tell: Callable[[JobView, Queued], None],
+    sum_up: Callable[[Queued], str],
+) -> int:
+    """Changes jobs that wait; workers are woken once, also for an array."""
+    from versemill.jobs.service.waking import no_wake
+
+    meant = here.jobs(key)
+    if meant.array is None:
+        return _each([meant], lambda job: change(job, here.wake), tell=tell, sum_up=sum_up)
+    code = _each([meant], lambda job: change(job, no_wake), tell=tell, sum_up=sum_up)
+    trouble = here.wake()
+    note_all(() if trouble is None else (trouble,))
+    return code
 
 
 def remove(here: Installation, meant: Iterable[JobsMeant]) -> int:

@@ -153,6 +153,17 @@ class WorkerRestarted(Notice):
         return f"the worker ended ({self.how}); started another one"
 
 
+@dataclass(frozen=True, kw_only=True)
+class UnknownTarget(Notice):
+    """What is reserved is neither a live worker's name nor the UUID of a GPU."""
+
+    code: ClassVar[str] = "unknown-target"
+    target: str
+
+    def __str__(self) -> str:
+        return f"no live worker is called {self.target}, and none has a GPU with that UUID"
+
+
 class WaitingReason(Notice):
     """Why a queued job waits."""
 
@@ -419,6 +430,8 @@ class NoDevice(WaitingReason):
     devices: tuple[UnfitDevice, ...]
 
     def __str__(self) -> str:
+        if not self.devices:
+            return "no worker can run this: their GPUs cannot be measured now"
         return f"no worker can run this: {'; '.join(map(str, self.devices))}"
 
 

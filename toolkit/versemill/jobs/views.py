@@ -325,6 +325,37 @@ class DeviceView(View):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReservationView(View):
+    """A worker or GPU that is kept for somebody over a period.
+
+    Attributes:
+        target: name of a worker, or UUID of a GPU.
+        owner: whose jobs may start there; None if `label` says it.
+        label: what jobs that may start there ask for.
+        active: whether it holds now.
+    """
+
+    id: int
+    target: str
+    owner: str | None
+    label: str | None
+    starts_at: datetime
+    ends_at: datetime
+    created_by: str
+    active: bool
+
+    @property
+    def whose(self) -> str:
+        """For whom it is, in words."""
+        return self.owner if self.owner is not None else f"label {self.label}"
+
+    def __str__(self) -> str:
+        begin, end = (at.astimezone() for at in (self.starts_at, self.ends_at))
+        period = f"from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}"
+        return f"reservation {self.id}: {self.target} for {self.whose} {period}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CorpusView(View):
     """A corpus added by name."""
 

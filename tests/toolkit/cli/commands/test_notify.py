@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from command_line import TINY_OPTIONS, run_process
 from sinks import HTTPSink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -59,3 +61,14 @@ def test_without_apprise(command: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     done = command("notify", "add", "json://example.org/")
     assert done.code == 1
     assert done.complaint == ("apprise is not installed here; `pip install 'versemill[notify]'`")
+
+
+def test_the_worker_of_a_run_sends_what_it_ends_with(
+    command: Any, home: Path, http: HTTPSink
+) -> None:
+    command("notify", "add", http.url)
+    done = run_process(home, "run", "--name", "one", *TINY_OPTIONS)
+    assert done.code == 0, done.err
+    assert [got["title"] for got in http.received] == ["job 1 (one) succeeded"]
+    (listed,) = command("notify", "list", "--json").json
+    assert (listed["sent"], listed["waiting"], listed["failed"]) == (1, 0, 0)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from command_line import TINY_OPTIONS
-from versemill.jobs import service
+from versemill.jobs import celery_client, service
 from versemill.jobs.states import State
 
 
@@ -96,6 +96,26 @@ def test_steering_an_array_steers_its_members(command: Any, queue: Any, array: l
     assert done.code == 1
     assert done.out == "array lr, 4 jobs: 3 removed, 1 could not\n"
     assert "job 2 (lr-2) is running" in done.err
+
+
+def test_an_array_gets_another_priority(command: Any, queue: Any, array: list[str]) -> None:
+    queue.claim("lr-1")
+    done = command("priority", "lr", "high")
+    assert done.code == 1
+    assert done.out == "array lr, 4 jobs: 3 with priority high, 1 could not\n"
+    assert [job["priority"] for job in command("jobs", "--array", "lr", "--json").json] == [
+        "high", "high", "high", "normal"
+    ]  # fmt: skip
+
+
+def test_workers_are_told_once_of_an_array(
+    command: Any, array: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(celery_client, "wake", lambda _settings: lambda: told.append(1))
+    command("pause", "lr")
+    assert command("resume", "lr").code == 0
+    assert told == [1]
 
 
 def test_commands_about_one_job_say_that_it_is_an_array(command: Any, array: list[str]) -> None:

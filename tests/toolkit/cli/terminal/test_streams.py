@@ -39,6 +39,8 @@ LINES = {
     "evaluate": [f"evaluate {TRAINED}", f"evaluate {TRAINED} --json"],
     "checkpoints list": [f"checkpoints list {TRAINED}", f"checkpoints list {TRAINED} --json"],
     "checkpoints export": ["checkpoints export --help"],
+    "stats": ["stats", "stats --json"],
+    "top": ["top --help"],
     "wait": [f"wait {TRAINED}"],
     "pause": ["pause queued"],
     "yield": ["yield running"],

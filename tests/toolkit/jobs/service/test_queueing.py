@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import select, update
 
 from job_queue import CONFIG, TEXT
 from people import ANN, BOB
@@ -14,6 +15,7 @@ from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.service import Principal, Submission
 from versemill.jobs.states import Priority, Role, State
+from versemill.jobs.storage.tables import Job
 
 if TYPE_CHECKING:
     from job_queue import JobQueue
@@ -138,3 +140,18 @@ class TestSetPriority:
         claim = team.in_state(state)
         with pytest.raises(JobStateError, match=f"is {state}; only jobs that wait or are paused"):
             service.set_priority(team.store, claim.job_id, Priority.LOW, ANN)
+
+
+@pytest.mark.parametrize("how", ["resumed", "no longer urgent"])
+def test_no_place_is_kept_for_what_no_longer_needs_it(team: JobQueue, how: str) -> None:
+    job = enqueue(team.store, ROOT, URGENT)
+    with team.store.unit_of_work() as uow:
+        uow.execute(update(Job).where(Job.id == job.id).values(place_worker_id="a worker"))
+        uow.commit()
+    if how == "resumed":
+        service.request_pause(team.store, job.id, ROOT)
+        service.resume(team.store, job.id, ROOT)
+    else:
+        service.set_priority(team.store, job.id, Priority.HIGH, ROOT)
+    with team.store.reading() as session:
+        assert session.scalars(select(Job.place_worker_id)).all() == [None]

@@ -15,7 +15,7 @@ from versemill.jobs import service
 from versemill.jobs.devices import GPU, Device, DeviceNeeds
 from versemill.jobs.execution import worker_api
 from versemill.jobs.service import Submission
-from versemill.jobs.states import Priority, State
+from versemill.jobs.states import Priority, Role, State
 from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Attempt, Dependency, DeviceHold, Job, Reservation, User
@@ -330,3 +330,23 @@ class TestExpectedStart:
         expected = listed(queue, submitted(queue)).expected_start
         assert expected is not None
         assert expected[0] > datetime.now(UTC) + timedelta(seconds=500)
+
+
+def why(queue: JobQueue, job: JobView) -> str:
+    return str(listed(queue, job).reason)
+
+
+def test_a_reserved_place_says_for_whom_and_until_when(queue: JobQueue) -> None:
+    worker(queue, gpu(1))
+    job = submitted(queue)
+    service.add_user(queue.store, "bob", Role.MEMBER, ANN)
+    service.reserve(queue.store, "GPU-1", ANN, starts_in=0, ends_in=3600, owner="bob")
+    assert "GPU-1 is reserved for bob until 20" in why(queue, job)
+    bobs = submitted(queue, BOB)
+    assert "reserved" not in why(queue, bobs)
+
+
+def test_gpus_that_cannot_be_measured_are_said(queue: JobQueue) -> None:
+    record = worker_api.register_worker(queue.store, "w1", 1)
+    worker_api.heartbeat(queue.store, replace(record, devices=()))
+    assert "their GPUs cannot be measured now" in why(queue, submitted(queue))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from versemill.cli.job_options import EPOCHS, changed_epochs
-from versemill.cli.timing_options import duration
+from versemill.cli.times import duration
 
 if TYPE_CHECKING:
     from versemill.cli.job_options import EpochsChange
@@ -46,14 +46,14 @@ def resume(
         code = requeue(
             here,
             job,
-            lambda found: service.resume(
+            lambda found, wake: service.resume(
                 here.store,
                 found.id,
                 here.principal,
                 inexact=inexact,
                 time_limit=limit,
                 accept_change=accept_change,
-                wake=here.wake,
+                wake=wake,
                 **changed_epochs(epochs),
             ),
         )

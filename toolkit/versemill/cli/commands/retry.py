@@ -29,14 +29,14 @@ def retry(
         code = requeue(
             here,
             job,
-            lambda found: service.retry(
+            lambda found, wake: service.retry(
                 here.store,
                 found.id,
                 here.principal,
                 from_scratch=from_scratch,
                 inexact=inexact,
                 accept_change=accept_change,
-                wake=here.wake,
+                wake=wake,
             ),
         )
     ctx.exit(code)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from versemill.cli.terminal.output import say
+from versemill.cli.terminal.output import say, say_file
 from versemill.cli.terminal.wording import settings_line
 from versemill.phrases import counted, exact_duration
 
@@ -41,7 +41,7 @@ def show(job: str, as_json: bool, as_toml: bool) -> None:
     if as_toml:
         from versemill.cli.terminal.job_file import job_file
 
-        click.echo(job_file(table, details).encode(), nl=False)
+        say_file(job_file(table, details))
         return
     if as_json:
         print_json(details.to_json() | _waiting(details))

@@ -19,3 +19,8 @@ def say(*lines: object, err: bool = False) -> None:
 def say_text(text: str, *, err: bool = False, end: str = "\n") -> None:
     """Prints a text of several lines, such as lyrics or a table whose cells are escaped."""
     click.echo(harmless(text) + end, nl=False, err=err)
+
+
+def say_file(text: str) -> None:
+    """Prints what is to become a file: UTF-8 whatever the terminal's encoding."""
+    click.echo(harmless(text).encode(), nl=False)

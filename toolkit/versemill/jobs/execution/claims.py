@@ -305,6 +305,8 @@ def finish(
         JobStateError: a running job cannot go there.
     """
     check_transition(State.RUNNING, end)
+    # Before its place is free: who takes it is admitted with what this one has shown.
+    learn(store, claim.job_id, claim.attempt, claim.device)
     with store.unit_of_work() as uow:
         values: dict[str, Any] = {"error": error}
         if result is not None:
@@ -325,7 +327,6 @@ def finish(
             record_deliveries(uow, claim.job_id, ("preempted",), "was pre-empted", message)
         _release(uow, claim, request, end, message=message, values=values)
         uow.commit()
-    learn(store, claim.job_id, claim.attempt, claim.device)
 
 
 def hand_back(

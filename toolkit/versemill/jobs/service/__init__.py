@@ -46,6 +46,7 @@ from versemill.jobs.service.notifications import (
 from versemill.jobs.service.overview import overview, queue_view
 from versemill.jobs.service.principal import Principal
 from versemill.jobs.service.priorities import set_priority
+from versemill.jobs.service.reservations import cancel_reservation, reservations, reserve
 from versemill.jobs.service.restarting import resume, resume_or_retry, retry
 from versemill.jobs.service.steering import (
     drain,
@@ -99,6 +100,7 @@ __all__ = [
     "add_corpus_from_path",
     "add_user",
     "array_named",
+    "cancel_reservation",
     "corpus_text",
     "curve",
     "details",
@@ -129,6 +131,8 @@ __all__ = [
     "request_cancel",
     "request_pause",
     "request_yield",
+    "reservations",
+    "reserve",
     "resume",
     "resume_or_retry",
     "retry",

@@ -212,7 +212,12 @@ def _requeue(
     """Queues the job, commits, and returns the job as it is then."""
     check_may_queue(uow, account(uow.session, job.owner_id), principal, job.priority)
     turn = case((Job.begin_at > db_now(), Job.begin_at), else_=db_now())
-    fresh = {"queued_at": turn, "available_at": turn, "retries_from": job.attempt}
+    fresh: dict[str, Any] = {
+        "queued_at": turn,
+        "available_at": turn,
+        "retries_from": job.attempt,
+        "place_worker_id": None,
+    }
     values = {**fresh, "accepted_by": None, **values}
     if accept_change:
         values |= _accepted(uow, job, principal)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from versemill.cli.timing_options import duration, seconds_until
+from versemill.cli.times import duration, seconds_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ def central_europe(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def until(value: str, now: str) -> timedelta:
-    return timedelta(seconds=seconds_until(value, datetime.fromisoformat(now)))
+    return timedelta(seconds=seconds_until(value, datetime.fromisoformat(now), "--begin"))
 
 
 @pytest.mark.parametrize(
