@@ -341,7 +341,7 @@ def test_a_reserved_place_says_for_whom_and_until_when(queue: JobQueue) -> None:
     job = submitted(queue)
     service.add_user(queue.store, "bob", Role.MEMBER, ANN)
     service.reserve(queue.store, "GPU-1", ANN, starts_in=0, ends_in=3600, owner="bob")
-    assert "GPU-1 is reserved for bob until 20" in why(queue, job)
+    assert "gpu-1 of worker w1 is reserved for bob until 20" in why(queue, job)
     bobs = submitted(queue, BOB)
     assert "reserved" not in why(queue, bobs)
 
