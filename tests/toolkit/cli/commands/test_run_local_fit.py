@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +16,7 @@ from versemill import __version__
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
 from versemill.jobs.service import local_fit
+from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Job, Worker
 from versemill.plugins.record import PluginRecord
 
@@ -166,9 +166,9 @@ def test_a_job_whose_checkpoint_turns_out_to_need_another_plugin(
     done = run("--sampler", "mine", "--name", "one", *TINY_OPTIONS)
     assert done.returncode == 0, done.stderr
     place.write_text(SAMPLER + "# another version\n")
-    with sqlite3.connect(home / "versemill.db") as connection:  # as of a version without needs
-        connection.execute("UPDATE jobs SET requirements = NULL")
-    connection.close()
+    with queue.store.unit_of_work() as uow:  # as of a version that recorded none
+        uow.execute(update(Job).values(requirements=keep_requirements(uow, ())))
+        uow.commit()
     done = run("one", "--epochs", "+1")
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]

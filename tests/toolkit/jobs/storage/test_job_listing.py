@@ -87,7 +87,15 @@ def test_a_missing_or_foreign_file_is_left_to_the_ordinary_way(tmp_path: Path) -
     assert job_listing.jobs(f"sqlite:///{tmp_path / 'foreign.db'}") is None
 
 
-def test_sqlalchemy_is_not_imported() -> None:
-    code = "import sys, versemill.jobs.storage.job_listing; print('sqlalchemy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+def test_sqlalchemy_is_not_imported_for_waiting_jobs_either(busy: Store, sqlite_url: str) -> None:
+    JobQueue(busy).worker()
+    code = """
+import sys
+from versemill.jobs.storage import job_listing
+from versemill.jobs.waiting.queue_listing import with_outlook
+jobs = job_listing.jobs(sys.argv[1], outlook=with_outlook)
+print(max(job.position or 0 for job in jobs), 'sqlalchemy' in sys.modules)
+"""
+    run = [sys.executable, "-c", code, sqlite_url]
+    done = subprocess.run(run, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "False"]

@@ -13,7 +13,6 @@ limits of owners are not followed.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -105,7 +104,7 @@ class Queue:
         owners: everybody, as the policy sees them.
         now: seconds, on the clock of the groups and owners.
         turn: seconds by which a job raises its owner's usage, above 0.
-        keys: the keys of the first so many jobs of an owner and priority, in their order.
+        nth: the key of the job of an owner and priority that has this number, from 1.
     """
 
     def __init__(
@@ -114,10 +113,10 @@ class Queue:
         owners: Mapping[int, Owner],
         now: float,
         turn: float,
-        keys: Callable[[int, Priority, int], Sequence[Key]],
+        nth: Callable[[int, Priority, int], Key],
     ) -> None:
         self._turn = min(turn, BOOST_SECONDS)
-        self._keys = keys
+        self._nth = nth
         groups = list(groups)
         self._aged: dict[tuple[int, Priority], int] = {}
         self._lines: dict[int, dict[int, _Line]] = defaultdict(dict)
@@ -153,14 +152,19 @@ class Queue:
         counts = {other: count for other, count in before.items() if count}
         return Place(position=1 + sum(counts.values()), before=counts)
 
-    def first(self, most: int) -> list[int]:
-        """The ids of the jobs that start first, at most so many."""
+    def first(self, most: int, keys: Callable[[int, Priority, int], Sequence[Key]]) -> list[int]:
+        """The ids of the jobs that start first.
+
+        Args:
+            most: at most so many.
+            keys: the keys of the first so many jobs of an owner and priority, in their order.
+        """
         found: list[int] = []
         for at in self._levels:
             rows = [
                 (line.usage(i + 1, self._turn), key)
                 for owner_id, line in self._lines[at].items()
-                for i, key in enumerate(self._line_keys(owner_id, line, most - len(found)))
+                for i, key in enumerate(_line_keys(owner_id, line, most - len(found), keys))
             ]
             found += [key[1] for _, key in sorted(rows)[: most - len(found)]]
             if len(found) >= most:
@@ -202,26 +206,58 @@ class Queue:
                 usage[owner_id] = line.later + line.size * self._turn
 
     def _own_before(self, owner_id: int, line: _Line, number: int, key: Key, *, aged: bool) -> int:
-        others = sum(self._keys(owner_id, p, 1)[0] < key for p in line.aged)
+        others = sum(self._nth(owner_id, p, 1) < key for p in line.aged)
         if not aged:
             return number - 1 - line.skipped + others
+        return self._queued_before(owner_id, line, key) + others
+
+    def _queued_before(self, owner_id: int, line: _Line, key: Key) -> int:
+        """How many of a line's jobs that have not aged were queued before."""
         if line.priority is None:
-            return others
-        keys = self._keys(owner_id, line.priority, line.skipped + line.count)[line.skipped :]
-        return bisect_left(keys, key) + others
+            return 0
+        low, high = 0, line.count
+        while low < high:
+            middle = (low + high) // 2
+            if self._nth(owner_id, line.priority, line.skipped + middle + 1) < key:
+                low = middle + 1
+            else:
+                high = middle
+        return low
 
     def _others_before(self, owner_id: int, line: _Line, usage: float, key: Key) -> int:
         found = line.starting_below(usage, self._turn)
         if found < line.size and line.usage(found + 1, self._turn) == usage:
-            found += self._line_keys(owner_id, line, found + 1)[found] < key
+            found += self._key(owner_id, line, found + 1) < key
         return found
 
-    def _line_keys(self, owner_id: int, line: _Line, most: int) -> Sequence[Key]:
-        """The keys of a line's first jobs, in their order."""
-        keys: Sequence[Key] = ()
-        if line.priority is not None:
-            wanted = line.skipped + min(most, line.count)
-            keys = self._keys(owner_id, line.priority, wanted)[line.skipped : wanted]
-        if not line.aged:
-            return keys
-        return sorted([*keys, *(self._keys(owner_id, p, 1)[0] for p in line.aged)])[:most]
+    def _key(self, owner_id: int, line: _Line, number: int) -> Key:
+        """The key of the job of this number on a line, from 1.
+
+        At least `number` less the aged ones of the jobs before it have not aged, so that only few
+        are looked at.
+        """
+        aged = [self._nth(owner_id, priority, 1) for priority in line.aged]
+        if line.priority is None:
+            return sorted(aged)[number - 1]
+        from_ = max(1, number - len(aged))
+        keys = [
+            self._nth(owner_id, line.priority, line.skipped + each)
+            for each in range(from_, min(number, line.count) + 1)
+        ]
+        return sorted([*keys, *aged])[number - from_]
+
+
+def _line_keys(
+    owner_id: int,
+    line: _Line,
+    most: int,
+    keys: Callable[[int, Priority, int], Sequence[Key]],
+) -> Sequence[Key]:
+    """The keys of a line's first jobs, in their order."""
+    found: Sequence[Key] = ()
+    if line.priority is not None:
+        wanted = line.skipped + min(most, line.count)
+        found = keys(owner_id, line.priority, wanted)[line.skipped : wanted]
+    if not line.aged:
+        return found
+    return sorted([*found, *(key for p in line.aged for key in keys(owner_id, p, 1))])[:most]

@@ -94,12 +94,7 @@ class WaitingJobs:
                 pools[self._rivals_of(job.requirements)].append(job)
         found: dict[int, Place] = {}
         for rivals, theirs in pools.items():
-            pool = self._pool(rivals)
-            numbers = self.snapshot.numbers(theirs, rivals)
-            for job in theirs:
-                number = numbers.get(job.id)
-                if number is not None:
-                    found[job.id] = pool.place(job, number)
+            found |= self._pool(rivals).places(theirs)
         return found
 
     def _outlook(self, job: Waiter, place: Place | None) -> Outlook:

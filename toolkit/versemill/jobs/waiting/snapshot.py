@@ -308,6 +308,29 @@ class Snapshot:
         )
         return [(row["queued_at"], row["id"]) for row in rows]
 
+    def keys_at(
+        self, requirements: Collection[str], wanted: Collection[tuple[int, Priority, int]]
+    ) -> dict[tuple[int, Priority, int], Key]:
+        """The keys of jobs by owner, priority, and number among these in queue order, from 1."""
+        owned, values = among("owner_id", sorted({each[0] for each in wanted}), "owner")
+        fits, needed = among("requirements", sorted(requirements), "needs")
+        placed, numbers = among("number", sorted({each[2] for each in wanted})[:_IDS], "number")
+        rows = self._sql.rows(
+            "SELECT owner_id, priority, number, queued_at, id FROM (SELECT owner_id, priority,"
+            " queued_at, id, row_number() OVER"
+            " (PARTITION BY owner_id, priority ORDER BY queued_at, id) AS number FROM jobs"
+            f" WHERE {_WAITS} AND {owned} AND {fits}"
+            f" AND queued_at <= {self._now_sql}) AS numbered WHERE {placed}",
+            {**values, **needed, **numbers},
+        )
+        return {
+            (row["owner_id"], Priority(row["priority"]), row["number"]): (
+                row["queued_at"],
+                row["id"],
+            )
+            for row in rows
+        }
+
     def numbers(self, jobs: Collection[Waiter], requirements: Collection[str]) -> dict[int, int]:
         """The number of each job among its owner's of its priority, from 1, in queue order."""
         owned, values = among("owner_id", sorted({job.owner_id for job in jobs}), "owner")
