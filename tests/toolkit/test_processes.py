@@ -15,8 +15,12 @@ ROOT = Path(__file__).parents[2]
 FOLDERS = ["toolkit", "workers", "plugins", "alembic", "tests/drill"]
 NAMERS = {"executable", "_base_executable", "get_executable", "set_executable"}
 """Attributes that name an interpreter."""
-ALLOWED = {"toolkit/versemill/processes.py", "workers/versemill_workers/__main__.py"}
-"""The one function that names it, and a worker that restarts itself with -P."""
+ALLOWED = {
+    "toolkit/versemill/processes.py",
+    "workers/versemill_workers/__main__.py",
+    "workers/versemill_workers/trainer/provenance.py",
+}
+"""The one function that names it, a worker that restarts itself with -P, a record of versions."""
 
 
 def interpreters(source: str) -> list[int]:

@@ -11,8 +11,9 @@ from sqlalchemy import select
 from people import ANN
 from versemill.jobs import service
 from versemill.jobs.execution import worker_api
-from versemill.jobs.states import FailureClass, State
-from versemill.jobs.storage.tables import Event
+from versemill.jobs.states import FailureClass, Priority, State
+from versemill.jobs.storage.columns import db_now
+from versemill.jobs.storage.tables import Attempt, Event
 
 if TYPE_CHECKING:
     from job_queue import JobQueue
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 READING = {
     *("list_corpora", "corpus_text", "curve", "details", "find", "jobs", "live_workers", "lyrics"),
     *("output", "text_by_hash", "thinned_curve", "waiting"),
+    *("array_named", "devices_in_use", "find_jobs", "find_one", "folded", "job_table"),
+    *("list_users", "overview", "queue_view", "recent_arrays", "reservations", "subscriptions"),
     *("find_text", "named_text", "offered_corpora", "prepare"),
     *("drained_by", "latest_checkpoint", "load_text", "read_request", "read_checkpoint"),
     *("resumable_checkpoints", "runnable"),
@@ -29,6 +32,8 @@ READING = {
 ELSEWHERE = {
     *("add_corpus", "add_corpus_from_path", "remove_corpus", "remove"),
     *("register_worker", "heartbeat", "forget_worker"),
+    *("add_user", "set_disabled", "set_limits", "set_role", "reserve", "cancel_reservation"),
+    *("subscribe", "unsubscribe", "send_due", "send_test", "record_waiting"),
 }
 """Those that have to do with no job, or leave none."""
 
@@ -38,9 +43,8 @@ Act = Callable[..., Any]
 def life(queue: JobQueue) -> Iterator[Act]:
     """One job to which everything happens; yields each function that has just been called."""
     store = queue.store
-    table = {"corpus": "starter-zh", "name": "one"}
-    job_id = service.submit(store, table, ANN, service.TextSources(limit=1 << 20)).job.id
-    yield from (service.submit, service.enqueue)
+    yield from _submitted(queue)
+    job_id = service.find(store, "one").id
     service.request_pause(store, job_id, ANN)
     yield service.request_pause
     service.resume(store, job_id, ANN)
@@ -55,6 +59,7 @@ def life(queue: JobQueue) -> Iterator[Act]:
     claim = queue.claim(job_id)
     yield worker_api.claim
     yield from _attempt(queue, claim)
+    yield from _asked_to_leave(queue, claim)
     service.request_yield(store, job_id, ANN)
     yield service.request_yield
     service.drain(store, claim.worker_name, ANN)
@@ -76,6 +81,18 @@ def life(queue: JobQueue) -> Iterator[Act]:
     yield worker_api.free_checkpoints
 
 
+def _submitted(queue: JobQueue) -> Iterator[Act]:
+    sources = service.TextSources(limit=1 << 20)
+    table = {"corpus": "starter-zh", "name": "one"}
+    job_id = service.submit(queue.store, table, ANN, sources).job.id
+    yield from (service.submit, service.enqueue)
+    varied = [service.Varied(key="training.seed", values=[1, 2])]
+    service.submit_array(queue.store, {"corpus": "starter-zh"}, varied, ANN, sources)
+    yield service.submit_array
+    service.set_priority(queue.store, job_id, Priority.HIGH, ANN)
+    yield service.set_priority
+
+
 def _attempt(queue: JobQueue, claim: worker_api.Claim) -> Iterator[Act]:
     store = queue.store
     worker_api.renew(store, claim)
@@ -94,6 +111,24 @@ def _attempt(queue: JobQueue, claim: worker_api.Claim) -> Iterator[Act]:
     worker_api.rewind(store, claim, epoch=0, step=0)
     yield worker_api.rewind
     queue.checkpoint(claim, step=30)
+
+
+def _asked_to_leave(queue: JobQueue, claim: worker_api.Claim) -> Iterator[Act]:
+    store = queue.store
+    queue.change(Attempt, Attempt.job_id == claim.job_id, started_at=db_now(-1000))
+    urgent = queue.submit("urgent", row={"priority": Priority.URGENT}).id
+    assert worker_api.preempt(store) == claim.job_id
+    yield worker_api.preempt
+    worker_api.decline_preemption(store, claim, "no checkpoint")
+    yield worker_api.decline_preemption
+    service.request_cancel(store, urgent, ANN)
+    kept, _ = service.reserve(
+        store, claim.worker_name, ANN, starts_in=0.0, ends_in=60.0, label="course"
+    )
+    assert worker_api.enforce_reservations(store) == [claim.job_id]
+    yield worker_api.enforce_reservations
+    service.cancel_reservation(store, kept.id, ANN)
+    worker_api.enforce_reservations(store)
 
 
 def log(queue: JobQueue) -> list[tuple[Any, ...]]:
@@ -119,8 +154,11 @@ def test_only_the_whole_job_takes_its_log_along(queue: JobQueue) -> None:
     kept = log(queue)
     for _ in life(queue):
         pass
-    service.remove(queue.store, service.find(queue.store, "one").id, ANN)
-    assert log(queue) == kept
+    one = service.find(queue.store, "one").id
+    others = [row for row in log(queue) if row[1] != one]
+    service.remove(queue.store, one, ANN)
+    assert log(queue) == others
+    assert others[: len(kept)] == kept
 
 
 def test_every_move_says_who_and_why(queue: JobQueue) -> None:

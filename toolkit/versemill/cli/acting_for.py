@@ -12,7 +12,8 @@ COMMANDS = frozenset(
 
 
 def _remember(ctx: click.Context, _option: click.Parameter, name: str | None) -> None:
-    ctx.meta[_KEY] = name
+    stored = ctx.meta
+    stored[_KEY] = name
 
 
 def with_option(command: click.Command) -> click.Command:
@@ -34,5 +35,6 @@ def acting_for() -> str | None:
     from versemill.normalisation import prepared_name
 
     context = click.get_current_context(silent=True)
-    name = None if context is None else context.meta.get(_KEY)
+    stored = {} if context is None else context.meta
+    name = stored.get(_KEY)
     return None if name is None else prepared_name(name, "--as")

@@ -49,7 +49,7 @@ def active(session: Session) -> list[Reserved]:
     ]
 
 
-def enforce(store: Store) -> list[int]:
+def enforce_reservations(store: Store) -> list[int]:
     """Asks jobs to leave that run where a reservation holds; lets those stay whose has ended.
 
     Returns:

@@ -45,7 +45,7 @@ from versemill.jobs.execution.recording import (
     rewind,
 )
 from versemill.jobs.execution.recovery import fail_or_retry, sweep
-from versemill.jobs.execution.reservations import enforce as enforce_reservations
+from versemill.jobs.execution.reservations import enforce_reservations
 from versemill.jobs.execution.retention import free_checkpoints
 from versemill.jobs.states import LEASE_SECONDS
 
