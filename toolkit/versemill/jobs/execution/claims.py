@@ -7,6 +7,7 @@ attempt holds it. If it finds nothing the attempt is fenced off: `FencedError`, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
@@ -36,7 +37,7 @@ from versemill.text.corpus import Text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sqlalchemy import ColumnElement
+    from sqlalchemy import ColumnElement, Select
 
     from versemill.jobs.devices import Device, DeviceNeeds
     from versemill.jobs.execution.admission import Choice
@@ -128,8 +129,9 @@ def claim(
     Returns:
         The claim, or None if nothing can be run now.
     """
-    if not runnable(store, worker, devices=devices, only=only):
-        return None  # most polls end here, without the lock
+    with store.reading() as session:
+        if session.scalar(_any_waiting()) is None:
+            return None  # without the lock; polls ask `runnable` first, which is more exact
     with store.unit_of_work() as uow:
         uow.lock("claims")
         # A person may cancel or pause it in between; then it is looked for again.
@@ -140,6 +142,12 @@ def claim(
                 return claimed
         uow.commit()  # a device may be kept free now
     return None
+
+
+@cache
+def _any_waiting() -> Select[int]:
+    waits = (Job.state == State.QUEUED, Job.held.is_(False))
+    return select(Job.id).where(*waits).limit(1)
 
 
 def _take(uow: UnitOfWork, choice: Choice, worker: WorkerRecord) -> Claim | None:

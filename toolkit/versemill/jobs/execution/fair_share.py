@@ -6,6 +6,7 @@ Usage is stored decayed up to the time it was last written (`scheduling.HALF_LIF
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, func, select
@@ -46,9 +47,7 @@ def owners(session: Session, kind: str, now: datetime) -> dict[int, Owner]:
             RunningJob(kind=row.device_kind, share=row.share, seconds=seconds)
         )
     started: dict[int, dict[Priority, float]] = defaultdict(dict)
-    for owner_id, priority, at in session.execute(
-        select(LastStart.owner_id, LastStart.priority, LastStart.at)
-    ):
+    for owner_id, priority, at in session.execute(_last_starts_query()):
         started[owner_id][priority] = at.timestamp()
     found = {}
     for row in session.execute(_users_query(), {"kind": kind}):
@@ -97,11 +96,8 @@ def charge(uow: UnitOfWork, job_id: int, number: int, *, lost_to_others: bool) -
     Returns:
         Seconds of device time that are not charged.
     """
-    row = uow.session.execute(
-        select(Job.owner_id, Attempt.share, Attempt.device_kind, Attempt.started_at, db_now())
-        .join(Job, Job.id == Attempt.job_id)
-        .where(Attempt.job_id == job_id, Attempt.number == number)
-    ).one()
+    attempt = {"job": job_id, "number": number}
+    row = uow.session.execute(_attempt_query(), attempt).one()
     owner_id, share, kind, started_at, now = row
     seconds = max(0.0, (now - started_at).total_seconds())
     given_back = 0.0
@@ -120,9 +116,7 @@ def charge(uow: UnitOfWork, job_id: int, number: int, *, lost_to_others: bool) -
 
 
 def _add(uow: UnitOfWork, owner_id: int, kind: str, seconds: float) -> None:
-    mine = (Usage.owner_id == owner_id, Usage.kind == kind)
-    query = select(Usage.seconds, Usage.as_of, db_now()).where(*mine).with_for_update()
-    found = uow.session.execute(query).first()
+    found = uow.session.execute(_usage_query(), {"owner": owner_id, "kind": kind}).first()
     if found is None:
         now = uow.scalar(select(db_now()))
     else:
@@ -132,6 +126,30 @@ def _add(uow: UnitOfWork, owner_id: int, kind: str, seconds: float) -> None:
     uow.put(Usage, [row], key=("owner_id", "kind"))
 
 
+# Building these statements costs more than running them.
+
+
+@cache
+def _attempt_query() -> Any:
+    return (
+        select(Job.owner_id, Attempt.share, Attempt.device_kind, Attempt.started_at, db_now())
+        .join(Job, Job.id == Attempt.job_id)
+        .where(Attempt.job_id == bindparam("job"), Attempt.number == bindparam("number"))
+    )
+
+
+@cache
+def _usage_query() -> Any:
+    mine = (Usage.owner_id == bindparam("owner"), Usage.kind == bindparam("kind"))
+    return select(Usage.seconds, Usage.as_of, db_now()).where(*mine).with_for_update()
+
+
+@cache
+def _last_starts_query() -> Any:
+    return select(LastStart.owner_id, LastStart.priority, LastStart.at)
+
+
+@cache
 def _users_query() -> Any:
     limits = (User.running_limit, User.queued_limit, User.gpu_limit, User.urgent_limit)
     return select(User.id, User.role, User.disabled, *limits, Usage.seconds, Usage.as_of).outerjoin(
@@ -139,6 +157,7 @@ def _users_query() -> Any:
     )
 
 
+@cache
 def _running_query() -> Any:
     return (
         select(Job.owner_id, Attempt.device_kind, Attempt.share, Attempt.started_at)

@@ -8,6 +8,7 @@ stopped as by a request to yield, since the place is not its own any more.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select, update
@@ -29,13 +30,6 @@ if TYPE_CHECKING:
 
 def active(session: Session) -> list[Reserved]:
     """The reservations that hold now."""
-    columns = (Reservation.id, Reservation.target, Reservation.owner_id, Reservation.label)
-    query = (
-        select(*columns, Reservation.ends_at, User.name)
-        .outerjoin(User, User.id == Reservation.owner_id)
-        .where(Reservation.starts_at <= db_now(), Reservation.ends_at > db_now())
-        .order_by(Reservation.id)
-    )
     return [
         Reserved(
             id=row.id,
@@ -45,8 +39,20 @@ def active(session: Session) -> list[Reserved]:
             ends_at=row.ends_at,
             whose=row.name if row.label is None else f"label {row.label}",
         )
-        for row in session.execute(query)
+        for row in session.execute(_active_query())
     ]
+
+
+@cache
+def _active_query() -> Any:
+    """Building it costs more than running it."""
+    columns = (Reservation.id, Reservation.target, Reservation.owner_id, Reservation.label)
+    return (
+        select(*columns, Reservation.ends_at, User.name)
+        .outerjoin(User, User.id == Reservation.owner_id)
+        .where(Reservation.starts_at <= db_now(), Reservation.ends_at > db_now())
+        .order_by(Reservation.id)
+    )
 
 
 def enforce_reservations(store: Store) -> list[int]:
