@@ -65,6 +65,11 @@ class TestOrder:
         free = queue.submit().id
         assert claims(queue, 3) == [free]
 
+    def test_one_without_recorded_requirements_hides_nobody(self, queue: JobQueue) -> None:
+        queue.submit(row={"requirements": None})
+        free = queue.submit().id
+        assert claims(queue, 2) == [free]
+
     def test_one_that_nobody_can_run_hides_nobody(self, queue: JobQueue) -> None:
         needing(queue, labels=("attic",))
         free = queue.submit().id

@@ -47,6 +47,14 @@ def after(job_id: int, condition: Any = "succeeded") -> After:
     return After(job=str(job_id), condition=condition)
 
 
+def test_many_awaited_jobs_are_told_in_a_short_line(queue: JobQueue) -> None:
+    awaited = [queue.submit().id for _ in range(30)]
+    job = submit(queue, *map(after, awaited))
+    (event,) = service.details(queue.store, job.id).events
+    assert event.message.endswith("20 (succeeded) and 10 more")
+    assert str(service.waiting(queue.store, job.id)).endswith(", and for 25 more")
+
+
 def test_a_job_waits_until_the_other_has_succeeded(queue: JobQueue) -> None:
     first = queue.running()
     job = submit(queue, after(first.job_id))

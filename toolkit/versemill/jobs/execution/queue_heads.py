@@ -108,7 +108,9 @@ def _ready(jobs: Any, given: Collection[str]) -> ColumnElement[bool]:
 
 
 def _waiting(jobs: Any) -> ColumnElement[bool]:
-    return and_(jobs.c.state == State.QUEUED, jobs.c.held.is_(False))
+    # Requirements are always recorded; a row without them, edited by hand, must hide no other.
+    known = jobs.c.requirements.is_not(None)
+    return and_(jobs.c.state == State.QUEUED, jobs.c.held.is_(False), known)
 
 
 @cache

@@ -115,7 +115,7 @@ def _refuse_overlap(session: Session, target: str, starts_in: float, ends_in: fl
     if other is None:
         return
     (view,) = _views(session, other)
-    raise ConfigError("target", target, f"a time when it is not reserved already ({view})")
+    raise ConfigError("target", target, f"a target that is not reserved already ({view})")
 
 
 def _known_target(session: Session, target: str) -> bool:

@@ -31,7 +31,7 @@ from versemill.jobs.storage.columns import db_now
 from versemill.jobs.storage.plugin_fit import keep_requirements
 from versemill.jobs.storage.tables import Job
 from versemill.normalisation import prepared, spellings
-from versemill.phrases import exact_duration
+from versemill.phrases import exact_duration, listed
 from versemill.plugins.record import records_to_json
 from versemill.plugins.requirements import at_least
 
@@ -362,7 +362,9 @@ def _submitted(new: NewJob) -> str:
     """What the event says."""
     limit = new.submission.timing.time_limit
     said = ["submitted" if new.array is None else f"submitted in array {new.array}"]
-    said += [f"to begin after job {job_id} ({how})" for job_id, how in new.after.items()]
+    if new.after:
+        awaited = [f"{job_id} ({how})" for job_id, how in new.after.items()]
+        said.append(f"to begin after job {listed(awaited)}")
     said += [] if limit is None else [f"time limit {exact_duration(limit)}"]
     return "; ".join(said)
 
